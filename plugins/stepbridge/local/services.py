@@ -1,0 +1,23 @@
+"""What the moto seams are given: every collaborator of the local AWS, built once by the composition root."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stepbridge.local.ports import ContainerRuntime, ImageRegistry, LogSink, ObjectStore
+from stepbridge.local.processing.service import ProcessingService
+from stepbridge.local.settings import LocalAwsSettings
+
+__all__ = ["LocalServices"]
+
+
+@dataclass(frozen=True)
+class LocalServices:
+    """The services behind one local AWS endpoint. ``server.LocalAws`` builds it; ``moto_seams.install`` connects it."""
+
+    settings: LocalAwsSettings
+    store: ObjectStore
+    logs: LogSink
+    registry: ImageRegistry
+    runtime: ContainerRuntime
+    processing: ProcessingService
