@@ -7,10 +7,24 @@ and process pools pickle exceptions) and so that a program can read what a perso
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 __all__ = [
+    "CardError",
     "ConfigurationFault",
+    "DefinitionError",
+    "DocumentError",
+    "ExecutionInputError",
+    "Problem",
     "StepbridgeError",
+    "UnknownStatus",
 ]
+
+
+def _sentence(where: str, found: str, expected: str, remedy: str) -> str:
+    parts = [found, expected and f"expected {expected}", remedy]
+    return f"{where}: " + "; ".join(part for part in parts if part)
 
 
 class StepbridgeError(Exception):
@@ -28,9 +42,56 @@ class StepbridgeError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        parts = [self.found, self.expected and f"expected {self.expected}", self.remedy]
-        return f"{self.where}: " + "; ".join(part for part in parts if part)
+        return _sentence(self.where, self.found, self.expected, self.remedy)
 
 
 class ConfigurationFault(StepbridgeError):
     """What the user wrote or set up cannot be used as it is."""
+
+
+class UnknownStatus(StepbridgeError):
+    """AWS answered with a status that no table of ``core.statuses`` has a row for."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong in a document. ``excerpt`` is the line it is in and a caret below, or empty."""
+
+    where: str
+    found: str
+    expected: str = ""
+    remedy: str = ""
+    excerpt: str = ""
+
+    def __str__(self) -> str:
+        text = _sentence(self.where, self.found, self.expected, self.remedy)
+        return "\n".join([text, *(f"    {line}" for line in self.excerpt.splitlines())])
+
+
+class DocumentError(ConfigurationFault):
+    """A document has problems; ``problems`` holds all of them, in the order in which they stand in it."""
+
+    def __init__(self, source: str, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        count = len(self.problems)
+        super().__init__(source, f"{count} problem{'' if count == 1 else 's'}")
+        self.args = (source, self.problems)  # what pickle hands to __init__
+
+    @property
+    def source(self) -> str:
+        return self.where
+
+    def __str__(self) -> str:
+        return "\n".join([f"{self.where}: {self.found}", *(str(problem) for problem in self.problems)])
+
+
+class CardError(DocumentError):
+    """A model card cannot be used."""
+
+
+class ExecutionInputError(DocumentError):
+    """An execution input cannot be used."""
+
+
+class DefinitionError(DocumentError):
+    """A state machine definition cannot be used."""

@@ -1,0 +1,52 @@
+"""What ``stepbridge deploy`` made, as one JSON document: the Airflow Variable ``stepbridge``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from stepbridge.core.problems import problems_of
+from stepbridge.errors import DocumentError
+
+__all__ = ["Deployment", "DeploymentError", "parse_deployment"]
+
+NonEmpty = Annotated[str, StringConstraints(min_length=1)]
+
+
+class DeploymentError(DocumentError):
+    """The deployment document cannot be used."""
+
+
+class Deployment(BaseModel):
+    """The deployed stack's names. ``endpoint_url`` is None on AWS and the local AWS's address otherwise."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    account_id: Annotated[str, StringConstraints(pattern=r"^\d{12}$")]
+    region: NonEmpty
+    bucket: NonEmpty
+    state_machine_arn: Annotated[str, StringConstraints(pattern=r"^arn:[a-z-]+:states:.+:stateMachine:.+$")]
+    processing_role_arn: Annotated[str, StringConstraints(pattern=r"^arn:[a-z-]+:iam::\d{12}:role/.+$")]
+    codebuild_project: NonEmpty
+    repository_name: NonEmpty
+    repository_uri: NonEmpty
+    scikit_image_uri: NonEmpty
+    stack_name: NonEmpty
+    endpoint_url: str | None = Field(default=None)
+
+    def to_json(self) -> str:
+        """The document, as the Airflow Variable holds it."""
+        return self.model_dump_json(indent=2)
+
+
+def parse_deployment(text: str | bytes | dict[str, Any], source: str = "Variable 'stepbridge'") -> Deployment:
+    """The deployment that ``text`` (JSON, or the object it stands for) describes.
+
+    Raises DeploymentError with all problems.
+    """
+    try:
+        return Deployment.model_validate(text) if isinstance(text, dict) else Deployment.model_validate_json(text)
+    except ValidationError as fault:
+        problems = problems_of(fault, source, list(Deployment.model_fields), "run 'stepbridge deploy' again")
+        raise DeploymentError(source, problems) from None

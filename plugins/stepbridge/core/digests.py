@@ -1,0 +1,53 @@
+"""The content digest of a build context or a scripts folder.
+
+It depends on what is in the files, on their paths and on whether they are executable, and on nothing else: not on
+modification times, owners, or the order in which a file system lists a folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from stepbridge.errors import ConfigurationFault
+
+__all__ = ["FileEntry", "digest"]
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """One file: its path relative to the folder, in posix form, and the SHA-256 of its bytes in 64 hex digits."""
+
+    path: str
+    executable: bool
+    sha256: str
+
+    def __post_init__(self) -> None:
+        path = PurePosixPath(self.path)
+        if not self.path or path.is_absolute() or ".." in path.parts or str(path) != self.path:
+            raise ConfigurationFault(f"file {self.path!r}", "not a plain relative path", "such as 'folder/file.py'")
+        if not _SHA256.fullmatch(self.sha256):
+            raise ConfigurationFault(f"file {self.path!r}", f"digest {self.sha256!r}", "64 hexadecimal digits")
+
+
+def digest(entries: Iterable[FileEntry]) -> str:
+    """The SHA-256 over all entries, 64 hex digits, the same in whatever order they come.
+
+    Raises ConfigurationFault when a path comes twice.
+    """
+    ordered = sorted(entries, key=lambda entry: entry.path)
+    whole = hashlib.sha256()
+    previous = None
+    for entry in ordered:
+        if entry.path == previous:
+            raise ConfigurationFault(f"file {entry.path!r}", "it is listed twice", "each path once")
+        previous = entry.path
+        # surrogateescape: a file name need not be UTF-8. NUL can be in no path, so records cannot run together.
+        path = entry.path.encode("utf-8", "surrogateescape")
+        whole.update(path + b"\0" + (b"x" if entry.executable else b"-") + entry.sha256.encode("ascii") + b"\n")
+    return whole.hexdigest()

@@ -1,0 +1,83 @@
+"""The JSON that starts an execution: nine documented keys, of which some have defaults, and optional ones."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from stepbridge.core.fields import (
+    DEFAULT_INSTANCE_TYPE,
+    DEFAULT_MAX_RUNTIME_SECONDS,
+    DEFAULT_VOLUME_SIZE_GB,
+    Environment,
+    ImageUri,
+    InstanceType,
+    MaxRuntimeSeconds,
+    ResourceTags,
+    RoleArn,
+    S3Uri,
+    Stages,
+    VolumeSizeGb,
+)
+from stepbridge.core.names import STAGES
+from stepbridge.core.problems import problems_of
+from stepbridge.errors import ExecutionInputError
+
+__all__ = ["ExecutionInput", "parse_execution_input"]
+
+
+class ExecutionInput(BaseModel):
+    """The input of one execution. ``volume_size`` is in GB, ``max_runtime`` in seconds for each stage.
+
+    ``code_uri`` and ``scikit_image_uri`` are needed by preprocessing and postprocessing, ``custom_image_uri`` by
+    inference; ``environment`` goes to every stage, ``tags`` to every job. ``parse_execution_input`` raises
+    ExecutionInputError with all problems; the constructor raises pydantic's own error.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    input_uri: S3Uri
+    output_uri: S3Uri
+    code_uri: S3Uri | None = None
+    custom_image_uri: ImageUri | None = None
+    scikit_image_uri: ImageUri | None = None
+    role: RoleArn
+    instance_type: InstanceType = DEFAULT_INSTANCE_TYPE
+    volume_size: VolumeSizeGb = DEFAULT_VOLUME_SIZE_GB
+    max_runtime: MaxRuntimeSeconds = DEFAULT_MAX_RUNTIME_SECONDS
+    stages: Stages = STAGES
+    model: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,128}$")] | None = None
+    environment: Environment = Field(default_factory=dict)
+    tags: ResourceTags = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _has_what_its_stages_need(self) -> Self:
+        wanting = {}
+        if set(self.stages) != {"inference"}:
+            wanting = {"code_uri": self.code_uri, "scikit_image_uri": self.scikit_image_uri}
+        if "inference" in self.stages:
+            wanting["custom_image_uri"] = self.custom_image_uri
+        missing = [key for key, value in wanting.items() if value is None]
+        if missing:
+            raise ValueError(f"{', '.join(missing)} missing, which the stages {', '.join(self.stages)} need")
+        return self
+
+    def to_json(self) -> str:
+        """The input as JSON with sorted keys and no blanks: equal inputs give equal text."""
+        return json.dumps(self.model_dump(mode="json", exclude_none=True), sort_keys=True, separators=(",", ":"))
+
+    def digest(self) -> str:
+        """The SHA-256 of ``to_json``, 64 hexadecimal digits."""
+        return hashlib.sha256(self.to_json().encode("utf-8")).hexdigest()
+
+
+def parse_execution_input(values: Mapping[str, Any], source: str = "execution input") -> ExecutionInput:
+    """The input that ``values`` describe. Raises ExecutionInputError with all problems; ``source`` says whose they are."""
+    try:
+        return ExecutionInput.model_validate(dict(values))
+    except ValidationError as fault:
+        raise ExecutionInputError(source, problems_of(fault, source, list(ExecutionInput.model_fields))) from None

@@ -1,0 +1,198 @@
+"""The types of fields that cards and execution inputs share, with the limits that AWS sets on them.
+
+Limits and patterns are those of botocore's service model of CreateProcessingJob (FACTS, "SageMaker Processing").
+A validator raises ValueError with the text of what it expects.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from stepbridge.core.names import STAGES
+
+__all__ = [
+    "DEFAULT_INSTANCE_TYPE",
+    "DEFAULT_MAX_RUNTIME_SECONDS",
+    "DEFAULT_VOLUME_SIZE_GB",
+    "Environment",
+    "ImageUri",
+    "InstanceType",
+    "MaxRuntimeSeconds",
+    "ResourceTags",
+    "RoleArn",
+    "S3Uri",
+    "Stages",
+    "Strings",
+    "UriTemplate",
+    "VolumeSizeGb",
+    "is_template",
+]
+
+DEFAULT_INSTANCE_TYPE: Final = "ml.m5.large"
+DEFAULT_VOLUME_SIZE_GB: Final = 30
+DEFAULT_MAX_RUNTIME_SECONDS: Final = 3600
+
+S3_URI_LENGTH: Final = 1024
+IMAGE_URI_LENGTH: Final = 255
+ROLE_ARN_LENGTH: Final = 2048
+ENVIRONMENT_ENTRIES: Final = 100
+ENVIRONMENT_TEXT_LENGTH: Final = 256
+TAG_ENTRIES: Final = 45  # SageMaker takes 50; the state machine adds its own
+
+_S3_URI = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/\S*)?")
+_IMAGE_URI = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._:-]*(/[a-zA-Z0-9._-]+)*(:[\w][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?")
+_INSTANCE_TYPE = re.compile(r"ml\.[a-z][a-z0-9-]*\.(\d*x?large|medium|metal)")
+_ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+")
+_ENVIRONMENT_KEY = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_TAG_TEXT = re.compile(r"[\w\s.:/=+@-]*")
+
+
+def is_template(text: str) -> bool:
+    """Whether the text holds a Jinja expression or statement, to be rendered when a task runs."""
+    return "{{" in text or "{%" in text
+
+
+def _s3_uri(uri: str) -> str:
+    if is_template(uri):
+        raise ValueError("a rendered S3 URI; this one still holds a Jinja expression")
+    if len(uri) > S3_URI_LENGTH:
+        raise ValueError(f"an S3 URI of at most {S3_URI_LENGTH} characters; this one has {len(uri)}")
+    if not _S3_URI.fullmatch(uri):
+        raise ValueError("an S3 URI such as s3://bucket/prefix/")
+    return uri
+
+
+def _uri_template(uri: str) -> str:
+    if not is_template(uri):
+        return _s3_uri(uri)
+    if not uri.startswith(("s3://", "{{", "{%")):
+        raise ValueError("an S3 URI or a Jinja expression that gives one: it starts with s3:// or {{")
+    return uri
+
+
+def _image_uri(uri: str) -> str:
+    if len(uri) > IMAGE_URI_LENGTH:
+        raise ValueError(f"an image URI of at most {IMAGE_URI_LENGTH} characters; this one has {len(uri)}")
+    if not _IMAGE_URI.fullmatch(uri):
+        raise ValueError("an image URI such as 123456789012.dkr.ecr.us-east-1.amazonaws.com/models:tag")
+    return uri
+
+
+def _instance_type(name: str) -> str:
+    if not _INSTANCE_TYPE.fullmatch(name):
+        raise ValueError("a SageMaker instance type such as ml.m5.large")
+    return name
+
+
+def _role_arn(arn: str) -> str:
+    if len(arn) > ROLE_ARN_LENGTH or not _ROLE_ARN.fullmatch(arn):
+        raise ValueError("the ARN of an IAM role, such as arn:aws:iam::123456789012:role/name")
+    return arn
+
+
+def _environment_name(name: str) -> str:
+    if not _ENVIRONMENT_KEY.fullmatch(name) or len(name) > ENVIRONMENT_TEXT_LENGTH:
+        limit = f"at most {ENVIRONMENT_TEXT_LENGTH} letters, digits and underscores, no digit first"
+        raise ValueError(f"{limit}, as the name of an environment variable")
+    return name
+
+
+def _environment_value(value: str) -> str:
+    if len(value) > ENVIRONMENT_TEXT_LENGTH:
+        raise ValueError(f"at most {ENVIRONMENT_TEXT_LENGTH} characters; this one has {len(value)}")
+    return value
+
+
+def _environment_size(environment: dict[str, str]) -> dict[str, str]:
+    if len(environment) > ENVIRONMENT_ENTRIES:
+        raise ValueError(f"at most {ENVIRONMENT_ENTRIES} entries; this one has {len(environment)}")
+    return environment
+
+
+def _tag_key(key: str) -> str:
+    if not 1 <= len(key) <= 128 or not _TAG_TEXT.fullmatch(key) or key.lower().startswith("aws:"):
+        raise ValueError("1 to 128 letters, digits, blanks and _.:/=+-@, not beginning with aws:, as the key of a tag")
+    return key
+
+
+def _tag_value(value: str) -> str:
+    if len(value) > 256 or not _TAG_TEXT.fullmatch(value):
+        raise ValueError("at most 256 letters, digits, blanks and _.:/=+-@ as the value of a tag")
+    return value
+
+
+def _tags_size(tags: dict[str, str]) -> dict[str, str]:
+    if len(tags) > TAG_ENTRIES:
+        raise ValueError(f"at most {TAG_ENTRIES} tags; this one has {len(tags)}")
+    return tags
+
+
+def _as_tuple(value: Any) -> Any:
+    if isinstance(value, str | bytes) or not isinstance(value, Sequence):
+        raise ValueError("a list of strings")
+    return tuple(value)
+
+
+def _stages(stages: tuple[str, ...]) -> tuple[str, ...]:
+    known = ", ".join(STAGES)
+    unknown = [stage for stage in stages if stage not in STAGES]
+    if unknown:
+        raise ValueError(f"stages among {known}, not {', '.join(map(repr, unknown))}")
+    if not stages:
+        raise ValueError(f"at least one stage of {known}")
+    if len(set(stages)) < len(stages):
+        raise ValueError("each stage once")
+    return tuple(stage for stage in STAGES if stage in stages)
+
+
+def _plain_mapping(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+Strings = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+"""A list of strings, kept as a tuple."""
+
+Stages = Annotated[tuple[str, ...], AfterValidator(_stages), BeforeValidator(_as_tuple)]
+"""A non-empty subset of the stages, put into the order in which they run."""
+
+S3Uri = Annotated[str, AfterValidator(_s3_uri)]
+"""A rendered S3 URI of at most 1024 characters."""
+
+UriTemplate = Annotated[str, AfterValidator(_uri_template)]
+"""An S3 URI, or a Jinja template of one; a template is checked lightly, its rendering as an S3Uri."""
+
+ImageUri = Annotated[str, AfterValidator(_image_uri)]
+"""An image URI of at most 255 characters."""
+
+InstanceType = Annotated[str, AfterValidator(_instance_type)]
+"""A SageMaker instance type by its form; which types exist, and where, SageMaker itself says."""
+
+RoleArn = Annotated[str, AfterValidator(_role_arn)]
+"""The ARN of an IAM role."""
+
+VolumeSizeGb = Annotated[int, Field(ge=1, le=16384)]
+"""The size of the job's volume in GB, 1 to 16384."""
+
+MaxRuntimeSeconds = Annotated[int, Field(ge=1, le=777600)]
+"""The maximum runtime of one job in seconds, 1 to 777600 (9 days)."""
+
+Environment = Annotated[
+    dict[
+        Annotated[str, AfterValidator(_environment_name)],
+        Annotated[str, AfterValidator(_environment_value)],
+    ],
+    AfterValidator(_environment_size),
+    BeforeValidator(_plain_mapping),
+]
+"""A container's environment: at most 100 entries, names and values at most 256 characters."""
+
+ResourceTags = Annotated[
+    dict[Annotated[str, AfterValidator(_tag_key)], Annotated[str, AfterValidator(_tag_value)]],
+    AfterValidator(_tags_size),
+    BeforeValidator(_plain_mapping),
+]
+"""Tags of an AWS resource, for cost allocation."""

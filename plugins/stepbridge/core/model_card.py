@@ -1,0 +1,199 @@
+"""The model card: the one file that declares a model, ``dags/models/<model>.yaml``.
+
+A card needs at most a name, a schedule, an input and an output; everything else has a default.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from functools import cache
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Final, Self
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from stepbridge.core.cron import cron_fault
+from stepbridge.core.fields import (
+    DEFAULT_INSTANCE_TYPE,
+    DEFAULT_MAX_RUNTIME_SECONDS,
+    DEFAULT_VOLUME_SIZE_GB,
+    Environment,
+    ImageUri,
+    InstanceType,
+    MaxRuntimeSeconds,
+    Stages,
+    Strings,
+    UriTemplate,
+    VolumeSizeGb,
+)
+from stepbridge.core.marked_yaml import MarkedDocument, read_marked_yaml
+from stepbridge.core.names import STAGES
+from stepbridge.core.problems import Path, problems_of, shown
+from stepbridge.errors import CardError, Problem
+
+__all__ = ["DEFAULT_START_DATE", "ModelCard", "parse_card"]
+
+DEFAULT_START_DATE: Final = date(2020, 1, 1)
+"""Long past, so that a schedule begins with its next interval; only ``catchup`` needs a real one."""
+
+MODEL_NAME_LENGTH: Final = 50
+
+# What a DAG id, an S3 prefix, an image tag and a state machine's input all take.
+_MODEL_NAME = re.compile(r"[a-z][a-z0-9]*([_-][a-z0-9]+)*")
+
+
+def _model_name(name: str) -> str:
+    if len(name) > MODEL_NAME_LENGTH or not _MODEL_NAME.fullmatch(name):
+        limit = f"at most {MODEL_NAME_LENGTH} lower-case letters, digits and single _ or -"
+        raise ValueError(f"{limit}, beginning with a letter, such as flight_delay")
+    return name
+
+
+def _schedule(text: str) -> str:
+    fault = cron_fault(text)
+    if fault:
+        raise ValueError(fault)
+    return text
+
+
+@cache
+def _timezones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
+def _timezone(name: str) -> str:
+    if name != "UTC" and name not in _timezones():
+        raise ValueError("an IANA time zone such as America/New_York")
+    return name
+
+
+def _project_folder(folder: str) -> str:
+    path = PurePosixPath(folder)
+    if not folder or path.is_absolute() or ".." in path.parts or "\\" in folder:
+        raise ValueError("a folder inside the project, relative to its root, such as containers/flight_delay")
+    return str(path)
+
+
+_Folder = Annotated[str, AfterValidator(_project_folder)]
+
+
+class ModelCard(BaseModel):
+    """A model's declaration. ``parse_card`` reads one from YAML.
+
+    ``input_uri``, ``output_uri`` and the values of ``environment`` are Jinja templates, rendered when a task runs.
+    ``volume_size`` is in GB and ``max_runtime`` in seconds, both for each stage. ``schedule`` is a cron expression in
+    ``timezone``, or None for a model that is run by hand. ``image`` is a ready image that takes the place of the
+    container folder.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    name: Annotated[str, AfterValidator(_model_name)]
+    description: Annotated[str, StringConstraints(max_length=1000)] = ""
+    owner: Annotated[str, StringConstraints(min_length=1, max_length=200)] = "airflow"
+    tags: Annotated[Strings, Field(max_length=50)] = ()
+    schedule: Annotated[str, AfterValidator(_schedule)] | None = None
+    timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
+    start_date: date = DEFAULT_START_DATE
+    catchup: bool = False
+    input_uri: UriTemplate
+    output_uri: UriTemplate
+    stages: Stages = STAGES
+    instance_type: InstanceType = DEFAULT_INSTANCE_TYPE
+    volume_size: VolumeSizeGb = DEFAULT_VOLUME_SIZE_GB
+    max_runtime: MaxRuntimeSeconds = DEFAULT_MAX_RUNTIME_SECONDS
+    environment: Environment = Field(default_factory=dict)
+    image: ImageUri | None = None
+    container: _Folder | None = None
+    scripts: _Folder | None = None
+    build_args: dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*$")], str] = Field(default_factory=dict)
+    max_active_runs: Annotated[int, Field(ge=1, le=1000)] = 1
+    retries: Annotated[int, Field(ge=0, le=100)] = 2
+
+    @model_validator(mode="after")
+    def _keys_agree(self) -> Self:
+        faults = []
+        if self.image is not None and (self.container is not None or self.build_args):
+            faults.append("image is a ready image, so container and build_args have no effect: remove one or the other")
+        if self.catchup and "start_date" not in self.model_fields_set:
+            faults.append("catchup runs every interval since start_date, so start_date must be in the card")
+        if self.catchup and self.schedule is None:
+            faults.append("catchup needs a schedule")
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+    @property
+    def container_folder(self) -> str:
+        """The build context, relative to the project's root: ``containers/<name>`` unless the card says otherwise."""
+        return self.container or f"containers/{self.name}"
+
+    @property
+    def scripts_folder(self) -> str:
+        """The scripts, relative to the project's root: ``scripts/<name>`` unless the card says otherwise."""
+        return self.scripts or f"scripts/{self.name}"
+
+    @property
+    def builds_image(self) -> bool:
+        """Whether a run needs an image that is built from the container folder."""
+        return self.image is None and "inference" in self.stages
+
+    @property
+    def uploads_scripts(self) -> bool:
+        """Whether a run needs scripts in S3."""
+        return set(self.stages) != {"inference"}
+
+
+KNOWN_KEYS: Final = tuple(ModelCard.model_fields)
+
+
+def parse_card(text: str, source: str) -> ModelCard:
+    """The card that the YAML ``text`` describes; ``source`` is its path, whose stem is the model's name.
+
+    Raises CardError with all problems, each with its file, line and column.
+    """
+    document = read_marked_yaml(text, source)
+    if document.value is None:
+        raise CardError(source, document.problems)
+    if not isinstance(document.value, dict):
+        found = Problem(source, shown(document.value), "keys and values, such as 'schedule: 0 4 * * *'")
+        raise CardError(source, [found])
+    values = {str(key): value for key, value in document.value.items()}
+    problems = [*document.problems, *_name_problems(values, document)]
+    try:
+        card = ModelCard.model_validate(values)
+    except ValidationError as fault:
+        problems += problems_of(fault, source, KNOWN_KEYS, locate=_locator(fault, document))
+    if problems:
+        raise CardError(source, sorted(problems, key=lambda problem: _line(problem.where)))
+    return card
+
+
+def _name_problems(values: dict[str, Any], document: MarkedDocument) -> list[Problem]:
+    """Fill in the name from the file's; a card that names another model is a problem."""
+    path = PurePosixPath(document.source)
+    if path.suffix not in (".yaml", ".yml"):
+        return []
+    name = values.setdefault("name", path.stem)
+    if name == path.stem:
+        return []
+    where, excerpt = document.locate_value(("name",))
+    remedy = "rename the file or the model"
+    return [Problem(where, f"name is {shown(name)}", f"{path.stem!r}, the name of the file", remedy, excerpt)]
+
+
+def _locator(fault: ValidationError, document: MarkedDocument) -> Any:
+    """Unknown keys and refused names stand at their key, everything else at its value."""
+    at_key = {tuple(error["loc"]) for error in fault.errors() if error["type"] == "extra_forbidden"}
+
+    def locate(path: Path) -> tuple[str, str]:
+        return document.locate_key(path) if path in at_key or "[key]" in path else document.locate_value(path)
+
+    return locate
+
+
+def _line(where: str) -> int:
+    parts = where.rsplit(":", 2)
+    return int(parts[1]) if len(parts) == 3 and parts[1].isdecimal() else 0

@@ -1,0 +1,67 @@
+"""pydantic's findings about a document, as problems that say where, what was found and what was expected."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from stepbridge.errors import Problem
+
+__all__ = ["Path", "problems_of", "shown"]
+
+Path = tuple[str | int, ...]
+
+SHOWN_LENGTH = 80
+
+
+def shown(value: object) -> str:
+    """The value as Python writes it, cut to what fits into a line."""
+    text = repr(list(value) if isinstance(value, tuple) else value)
+    return text if len(text) <= SHOWN_LENGTH else text[: SHOWN_LENGTH - 1] + "…"
+
+
+def problems_of(
+    fault: ValidationError,
+    source: str,
+    known_keys: Sequence[str],
+    remedy: str = "",
+    locate: Callable[[Path], tuple[str, str]] | None = None,
+) -> list[Problem]:
+    """One problem per finding. Validators raise ValueError with the text of what they expect.
+
+    ``locate`` turns a path into where it stands and an excerpt of that place; without it the path itself is shown.
+    """
+    place = locate or (lambda path: (source, ""))
+    return [_problem(detail, known_keys, remedy, place) for detail in fault.errors(include_url=False)]
+
+
+def _problem(detail: Any, known_keys: Sequence[str], remedy: str, place: Callable[[Path], tuple[str, str]]) -> Problem:
+    path: Path = tuple(detail["loc"])
+    name = _dotted(path)
+    where, excerpt = place(path)
+    match detail["type"]:
+        case "extra_forbidden":
+            close = difflib.get_close_matches(str(path[-1]), known_keys, n=3, cutoff=0.6)
+            hint = f"did you mean {' or '.join(close)}?" if close else remedy
+            return Problem(where, f"unknown key {name!r}", f"one of {', '.join(sorted(known_keys))}", hint, excerpt)
+        case "missing":
+            return Problem(where, f"the required key {name!r} is missing", "", remedy, excerpt)
+        case "json_invalid":
+            return Problem(where, detail["msg"], "a JSON document", remedy, excerpt)
+        case _:
+            expected = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+            if not path:  # a rule about several keys together: its text says all
+                return Problem(where, expected, "", remedy, excerpt)
+            return Problem(where, f"{name} is {shown(detail['input'])}", expected, remedy, excerpt)
+
+
+def _dotted(path: Path) -> str:
+    text = ""
+    for step in path:
+        if step == "[key]":  # pydantic's mark for a mapping's key itself
+            continue
+        text += f"[{step}]" if isinstance(step, int) else f"{'.' if text else ''}{step}"
+    return text

@@ -1,0 +1,91 @@
+"""Status tables of executions, Processing jobs and image builds: every status that AWS documents has a row.
+
+Only what AWS documents stands in a table; a status without a row is an error, never a guess. Sources:
+https://docs.aws.amazon.com/step-functions/latest/apireference/API_DescribeExecution.html,
+https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribeProcessingJob.html and
+https://docs.aws.amazon.com/codebuild/latest/APIReference/API_Build.html.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from stepbridge.errors import UnknownStatus
+
+__all__ = [
+    "BUILD_STATUSES",
+    "EXECUTION_STATUSES",
+    "JOB_STATUSES",
+    "Status",
+    "build_status",
+    "execution_status",
+    "job_status",
+]
+
+
+@dataclass(frozen=True)
+class Status:
+    """``terminal``: it changes no more by itself. ``failed``: it ended without success."""
+
+    name: str
+    terminal: bool
+    failed: bool
+
+    @property
+    def succeeded(self) -> bool:
+        return self.terminal and not self.failed
+
+
+def _table(*rows: Status) -> Mapping[str, Status]:
+    return {row.name: row for row in rows}
+
+
+EXECUTION_STATUSES: Final = _table(
+    Status("RUNNING", terminal=False, failed=False),
+    Status("PENDING_REDRIVE", terminal=False, failed=False),  # children of a redriven Map state only
+    Status("SUCCEEDED", terminal=True, failed=False),
+    Status("FAILED", terminal=True, failed=True),
+    Status("TIMED_OUT", terminal=True, failed=True),
+    Status("ABORTED", terminal=True, failed=True),
+)
+
+JOB_STATUSES: Final = _table(
+    Status("InProgress", terminal=False, failed=False),
+    Status("Stopping", terminal=False, failed=False),
+    Status("Completed", terminal=True, failed=False),
+    Status("Failed", terminal=True, failed=True),
+    Status("Stopped", terminal=True, failed=True),  # botocore's waiter counts it as success; its outputs are partial
+)
+
+BUILD_STATUSES: Final = _table(
+    Status("IN_PROGRESS", terminal=False, failed=False),
+    Status("SUCCEEDED", terminal=True, failed=False),
+    Status("FAILED", terminal=True, failed=True),
+    Status("FAULT", terminal=True, failed=True),
+    Status("TIMED_OUT", terminal=True, failed=True),
+    Status("STOPPED", terminal=True, failed=True),
+)
+
+
+def execution_status(name: str) -> Status:
+    """The row of a Step Functions execution's status. Raises UnknownStatus."""
+    return _row("status of an execution", name, EXECUTION_STATUSES)
+
+
+def job_status(name: str) -> Status:
+    """The row of a Processing job's status. Raises UnknownStatus."""
+    return _row("status of a Processing job", name, JOB_STATUSES)
+
+
+def build_status(name: str) -> Status:
+    """The row of a CodeBuild build's status. Raises UnknownStatus."""
+    return _row("status of a build", name, BUILD_STATUSES)
+
+
+def _row(where: str, name: str, table: Mapping[str, Status]) -> Status:
+    row = table.get(name)
+    if row is None:
+        raise UnknownStatus(where, repr(name), "one of " + ", ".join(table), "a newer stepbridge may know it")
+    return row
