@@ -1,0 +1,36 @@
+"""ECR: which image a tag stands for.
+
+API: https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stepbridge.aws.faults import NotFound, aws_call
+
+if TYPE_CHECKING:
+    from mypy_boto3_ecr import ECRClient
+
+__all__ = ["Ecr"]
+
+
+class Ecr:
+    """Images through one boto3 client. Every method raises ``AwsFault`` and its kinds."""
+
+    def __init__(self, client: ECRClient) -> None:
+        self._client = client
+
+    def image_digest(self, repository: str, tag: str) -> str | None:
+        """The digest (``sha256:<64 hex>``) of the image tagged ``tag``; None when there is none.
+
+        Raises NotFound when the repository does not exist.
+        """
+        try:
+            with aws_call("ecr:DescribeImages", repository):
+                answer = self._client.describe_images(repositoryName=repository, imageIds=[{"imageTag": tag}])
+        except NotFound as fault:
+            if fault.code == "ImageNotFoundException":
+                return None
+            raise
+        return answer["imageDetails"][0]["imageDigest"] if answer["imageDetails"] else None

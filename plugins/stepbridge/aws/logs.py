@@ -1,0 +1,94 @@
+"""CloudWatch Logs: the lines of a stream, from its beginning or its end.
+
+API: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_GetLogEvents.html
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from stepbridge.aws.faults import NotFound, aws_call
+
+if TYPE_CHECKING:
+    from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_logs.type_defs import GetLogEventsRequestTypeDef
+
+__all__ = ["PROCESSING_LOG_GROUP", "CloudWatchLogs", "LogTail"]
+
+PROCESSING_LOG_GROUP: Final = "/aws/sagemaker/ProcessingJobs"
+"""Where SageMaker writes the output of Processing jobs, in streams ``<job>/algo-<n>-<time>``."""
+
+
+class CloudWatchLogs:
+    """Log streams through one boto3 client. Every method raises ``AwsFault`` and its kinds."""
+
+    def __init__(self, client: CloudWatchLogsClient) -> None:
+        self._client = client
+
+    def streams(self, group: str, prefix: str) -> list[str]:
+        """The streams of the group whose names begin with ``prefix``, by name; none when there is no such group."""
+        try:
+            with aws_call("logs:DescribeLogStreams", group):
+                pages = self._client.get_paginator("describe_log_streams").paginate(
+                    logGroupName=group, logStreamNamePrefix=prefix
+                )
+                return [stream["logStreamName"] for page in pages for stream in page["logStreams"]]
+        except NotFound:
+            return []
+
+    def last_lines(self, group: str, stream: str, count: int) -> list[str]:
+        """At most ``count`` lines from the end of the stream; none when there is no such stream."""
+        lines, _ = self._events(
+            {"logGroupName": group, "logStreamName": stream, "startFromHead": False, "limit": count}
+        )
+        return lines[-count:]
+
+    def job_lines(self, job_name: str, count: int) -> list[str]:
+        """At most ``count`` last lines of each container of the Processing job; each host's lines under its name."""
+        streams = self.streams(PROCESSING_LOG_GROUP, f"{job_name}/")
+        lines: list[str] = []
+        for stream in streams:
+            if len(streams) > 1:
+                lines.append(f"--- {stream.removeprefix(f'{job_name}/')}")
+            lines += self.last_lines(PROCESSING_LOG_GROUP, stream, count)
+        return lines
+
+    def tail(self, group: str, stream: str) -> LogTail:
+        """A reader that hands out each line of the stream once."""
+        return LogTail(self, group, stream)
+
+    def page(self, group: str, stream: str, token: str | None) -> tuple[list[str], str | None]:
+        """The lines after ``token`` (None: from the beginning) and the next token."""
+        request: GetLogEventsRequestTypeDef = {"logGroupName": group, "logStreamName": stream, "startFromHead": True}
+        if token:
+            request["nextToken"] = token
+        return self._events(request)
+
+    def _events(self, request: GetLogEventsRequestTypeDef) -> tuple[list[str], str | None]:
+        resource = f"{request.get('logGroupName')}:{request['logStreamName']}"
+        try:
+            with aws_call("logs:GetLogEvents", resource):
+                answer = self._client.get_log_events(**request)
+        except NotFound:  # a stream appears with its first line
+            return [], request.get("nextToken")
+        return [event["message"].rstrip("\r\n") for event in answer["events"]], answer["nextForwardToken"]
+
+
+class LogTail:
+    """Hands out each line of a log stream once, in order; a stream that does not exist yet has no lines."""
+
+    def __init__(self, logs: CloudWatchLogs, group: str, stream: str) -> None:
+        self._logs = logs
+        self._group = group
+        self._stream = stream
+        self._token: str | None = None
+
+    def new_lines(self) -> list[str]:
+        """The lines since the last call. A page may be empty before the end; an unchanged token is the end."""
+        fresh: list[str] = []
+        while True:
+            lines, token = self._logs.page(self._group, self._stream, self._token)
+            fresh += lines
+            if token == self._token:
+                return fresh
+            self._token = token

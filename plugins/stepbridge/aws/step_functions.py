@@ -1,0 +1,132 @@
+"""Step Functions: executions started, watched, redriven and stopped.
+
+API: https://docs.aws.amazon.com/step-functions/latest/apireference/API_Operations.html
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from stepbridge.aws.arns import execution_arn
+from stepbridge.aws.faults import aws_call
+
+if TYPE_CHECKING:
+    from mypy_boto3_stepfunctions import SFNClient
+
+__all__ = ["Execution", "RunningExecution", "StepFunctions"]
+
+CAUSE_LENGTH: Final = 32768  # https://docs.aws.amazon.com/step-functions/latest/apireference/API_StopExecution.html
+ERROR_LENGTH: Final = 256
+PAGE_SIZE: Final = 1000
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What DescribeExecution says. ``description`` is the whole answer.
+
+    ``redrive_status`` is REDRIVABLE, NOT_REDRIVABLE or REDRIVABLE_BY_MAP_RUN, empty when the service does not say.
+    """
+
+    arn: str
+    name: str
+    state_machine_arn: str
+    status: str
+    started_at: datetime
+    redriven_at: datetime | None
+    redrive_status: str
+    redrive_status_reason: str
+    description: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def input(self) -> Mapping[str, Any]:
+        """The execution's input; empty when it is no JSON object."""
+        document = json.loads(self.description.get("input") or "{}")
+        return document if isinstance(document, dict) else {}
+
+    @property
+    def latest_start(self) -> datetime:
+        """When it was started or, if it was, last redriven."""
+        return max(self.started_at, self.redriven_at) if self.redriven_at else self.started_at
+
+
+@dataclass(frozen=True)
+class RunningExecution:
+    """One line of ListExecutions with the filter RUNNING."""
+
+    arn: str
+    latest_start: datetime
+
+
+class StepFunctions:
+    """Executions through one boto3 client. Every method raises ``AwsFault`` and its kinds."""
+
+    def __init__(self, client: SFNClient) -> None:
+        self._client = client
+
+    def start(self, state_machine: str, name: str, input_json: str) -> str:
+        """Start the execution ``name`` and return its ARN; the same call while it runs returns the same execution.
+
+        Raises NameTaken when an execution of that name has ended, or runs with another input.
+        """
+        with aws_call("states:StartExecution", state_machine):
+            answer = self._client.start_execution(stateMachineArn=state_machine, name=name, input=input_json)
+        return answer["executionArn"]
+
+    def describe(self, arn: str) -> Execution:
+        """Raises NotFound when there is no such execution."""
+        with aws_call("states:DescribeExecution", arn):
+            answer: Mapping[str, Any] = self._client.describe_execution(executionArn=arn)
+        return Execution(
+            arn=answer["executionArn"],
+            name=answer["name"],
+            state_machine_arn=answer["stateMachineArn"],
+            status=answer["status"],
+            started_at=answer["startDate"],
+            redriven_at=answer.get("redriveDate"),
+            redrive_status=answer.get("redriveStatus", ""),
+            redrive_status_reason=answer.get("redriveStatusReason", ""),
+            description={key: value for key, value in answer.items() if key != "ResponseMetadata"},
+        )
+
+    def describe_named(self, state_machine: str, name: str) -> Execution:
+        """The execution ``name`` of ``state_machine``. Raises NotFound when there is none."""
+        return self.describe(execution_arn(state_machine, name))
+
+    def redrive(self, arn: str, client_token: str) -> datetime:
+        """Continue a failed execution at the state that failed; the time it was redriven at.
+
+        ``client_token`` (at most 64 characters) makes a repeated call the same call. Raises NotRedrivable.
+        """
+        with aws_call("states:RedriveExecution", arn):
+            return self._client.redrive_execution(executionArn=arn, clientToken=client_token)["redriveDate"]
+
+    def stop(self, arn: str, error: str, cause: str) -> None:
+        """Abort the execution; AWS stops the Processing job that a ``.sync`` state waits for.
+
+        Does nothing to an execution that has ended. Raises NotFound when there is none.
+        """
+        with aws_call("states:StopExecution", arn):
+            self._client.stop_execution(executionArn=arn, error=error[:ERROR_LENGTH], cause=cause[:CAUSE_LENGTH])
+
+    def history(self, arn: str) -> list[Mapping[str, Any]]:
+        """All events, oldest first (at most 25,000)."""
+        with aws_call("states:GetExecutionHistory", arn):
+            pages = self._client.get_paginator("get_execution_history").paginate(
+                executionArn=arn, includeExecutionData=True, PaginationConfig={"PageSize": PAGE_SIZE}
+            )
+            return [event for page in pages for event in page["events"]]
+
+    def running(self, state_machine: str) -> Iterator[RunningExecution]:
+        """The executions of ``state_machine`` that run now, 1000 a call; eventually consistent."""
+        with aws_call("states:ListExecutions", state_machine):
+            pages = self._client.get_paginator("list_executions").paginate(
+                stateMachineArn=state_machine, statusFilter="RUNNING", PaginationConfig={"PageSize": PAGE_SIZE}
+            )
+            for page in pages:
+                for item in page["executions"]:
+                    started, redriven = item["startDate"], item.get("redriveDate")
+                    yield RunningExecution(item["executionArn"], max(started, redriven) if redriven else started)
