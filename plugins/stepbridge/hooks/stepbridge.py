@@ -1,0 +1,99 @@
+"""One Airflow hook that hands out a typed class per AWS service, all from one session.
+
+It is the Amazon provider's own connection handling: ``aws_default`` and its extras (endpoint_url, region_name,
+role_arn, config_kwargs, verify, service_config) mean what they mean there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
+from botocore.config import Config
+
+from stepbridge.aws.codebuild import CodeBuild
+from stepbridge.aws.ecr import Ecr
+from stepbridge.aws.logs import CloudWatchLogs
+from stepbridge.aws.s3 import S3
+from stepbridge.aws.sagemaker import SageMaker
+from stepbridge.aws.step_functions import StepFunctions
+
+if TYPE_CHECKING:
+    import boto3
+
+__all__ = ["StepbridgeHook"]
+
+_DEFAULTS: Final = Config(retries={"mode": "standard", "total_max_attempts": 6}, connect_timeout=10)
+"""Patience with throttling and hiccups; what the connection says in config_kwargs goes before it."""
+
+_AWS_DOMAINS: Final = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
+
+T = TypeVar("T")
+
+
+class StepbridgeHook(AwsGenericHook[Any]):
+    """Typed access to the services that stepbridge uses. Session and clients are made once and reused.
+
+    :param aws_conn_id: the Airflow connection; None means boto3's own search for credentials.
+    :param region_name: goes before the connection's region.
+    """
+
+    def __init__(self, aws_conn_id: str | None = "aws_default", region_name: str | None = None) -> None:
+        super().__init__(aws_conn_id=aws_conn_id, region_name=region_name)
+
+    @cached_property
+    def step_functions(self) -> StepFunctions:
+        """Executions."""
+        return self._made(StepFunctions, "stepfunctions")
+
+    @cached_property
+    def sagemaker(self) -> SageMaker:
+        """Processing jobs."""
+        return self._made(SageMaker, "sagemaker")
+
+    @cached_property
+    def ecr(self) -> Ecr:
+        """Images."""
+        return self._made(Ecr, "ecr")
+
+    @cached_property
+    def s3(self) -> S3:
+        """Objects."""
+        return self._made(S3, "s3")
+
+    @cached_property
+    def codebuild(self) -> CodeBuild:
+        """Image builds."""
+        return self._made(CodeBuild, "codebuild")
+
+    @cached_property
+    def logs(self) -> CloudWatchLogs:
+        """Log streams."""
+        return self._made(CloudWatchLogs, "logs")
+
+    def local_endpoint(self, service: str) -> str | None:
+        """The endpoint of ``service`` when it is not AWS's own (the local AWS, say); None when it is."""
+        endpoint: str | None = self.conn_config.get_service_endpoint_url(service)
+        host = urlsplit(endpoint).hostname if endpoint else None
+        return None if not host or host.endswith(_AWS_DOMAINS) else endpoint
+
+    @cached_property
+    def _session(self) -> boto3.session.Session:
+        return self.get_session(region_name=self.region_name)
+
+    @cached_property
+    def _client_config(self) -> Config:
+        # The provider's user agent walks the call stack with source lines: once a hook is enough.
+        return self._get_config(_DEFAULTS.merge(self.config))
+
+    def _made(self, kind: Callable[[Any], T], service: str) -> T:
+        client = self._session.client(  # type: ignore[call-overload]  # one name for all services
+            service,
+            endpoint_url=self.conn_config.get_service_endpoint_url(service),
+            config=self._client_config,
+            verify=self.verify,
+        )
+        return kind(client)

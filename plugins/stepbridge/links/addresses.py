@@ -1,0 +1,65 @@
+"""Where a person looks at an execution, a job's logs or a build: in the AWS console, or at the local AWS.
+
+Pure. The console's addresses are not documented by AWS as an interface; they are the ones that the console itself
+shows. For the local AWS there is no console: its address leads to what it holds in JSON.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import quote
+
+__all__ = ["build_address", "execution_address", "log_address"]
+
+_CONSOLES: Final = {
+    "aws": "https://{region}.console.aws.amazon.com",
+    "aws-cn": "https://{region}.console.amazonaws.cn",
+    "aws-us-gov": "https://{region}.console.amazonaws-us-gov.com",
+}
+
+
+def execution_address(execution_arn: str, local_endpoint: str | None = None) -> str:
+    """The page of the execution. ``local_endpoint`` is the local AWS's address, None on AWS."""
+    if local_endpoint:
+        return f"{_local(local_endpoint)}/executions/{quote(execution_arn, safe='')}"
+    return (
+        f"{_console(execution_arn)}/states/home?region={_region(execution_arn)}#/v2/executions/details/{execution_arn}"
+    )
+
+
+def log_address(arn: str, group: str, stream_prefix: str, local_endpoint: str | None = None) -> str:
+    """The page of the group's log streams that begin with ``stream_prefix``. ``arn`` tells partition and region."""
+    if local_endpoint:
+        return f"{_local(local_endpoint)}/logs/{quote(group, safe='')}/{quote(stream_prefix, safe='')}"
+    # The console reads its own escapes: percent signs of the URL encoding become $25, and so on.
+    fragment = f"logsV2:log-groups/log-group/{_twice(group)}"
+    query = f"?logStreamNameFilter={stream_prefix}"
+    query = quote(query, safe="").replace("%", "$")
+    return f"{_console(arn)}/cloudwatch/home?region={_region(arn)}#{fragment}{query}"
+
+
+def build_address(build_arn: str, local_endpoint: str | None = None) -> str:
+    """The page of the CodeBuild build."""
+    _, _, _, region, account, resource = build_arn.split(":", 5)
+    build_id = resource.removeprefix("build/")
+    if local_endpoint:
+        return f"{_local(local_endpoint)}/builds/{quote(build_id, safe='')}"
+    project = build_id.partition(":")[0]
+    place = f"codesuite/codebuild/{account}/projects/{quote(project)}/build/{quote(build_id, safe='')}"
+    return f"{_console(build_arn)}/{place}/log?region={region}"
+
+
+def _local(endpoint: str) -> str:
+    return f"{endpoint.rstrip('/')}/_stepbridge"
+
+
+def _console(arn: str) -> str:
+    return _CONSOLES.get(arn.split(":")[1], _CONSOLES["aws"]).format(region=_region(arn))
+
+
+def _region(arn: str) -> str:
+    return arn.split(":")[3]
+
+
+def _twice(text: str) -> str:
+    return quote(quote(text, safe=""), safe="").replace("%", "$")
