@@ -16,6 +16,7 @@ __all__ = [
     "DefinitionError",
     "DocumentError",
     "ExecutionInputError",
+    "ImageBuildFault",
     "Problem",
     "StepbridgeError",
     "UnknownStatus",
@@ -47,6 +48,10 @@ class StepbridgeError(Exception):
 
 class ConfigurationFault(StepbridgeError):
     """What the user wrote or set up cannot be used as it is."""
+
+
+class ImageBuildFault(StepbridgeError):
+    """An image could not be built from its Dockerfile and context."""
 
 
 class UnknownStatus(StepbridgeError):
