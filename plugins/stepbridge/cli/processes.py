@@ -48,16 +48,16 @@ def _stat_fields(pid: int) -> list[str] | None:
     return None if fields[0] == "Z" else fields
 
 
-def _descendants(root: int) -> list[int]:
-    """All living processes below ``root``."""
+def _descendants(root: int, but_below: frozenset[int] = frozenset()) -> list[int]:
+    """All living processes below ``root``, leaving out those in ``but_below`` and what is below them."""
     children: dict[int, list[int]] = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit() and (fields := _stat_fields(int(entry))):
-            children.setdefault(int(fields[1]), []).append(int(entry))
+    for name in (entry.name for entry in Path("/proc").iterdir()):
+        if name.isdigit() and (fields := _stat_fields(int(name))):
+            children.setdefault(int(fields[1]), []).append(int(name))
     found: list[int] = []
     queue = [root]
     while queue:
-        below = children.get(queue.pop(), [])
+        below = [pid for pid in children.get(queue.pop(), []) if pid not in but_below]
         found.extend(below)
         queue.extend(below)
     return found
@@ -87,15 +87,18 @@ class Child:
 class ProcessTree:
     """Starts programs and, on leaving the ``with`` block, ends them and all that they started.
 
-    Must be entered in the main thread: the death signal of a child is tied to the thread that started it.
+    Must be entered in the main thread: the death signal of a child is tied to the thread that started it. Children
+    that this program had before are left alone.
     """
 
     def __init__(self, log_folder: Path) -> None:
         self._log_folder = log_folder
         self._children: list[Child] = []
+        self._not_ours: frozenset[int] = frozenset()
 
     def __enter__(self) -> Self:
         self._log_folder.mkdir(parents=True, exist_ok=True)
+        self._not_ours = frozenset(_descendants(os.getpid()))
         _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         return self
 
@@ -146,7 +149,7 @@ class ProcessTree:
         while time.monotonic() < deadline and any(child.process.poll() is None for child in self._children):
             time.sleep(0.05)
         own = os.getpid()
-        while left := _descendants(own):
+        while left := _descendants(own, self._not_ours):
             for pid in left:
                 _signal_if_alive(pid, signal.SIGKILL)
             time.sleep(0.05)

@@ -27,12 +27,8 @@ from stepbridge.cli.processes import ProcessTree, process_start_ticks
 __all__ = ["down", "keep_site", "site_settings", "up"]
 
 StateOption = Annotated[Path, typer.Option("--state", help="Folder that keeps data, database and logs.")]
-AirflowPortOption = Annotated[
-    int, typer.Option("--port", help="Port of the Airflow UI; another is used if it is taken.")
-]
-AwsPortOption = Annotated[
-    int, typer.Option("--aws-port", help="Port of the local AWS; another is used if it is taken.")
-]
+AirflowPortOption = Annotated[int, typer.Option("--port", help="Port of the Airflow UI; if taken, another.")]
+AwsPortOption = Annotated[int, typer.Option("--aws-port", help="Port of the local AWS; if taken, another.")]
 
 
 def site_settings(state: Path, airflow_port: int, aws_port: int) -> SiteSettings:

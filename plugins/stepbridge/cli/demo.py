@@ -1,0 +1,232 @@
+"""``stepbridge demo``: one real day of flights becomes predictions, through a real Airflow, on the local AWS."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+from mypy_boto3_s3 import S3Client
+from rich.console import Console
+from rich.table import Table
+
+from stepbridge.cli.airflow_site import AirflowClient
+from stepbridge.cli.by_hand import HandTimes, run_by_hand
+from stepbridge.cli.flight_data import FIRST_DAY, LAST_DAY, write_day
+from stepbridge.cli.follow import follow_run
+from stepbridge.cli.local_site import (
+    RunningSite,
+    SiteError,
+    SiteSettings,
+    bring_up,
+    build_prebuilt_images,
+    find_running_site,
+    local_session,
+)
+from stepbridge.cli.processes import ProcessTree
+from stepbridge.cli.up import AirflowPortOption, AwsPortOption, StateOption, site_settings
+from stepbridge.core.run_report import RunReport, timeline
+
+__all__ = ["DemoResult", "demo", "run_demo"]
+
+MODEL = "flight_delay"
+DEFAULT_DAY = "2013-06-14"
+RUN_TIMEOUT_SECONDS = 900.0
+
+DayOption = Annotated[str, typer.Option("--day", help=f"A day of flights, {FIRST_DAY} to {LAST_DAY}.")]
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What the demo ended with: the run's report, the outputs' copies, and the same scripts' times by hand."""
+
+    report: RunReport
+    output_uri: str
+    output_folder: Path
+    by_hand: HandTimes
+
+
+def demo(
+    day: DayOption = DEFAULT_DAY,
+    state: StateOption = Path(".stepbridge"),
+    port: AirflowPortOption = 8080,
+    aws_port: AwsPortOption = 4566,
+) -> None:
+    """Run the flight_delay model on one real day and show its predictions."""
+    signal.signal(signal.SIGTERM, _as_keyboard_interrupt)
+    console = Console()
+    try:
+        result = run_demo(site_settings(state, port, aws_port), _parse_day(day), console)
+    except KeyboardInterrupt:
+        console.print("\nStopped; nothing is left running.")
+        raise typer.Exit(130) from None
+    show_result(result, console)
+
+
+def run_demo(settings: SiteSettings, day: date, console: Console) -> DemoResult:
+    """Use the site that is up, or bring one up for as long as this takes, and run the model in it.
+
+    Raises SiteError when the run fails, with what its failed task logged.
+    """
+    started = time.monotonic()
+
+    def say(line: str) -> None:
+        console.print(f"  {time.monotonic() - started:6.1f} s  {line}", highlight=False)
+
+    console.print(f"[bold]stepbridge demo[/]: {MODEL} for {day}, on the local AWS", highlight=False)
+    with ExitStack() as stack:
+        check: Callable[[], None]
+        site = find_running_site(settings)
+        if site is not None:
+            say(f"Using the site that is up on {site.airflow_url}")
+            _prepare(settings, site, day, say)
+            check = _still_there(site)
+        else:
+            tree = stack.enter_context(ProcessTree(settings.logs))
+            site = bring_up(tree, settings, say, lambda ready: _prepare(settings, ready, day, say))
+            check = tree.check
+        report = _run_model(site, day, console, say, check)
+        output_uri = str(report.output_uri)
+        folder = settings.state / "predictions" / MODEL / day.isoformat()
+        _download(_s3(site), output_uri, folder)
+        by_hand = run_by_hand(settings, site, _day_folder(settings, day))
+    say("Everything that was started has ended" if check.__name__ == "check" else "The site stays up")
+    return DemoResult(report, output_uri, folder, by_hand)
+
+
+def _prepare(settings: SiteSettings, site: RunningSite, day: date, say: Callable[[str], None]) -> None:
+    """Put the day's flights into S3 and have the scikit-learn container ready."""
+    folder = _day_folder(settings, day)
+    files = write_day(day, folder)
+    prefix = f"flights/{day}/"
+    bucket = site.stack().bucket
+    for file in files:
+        _s3(site).upload_file(str(file), bucket, prefix + file.name)
+    say(f"Data: {len(files)} files of {day} in s3://{bucket}/{prefix}")
+    build_prebuilt_images(site, say)
+
+
+def _run_model(
+    site: RunningSite, day: date, console: Console, say: Callable[[str], None], check: Callable[[], None]
+) -> RunReport:
+    airflow = site.airflow()
+    _wait_for_dag(airflow, check)
+    airflow.unpause(MODEL)
+    now = datetime.now(UTC)
+    run_id = f"demo__{now:%Y-%m-%dT%H-%M-%S.%f}"
+    # Two runs of a DAG cannot share a logical date: the day is the data's, the time of day is this moment's.
+    logical_date = datetime.combine(day, now.time(), UTC)
+    airflow.trigger(MODEL, run_id, logical_date.isoformat())
+    say(f"Run: {run_id} triggered; {site.airflow_url}/dags/{MODEL}/runs/{run_id}")
+    step_functions = local_session().client("stepfunctions", endpoint_url=site.aws_endpoint_url)
+    progress = follow_run(airflow, step_functions, MODEL, run_id, console, check, RUN_TIMEOUT_SECONDS)
+    if progress.run_state != "success":
+        raise SiteError(f"run {run_id} of {MODEL}", "it failed\n" + _failure(airflow, run_id))
+    return RunReport.model_validate(airflow.xcom(MODEL, run_id, "wait_for_execution"))
+
+
+def _wait_for_dag(airflow: AirflowClient, check: Callable[[], None]) -> None:
+    deadline = time.monotonic() + 120
+    while airflow.dag(MODEL) is None:
+        check()
+        if errors := airflow.import_errors():
+            raise SiteError("dags/models.py", "Airflow cannot import it\n" + "\n".join(errors))
+        if time.monotonic() > deadline:
+            raise SiteError(f"DAG {MODEL}", "Airflow has not loaded it after 120 s")
+        time.sleep(0.3)
+
+
+def _failure(airflow: AirflowClient, run_id: str) -> str:
+    """The end of the log of each task that failed."""
+    parts = []
+    for instance in airflow.task_instances(MODEL, run_id):
+        if instance["state"] == "failed":
+            lines = list(airflow.task_log(MODEL, run_id, instance["task_id"], instance["try_number"]))
+            parts.append(f"{instance['task_id']}:\n  " + "\n  ".join(lines[-40:]))
+    return "\n".join(parts)
+
+
+def _download(s3: S3Client, uri: str, folder: Path) -> None:
+    """Copy the objects under ``uri`` into ``folder``, but for what the execution keeps under ``_stepbridge/``."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    prefix = prefix.rstrip("/") + "/"
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        for item in page.get("Contents", []):
+            name = item["Key"].removeprefix(prefix)
+            if not name.startswith("_stepbridge/"):
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                s3.download_file(bucket, item["Key"], str(folder / name))
+
+
+def show_result(result: DemoResult, console: Console) -> None:
+    """Print the first predictions, the day's summary, the stages' timeline, and where everything lies."""
+    console.print()
+    console.print(_predictions(result.output_folder / "predictions.csv", rows=10))
+    summary: dict[str, Any] = json.loads((result.output_folder / "summary.json").read_text())
+    console.print("[bold]The day[/]")
+    for name, value in summary.items():
+        text = f"{value:,.1f}" if isinstance(value, float) else str(value)
+        console.print(f"  {name.replace('_', ' '):28} {text}", highlight=False)
+    console.print("\n[bold]The execution[/]")
+    console.print(timeline(result.report), highlight=False, markup=False)
+    console.print("\n[bold]Overhead of the local AWS[/] against the same scripts run by hand, in seconds")
+    for stage, seconds, by_hand in result.by_hand.beside(result.report):
+        line = f"  {stage:16} {seconds:6.2f}  by hand {by_hand:6.2f}  overhead {seconds - by_hand:+.2f}"
+        console.print(line, highlight=False)
+    console.print(f"\nIn S3:   {result.output_uri}\nCopied:  {result.output_folder}", highlight=False)
+
+
+def _predictions(file: Path, rows: int) -> Table:
+    with file.open(newline="") as stream:
+        lines = list(csv.reader(stream))
+    header, body = lines[0], lines[1:]
+    table = Table(
+        title=f"The first {min(rows, len(body))} of {len(body):,} predictions", title_justify="left", box=None
+    )
+    for column in header:
+        table.add_column(column, justify="left")
+    for line in body[:rows]:
+        table.add_row(*line)
+    return table
+
+
+def _still_there(site: RunningSite) -> Callable[[], None]:
+    def still_there() -> None:
+        if not site.is_alive():
+            raise SiteError("local site", "it ended while the demo ran", remedy="see the logs, or run it again")
+
+    return still_there
+
+
+def _day_folder(settings: SiteSettings, day: date) -> Path:
+    return settings.state / "flights" / day.isoformat()
+
+
+def _s3(site: RunningSite) -> S3Client:
+    return local_session().client("s3", endpoint_url=site.aws_endpoint_url)
+
+
+def _parse_day(text: str) -> date:
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        raise SiteError("--day", f"found {text!r}", "a date such as 2013-06-14") from None
+    if not FIRST_DAY <= day <= LAST_DAY:
+        raise SiteError("--day", f"found {day}", f"a day from {FIRST_DAY} to {LAST_DAY}, of which there are flights")
+    return day
+
+
+def _as_keyboard_interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    raise KeyboardInterrupt
