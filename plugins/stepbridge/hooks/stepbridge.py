@@ -6,9 +6,8 @@ role_arn, config_kwargs, verify, service_config) mean what they mean there.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
@@ -31,8 +30,6 @@ _DEFAULTS: Final = Config(retries={"mode": "standard", "total_max_attempts": 6},
 
 _AWS_DOMAINS: Final = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 
-T = TypeVar("T")
-
 
 class StepbridgeHook(AwsGenericHook[Any]):
     """Typed access to the services that stepbridge uses. Session and clients are made once and reused.
@@ -47,38 +44,41 @@ class StepbridgeHook(AwsGenericHook[Any]):
     @cached_property
     def step_functions(self) -> StepFunctions:
         """Executions."""
-        return self._made(StepFunctions, "stepfunctions")
+        return StepFunctions(self._client_of("stepfunctions"))
 
     @cached_property
     def sagemaker(self) -> SageMaker:
         """Processing jobs."""
-        return self._made(SageMaker, "sagemaker")
+        return SageMaker(self._client_of("sagemaker"))
 
     @cached_property
     def ecr(self) -> Ecr:
         """Images."""
-        return self._made(Ecr, "ecr")
+        return Ecr(self._client_of("ecr"))
 
     @cached_property
     def s3(self) -> S3:
         """Objects."""
-        return self._made(S3, "s3")
+        return S3(self._client_of("s3"))
 
     @cached_property
     def codebuild(self) -> CodeBuild:
         """Image builds."""
-        return self._made(CodeBuild, "codebuild")
+        return CodeBuild(self._client_of("codebuild"))
 
     @cached_property
     def logs(self) -> CloudWatchLogs:
         """Log streams."""
-        return self._made(CloudWatchLogs, "logs")
+        return CloudWatchLogs(self._client_of("logs"))
 
     def local_endpoint(self, service: str) -> str | None:
-        """The endpoint of ``service`` when it is not AWS's own (the local AWS, say); None when it is."""
-        endpoint: str | None = self.conn_config.get_service_endpoint_url(service)
-        host = urlsplit(endpoint).hostname if endpoint else None
-        return None if not host or host.endswith(_AWS_DOMAINS) else endpoint
+        """The endpoint in use when it is not AWS's own (the local AWS, say); None when it is.
+
+        It is asked of the client, since it may come from the connection, a profile or AWS_ENDPOINT_URL.
+        """
+        endpoint: str = self._client_of(service).meta.endpoint_url
+        host = urlsplit(endpoint).hostname or ""
+        return None if host.endswith(_AWS_DOMAINS) else endpoint
 
     @cached_property
     def _session(self) -> boto3.session.Session:
@@ -89,11 +89,16 @@ class StepbridgeHook(AwsGenericHook[Any]):
         # The provider's user agent walks the call stack with source lines: once a hook is enough.
         return self._get_config(_DEFAULTS.merge(self.config))
 
-    def _made(self, kind: Callable[[Any], T], service: str) -> T:
-        client = self._session.client(  # type: ignore[call-overload]  # one name for all services
-            service,
-            endpoint_url=self.conn_config.get_service_endpoint_url(service),
-            config=self._client_config,
-            verify=self.verify,
-        )
-        return kind(client)
+    @cached_property
+    def _clients(self) -> dict[str, Any]:
+        return {}
+
+    def _client_of(self, service: str) -> Any:
+        if service not in self._clients:
+            self._clients[service] = self._session.client(  # type: ignore[call-overload]  # one name for all services
+                service,
+                endpoint_url=self.conn_config.get_service_endpoint_url(service),
+                config=self._client_config,
+                verify=self.verify,
+            )
+        return self._clients[service]

@@ -1,0 +1,98 @@
+"""What stepbridge's operators share: the deployment they act on, and the hook they act through."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+from airflow.sdk import BaseOperator
+
+from stepbridge.core.deployment import Deployment, parse_deployment
+from stepbridge.core.names import STAGES
+from stepbridge.errors import ConfigurationFault
+from stepbridge.hooks.stepbridge import StepbridgeHook
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+__all__ = ["CONTAINER_STAGE", "DEPLOYMENT_TEMPLATE", "StepbridgeOperator", "who"]
+
+CONTAINER_STAGE: Final = "inference"
+"""The stage that runs in the model's own image; the others run a script of their name."""
+
+DEPLOYMENT_TEMPLATE: Final = "{{ var.value.get('stepbridge', '') }}"
+"""The Airflow Variable ``stepbridge``, read when a task runs and never when a file is parsed."""
+
+
+class StepbridgeOperator(BaseOperator):
+    """Base of the operators that need to know what ``stepbridge deploy`` made.
+
+    :param model: the model's name.
+    :param deployment: the deployment document, as JSON; by default the Airflow Variable ``stepbridge``. (templated)
+    :param aws_conn_id: the Airflow connection; None means boto3's own search for credentials.
+    :param region_name: goes before the deployment's region.
+    :param stages: the stages that shall run; by default the run's parameter ``stages``, else all.
+    """
+
+    template_fields: Sequence[str] = ("deployment",)
+    ui_color = "#d9ead3"
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        deployment: str | dict[str, Any] = DEPLOYMENT_TEMPLATE,
+        aws_conn_id: str | None = "aws_default",
+        region_name: str | None = None,
+        stages: Sequence[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.model = model
+        self.deployment = deployment
+        self.aws_conn_id = aws_conn_id
+        self.region_name = region_name
+        self.stages = None if stages is None else tuple(stages)
+
+    def wanted_stages(self, context: Context) -> tuple[str, ...]:
+        """The stages that this run shall run."""
+        if self.stages is not None:
+            return self.stages
+        return tuple(context["params"].get("stages") or STAGES)
+
+    @cached_property
+    def deployed(self) -> Deployment:
+        """The deployment. Raises DeploymentError when it cannot be used, ConfigurationFault when there is none."""
+        if not self.deployment:
+            raise ConfigurationFault(
+                "Airflow Variable 'stepbridge'",
+                "it is not set",
+                "the JSON document that `stepbridge deploy` prints",
+                "run `stepbridge deploy --output deployment.json`, "
+                'then `airflow variables set stepbridge "$(cat deployment.json)"`',
+            )
+        return parse_deployment(self.deployment)
+
+    @cached_property
+    def hook(self) -> StepbridgeHook:
+        """The hook, in the deployment's region. Raises ConfigurationFault when it would act on another AWS.
+
+        A deployment on the local AWS whose connection lost its endpoint_url would otherwise reach for a real account.
+        """
+        hook = StepbridgeHook(self.aws_conn_id, self.region_name or self.deployed.region)
+        if self.deployed.endpoint_url and not hook.local_endpoint("stepfunctions"):
+            raise ConfigurationFault(
+                f"Airflow connection {self.aws_conn_id!r}",
+                "it leads to AWS itself",
+                f"the endpoint of the deployment, {self.deployed.endpoint_url}",
+                "set endpoint_url in the connection's extra, or deploy to AWS with `stepbridge deploy`",
+            )
+        return hook
+
+
+def who(context: Context) -> str:
+    """The task instance, for log lines and for the cause of what is stopped in its name."""
+    instance = context["ti"]
+    mapped = "" if instance.map_index in (None, -1) else f"[{instance.map_index}]"
+    return f"task {instance.dag_id}.{instance.task_id}{mapped} of run {instance.run_id}, try {instance.try_number}"

@@ -1,0 +1,215 @@
+"""StartExecutionOperator: the run's execution is under way, and exactly one."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import jinja2
+
+from stepbridge.aws.arns import execution_arn
+from stepbridge.aws.faults import NameTaken, NotFound, NotRedrivable
+from stepbridge.core.execution_input import ExecutionInput, parse_execution_input
+from stepbridge.core.names import execution_name
+from stepbridge.core.start_decision import ABSENT, Adopt, Identity, Look, Redrive, Sighting, Start, next_step
+from stepbridge.errors import ExecutionInputError, Problem
+from stepbridge.links.addresses import execution_address
+from stepbridge.links.stepbridge import ExecutionLink
+from stepbridge.operators.base import StepbridgeOperator, who
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+__all__ = ["FORM_KEYS", "StartExecutionOperator"]
+
+FORM_KEYS: Final = ("input_uri", "output_uri", "instance_type", "volume_size", "max_runtime", "stages")
+"""The parameters of a run that become keys of its execution input."""
+
+LOOKS: Final = 5
+LOOK_SECONDS: Final = 1.0
+
+
+class StartExecutionOperator(StepbridgeOperator):
+    """Start the execution of a model for one DAG run, or find the one that an earlier try started; return its ARN.
+
+    The name follows from model, DAG run, map index, clear number, attempt and input, so a retry finds what was started
+    before it. What is done about it is ``core.start_decision``.
+
+    :param image_uri: the model's image, pinned by digest. (templated)
+    :param code_uri: the S3 prefix with the scripts. (templated)
+    :param parameters: values of the execution input; by default the run's parameters, of which ``FORM_KEYS`` count.
+        Jinja expressions in them are rendered when the task runs: a run's parameters hold the model card's templates.
+    :param environment: environment of every stage. (templated)
+    :param tags: tags of every Processing job. (templated)
+    """
+
+    template_fields: Sequence[str] = (
+        *StepbridgeOperator.template_fields, "image_uri", "code_uri", "environment", "tags",
+    )  # fmt: skip
+    operator_extra_links = (ExecutionLink(),)
+
+    def __init__(
+        self,
+        *,
+        image_uri: str | None,
+        code_uri: str | None,
+        parameters: Mapping[str, Any] | None = None,
+        environment: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.image_uri = image_uri
+        self.code_uri = code_uri
+        self.parameters = None if parameters is None else dict(parameters)
+        self.environment = dict(environment or {})
+        self.tags = dict(tags or {})
+        self._started: tuple[str, str] | None = None
+
+    def execute(self, context: Context) -> str:
+        """The execution's ARN. Raises ExecutionInputError with all problems before it is started, and ``AwsFault``."""
+        execution_input = self.execution_input(context)
+        arn = self._settled(context, execution_input)
+        address = execution_address(arn, self.hook.local_endpoint("stepfunctions"))
+        ExecutionLink.push(context, address)
+        self.log.info("execution: %s", arn)
+        self.log.info("look at it: %s", address)
+        self._started = None
+        return arn
+
+    def on_kill(self) -> None:
+        """Stop the execution that this try started or redrove; one that it only found goes on."""
+        if self._started:
+            arn, name = self._started
+            self.log.warning("stopping %s: the task was killed", arn)
+            self.hook.step_functions.stop(arn, "stepbridge.Killed", f"killed in the worker: {name}")
+
+    # --- the input ----------------------------------------------------------------------------------------------------
+    def execution_input(self, context: Context) -> ExecutionInput:
+        """The input of this run, rendered and checked. Raises ExecutionInputError."""
+        given = self.parameters
+        if given is None:
+            given = {key: context["params"][key] for key in FORM_KEYS if key in context["params"]}
+        values = {
+            "model": self.model,
+            "role": self.deployed.processing_role_arn,
+            "scikit_image_uri": self.deployed.scikit_image_uri,
+            "custom_image_uri": self.image_uri or None,
+            "code_uri": self.code_uri or None,
+            "environment": self.environment,
+            "tags": self.tags,
+            **self._rendered(context, given),
+        }
+        return parse_execution_input(values, f"parameters of {who(context)}")
+
+    def _rendered(self, context: Context, given: Mapping[str, Any]) -> dict[str, Any]:
+        rendered, problems = {}, []
+        for key, value in given.items():
+            try:
+                rendered[key] = self.render_template(value, context)
+            except jinja2.TemplateError as error:
+                problems.append(_unrendered(context, key, value, error))
+        if problems:
+            raise ExecutionInputError(f"parameters of {who(context)}", problems)
+        return rendered
+
+    # --- the execution ------------------------------------------------------------------------------------------------
+    def _settled(self, context: Context, execution_input: ExecutionInput) -> str:
+        """The ARN of the execution that stands for this run, after whatever had to be done for it."""
+        names = _Names(self.model, context, execution_input.digest())
+        seen: dict[Identity, Sighting] = {}
+        while True:
+            step = next_step(names.clear_number, seen)
+            arn = execution_arn(self.deployed.state_machine_arn, names.of(step.at))
+            match step:
+                case Look(at):
+                    seen[at] = self._seen(arn)
+                case Adopt():
+                    self.log.info("%s is there already: waiting for it instead of paying twice", arn)
+                    return arn
+                case Redrive(at):
+                    if self._redriven(context, arn):
+                        return arn
+                    seen[at] = Sighting(seen[at].status, "NOT_REDRIVABLE")
+                case Start(at):
+                    if self._begun(context, names.of(at), arn, execution_input):
+                        return arn
+                    seen[at] = self._seen_surely(arn)
+
+    def _seen(self, arn: str) -> Sighting:
+        try:
+            execution = self.hook.step_functions.describe(arn)
+        except NotFound as fault:
+            if fault.code == "ExecutionDoesNotExist":
+                return ABSENT
+            raise
+        self.log.info("found %s: %s %s", arn, execution.status, execution.redrive_status_reason)
+        return Sighting(execution.status, execution.redrive_status)
+
+    def _seen_surely(self, arn: str) -> Sighting:
+        """An execution whose name is taken exists; DescribeExecution may take a moment to know."""
+        for _ in range(LOOKS):
+            sighting = self._seen(arn)
+            if sighting.exists:
+                return sighting
+            time.sleep(LOOK_SECONDS)
+        raise NotFound(
+            f"states:DescribeExecution on {arn}",
+            f"its name is taken, but it was not found in {LOOKS} looks",
+            "DescribeExecution to know what StartExecution knows",
+            "run the task again",
+        )
+
+    def _begun(self, context: Context, name: str, arn: str, execution_input: ExecutionInput) -> bool:
+        """Whether it was started (or runs with the same input); False: the name stands for one that has ended."""
+        self._started = (arn, who(context))  # before the call: a kill may come while its answer is under way
+        try:
+            self.hook.step_functions.start(self.deployed.state_machine_arn, name, execution_input.to_json())
+        except NameTaken:
+            self._started = None
+            return False
+        self.log.info("started %s with %s", name, execution_input.to_json())
+        return True
+
+    def _redriven(self, context: Context, arn: str) -> bool:
+        """Whether it was redriven; False: the service refuses to."""
+        token = hashlib.sha256(f"{arn} {who(context)}".encode()).hexdigest()
+        self._started = (arn, who(context))
+        try:
+            at = self.hook.step_functions.redrive(arn, token)
+        except NotRedrivable as fault:
+            self._started = None
+            self.log.warning("%s", fault)
+            return False
+        self.log.info("redriven at %s: the stages that finished are not run again", at)
+        return True
+
+
+class _Names:
+    """The execution names that belong to one task instance and input."""
+
+    def __init__(self, model: str, context: Context, input_digest: str) -> None:
+        self._model = model
+        self._run_id = context["run_id"]
+        map_index = context["ti"].map_index
+        self._map_index = -1 if map_index is None else map_index
+        self._input_digest = input_digest
+        self.clear_number = context["dag_run"].clear_number or 0
+
+    def of(self, identity: Identity) -> str:
+        return execution_name(
+            self._model, self._run_id, self._map_index, identity.clear_number, identity.attempt, self._input_digest
+        )
+
+
+def _unrendered(context: Context, key: str, value: object, error: jinja2.TemplateError) -> Problem:
+    if isinstance(error, jinja2.UndefinedError) and context.get("logical_date") is None:
+        return Problem(
+            key,
+            f"{value!r} cannot be rendered: {error.message}, since this run has no logical date",
+            "a run with a logical date, or a value without dates",
+            "trigger the DAG with a logical date, or write the whole value into the form",
+        )
+    return Problem(key, f"{value!r} cannot be rendered: {error.message}", "a Jinja expression that Airflow can render")

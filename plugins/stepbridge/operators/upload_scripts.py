@@ -1,0 +1,82 @@
+"""UploadScriptsOperator: the model's scripts are in S3 under the digest of their content."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from stepbridge.aws.arns import S3Uri
+from stepbridge.aws.build_context import FolderFault, FolderFile, entries_of, require_files, scripts_folder
+from stepbridge.core.digests import FileEntry, digest
+from stepbridge.operators.base import CONTAINER_STAGE, StepbridgeOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+__all__ = ["UploadScriptsOperator"]
+
+LARGEST_FOLDER_BYTES: Final = 50 * 1024 * 1024
+
+
+class UploadScriptsOperator(StepbridgeOperator):
+    """Make sure that the scripts are in S3, and return ``code_uri``, the prefix they are under.
+
+    The prefix is the digest of the files. A manifest is written after the last of them; if it is there, nothing is
+    uploaded and the task ends at once.
+
+    :param scripts_folder: the folder with ``preprocessing.py`` and ``postprocessing.py``; modules beside them go along.
+    """
+
+    template_fields: Sequence[str] = (*StepbridgeOperator.template_fields, "scripts_folder")
+
+    def __init__(self, *, scripts_folder: str | Path, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.scripts_folder = str(scripts_folder)
+
+    def execute(self, context: Context) -> str | None:
+        """``s3://<bucket>/stepbridge/code/<model>/<digest>/``; None when no wanted stage runs a script.
+
+        Raises FolderFault, ConfigurationFault, DeploymentError and ``AwsFault``.
+        """
+        wanted = [stage for stage in self.wanted_stages(context) if stage != CONTAINER_STAGE]
+        if not wanted:
+            self.log.info("no stage of this run has a script")
+            return None
+        folder = Path(self.scripts_folder)
+        files = scripts_folder(folder)
+        require_files(folder, files, [f"{stage}.py" for stage in wanted])
+        _require_small(folder, files)
+        entries = entries_of(files)
+        code = digest(entries)
+        base = S3Uri(self.deployed.bucket, f"stepbridge/code/{self.model}")
+        manifest = base.child(f"manifests/{code}.json")
+        prefix = base.child(f"{code}/")
+        if self.hook.s3.exists(manifest):
+            self.log.info("%s is there: nothing to upload", prefix)
+            return str(prefix)
+        for file in files:
+            self.hook.s3.upload(file.source, prefix.child(file.path))
+        self.hook.s3.write(manifest, _manifest(entries), "application/json")
+        self.log.info("%d files uploaded to %s", len(files), prefix)
+        return str(prefix)
+
+
+def _require_small(folder: Path, files: Sequence[FolderFile]) -> None:
+    """Every job downloads the whole prefix: a folder that holds data by mistake is told, not uploaded."""
+    sizes = sorted(((file.source.stat().st_size, file.path) for file in files), reverse=True)
+    total = sum(size for size, _ in sizes)
+    if total > LARGEST_FOLDER_BYTES:
+        largest = ", ".join(f"{path} ({size} bytes)" for size, path in sizes[:3])
+        raise FolderFault(
+            str(folder),
+            f"{total} bytes, the largest being {largest}",
+            f"scripts of at most {LARGEST_FOLDER_BYTES} bytes together",
+            "keep data and model files elsewhere: data comes from input_uri, models belong into the container folder",
+        )
+
+
+def _manifest(entries: Sequence[FileEntry]) -> bytes:
+    files = [{"path": entry.path, "sha256": entry.sha256, "executable": entry.executable} for entry in entries]
+    return json.dumps({"files": files}, indent=2).encode()
