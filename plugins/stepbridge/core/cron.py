@@ -56,7 +56,7 @@ def _is_item(field: _Field, item: str) -> bool:
     if field.name == "day of week" and (nth := _NTH_WEEKDAY.fullmatch(item)):
         return _value(field, nth["day"] or nth["last"] or nth["final"]) is not None
     match = _ITEM.fullmatch(item)
-    if match is None or match["step"] is not None and int(match["step"]) < 1:
+    if match is None or (match["step"] is not None and int(match["step"]) < 1):
         return False
     if match["base"] == "*":
         return True

@@ -76,7 +76,10 @@ class ExecutionInput(BaseModel):
 
 
 def parse_execution_input(values: Mapping[str, Any], source: str = "execution input") -> ExecutionInput:
-    """The input that ``values`` describe. Raises ExecutionInputError with all problems; ``source`` says whose they are."""
+    """The input that ``values`` describe; ``source`` says where they come from.
+
+    Raises ExecutionInputError with all problems.
+    """
     try:
         return ExecutionInput.model_validate(dict(values))
     except ValidationError as fault:

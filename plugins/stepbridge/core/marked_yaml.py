@@ -37,11 +37,14 @@ class MarkedDocument:
     problems: tuple[Problem, ...]
 
     def locate_key(self, path: Path) -> tuple[str, str]:
-        """``source:line:column`` of the key at ``path``, or of the nearest part around it; and its line with a caret."""
+        """Where the key at ``path`` stands, as ``source:line:column``, and its line with a caret.
+
+        A part that is not in the document stands where the nearest part around it does.
+        """
         return self._nearest(path, self.keys)
 
     def locate_value(self, path: Path) -> tuple[str, str]:
-        """``source:line:column`` of the value at ``path``, or of the nearest part around it; and its line with a caret."""
+        """Where the value at ``path`` stands, like ``locate_key``."""
         return self._nearest(path, self.values)
 
     def _nearest(self, path: Path, marks: dict[Path, Mark]) -> tuple[str, str]:

@@ -34,7 +34,7 @@ def problems_of(
 
     ``locate`` turns a path into where it stands and an excerpt of that place; without it the path itself is shown.
     """
-    place = locate or (lambda path: (source, ""))
+    place = locate or (lambda _path: (source, ""))
     return [_problem(detail, known_keys, remedy, place) for detail in fault.errors(include_url=False)]
 
 

@@ -1,0 +1,154 @@
+"""From boto3's DescribeExecution, GetExecutionHistory and DescribeProcessingJob to the run report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from stepbridge.core.names import STAGES
+from stepbridge.core.run_report.history import Attempt, History, moment, parsed_object, read_history
+from stepbridge.core.run_report.model import NOT_STARTED, UNKNOWN, JobReport, RunReport, StageReport
+from stepbridge.core.statuses import execution_status, job_status
+
+__all__ = ["build_run_report"]
+
+
+def build_run_report(
+    execution: Mapping[str, Any],
+    history: Sequence[Mapping[str, Any]],
+    jobs: Mapping[str, Mapping[str, Any]],
+    *,
+    now: datetime | None = None,
+) -> RunReport:
+    """The report of ``execution`` (DescribeExecution) from its ``history`` (GetExecutionHistory's events).
+
+    ``jobs`` maps job names to DescribeProcessingJob; a job without one is reported from the history alone. ``now``
+    ends what still runs; without it the durations of what still runs are None. Raises UnknownStatus.
+    """
+    status = execution_status(execution["status"])
+    record = read_history(history)
+    started_at = moment(execution.get("startDate"))
+    ended_at = (moment(execution.get("stopDate")) or record.ended_at) if status.terminal else None
+    given = parsed_object(execution.get("input"))
+    clock = _Clock(record, started_at, ended_at or now)
+    stages = tuple(_stages(record.attempts, jobs, clock))
+    return RunReport(
+        execution_arn=execution["executionArn"],
+        execution_name=execution.get("name") or execution["executionArn"].rpartition(":")[2],
+        state_machine_arn=execution.get("stateMachineArn"),
+        model=given.get("model") or None,
+        status=status.name,
+        started_at=started_at,
+        ended_at=ended_at,
+        seconds=clock.between(started_at, ended_at or now),
+        redrive_count=execution.get("redriveCount") or len(record.pauses),
+        error=execution.get("error"),
+        cause=execution.get("cause"),
+        output_uri=given.get("output_uri"),
+        input=dict(given),
+        stages=stages,
+        instance_seconds=sum(stage.instance_seconds for stage in stages),
+    )
+
+
+class _Clock:
+    """Measures time without the pauses before redrives; ``end`` ends what has no end of its own."""
+
+    def __init__(self, record: History, start: datetime | None, end: datetime | None) -> None:
+        self._pauses = record.pauses
+        self.start = start
+        self.end = end
+
+    def between(self, start: datetime | None, end: datetime | None) -> float | None:
+        if start is None or end is None:
+            return None
+        idle = sum((self._overlap(start, end, pause) for pause in self._pauses), timedelta())
+        return round(max((end - start - idle).total_seconds(), 0.0), 3)
+
+    @staticmethod
+    def _overlap(start: datetime, end: datetime, pause: tuple[datetime, datetime]) -> timedelta:
+        return max(min(end, pause[1]) - max(start, pause[0]), timedelta())
+
+
+def _stages(attempts: Sequence[Attempt], jobs: Mapping[str, Mapping[str, Any]], clock: _Clock) -> list[StageReport]:
+    by_state: dict[str, list[Attempt]] = {}
+    for attempt in attempts:
+        by_state.setdefault(attempt.state_name, []).append(attempt)
+    return [_stage(state, tries, jobs, clock) for state, tries in by_state.items()]
+
+
+def _stage(
+    state: str, attempts: Sequence[Attempt], descriptions: Mapping[str, Mapping[str, Any]], clock: _Clock
+) -> StageReport:
+    jobs = [job for attempt in attempts if (job := _job(attempt, descriptions, clock)) is not None]
+    last = attempts[-1]
+    last_job = jobs[-1] if jobs and jobs[-1].job_name == last.job_name else None
+    ended_at = last.ended_at or (last_job.ended_at if last_job else None)
+    return StageReport(
+        stage=state.lower() if state.lower() in STAGES else state,
+        state_name=state,
+        job_name=last.job_name,
+        job_arn=last_job.job_arn if last_job else None,
+        status=last_job.status if last_job else NOT_STARTED,
+        started_at=attempts[0].scheduled_at,
+        ended_at=ended_at,
+        offset_seconds=clock.between(clock.start, attempts[0].scheduled_at),
+        seconds=clock.between(attempts[0].scheduled_at, ended_at or clock.end),
+        instance_type=last_job.instance_type if last_job else None,
+        instance_count=last_job.instance_count if last_job else None,
+        instance_seconds=sum(job.instance_seconds for job in jobs),
+        exit_message=last_job.exit_message if last_job else None,
+        failure_reason=last_job.failure_reason if last_job else None,
+        output_uri=_output_uri(last.request),
+        attempts=len(attempts),
+        error=last.error,
+        cause=last.cause,
+        jobs=tuple(jobs),
+    )
+
+
+def _job(attempt: Attempt, descriptions: Mapping[str, Mapping[str, Any]], clock: _Clock) -> JobReport | None:
+    """The attempt's job; None when SageMaker made none."""
+    name = attempt.job_name
+    if name is None:
+        return None
+    description = descriptions.get(name) or attempt.description or attempt.response
+    arn = description.get("ProcessingJobArn") or attempt.job_arn
+    if not arn and not attempt.succeeded and name not in descriptions:
+        return None
+    # A description seldom misses what was asked for, but the request has it in any case.
+    cluster = (description.get("ProcessingResources") or attempt.request.get("ProcessingResources") or {}).get(
+        "ClusterConfig", {}
+    )
+    started_at = moment(description.get("ProcessingStartTime"))
+    ended_at = moment(description.get("ProcessingEndTime"))
+    seconds = clock.between(started_at, ended_at or clock.end)
+    count = cluster.get("InstanceCount")
+    return JobReport(
+        job_name=name,
+        job_arn=arn,
+        status=_job_state(attempt, description),
+        created_at=moment(description.get("CreationTime")) or attempt.scheduled_at,
+        started_at=started_at,
+        ended_at=ended_at,
+        seconds=seconds,
+        instance_type=cluster.get("InstanceType"),
+        instance_count=count,
+        instance_seconds=round((seconds or 0.0) * (count or 1), 3),
+        exit_message=description.get("ExitMessage") or None,
+        failure_reason=description.get("FailureReason") or None,
+    )
+
+
+def _job_state(attempt: Attempt, description: Mapping[str, Any]) -> str:
+    if "ProcessingJobStatus" in description:
+        return job_status(description["ProcessingJobStatus"]).name
+    if attempt.succeeded:
+        return "Completed"
+    return UNKNOWN
+
+
+def _output_uri(request: Mapping[str, Any]) -> str | None:
+    outputs = request.get("ProcessingOutputConfig", {}).get("Outputs", [])
+    return next((output.get("S3Output", {}).get("S3Uri") for output in outputs), None)

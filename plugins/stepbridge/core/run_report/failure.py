@@ -1,0 +1,89 @@
+"""Why an execution failed, in words that a person can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from stepbridge.core.run_report.history import parsed_object
+from stepbridge.core.run_report.model import NOT_STARTED, RunReport, StageReport
+from stepbridge.core.run_report.remedies import remedy_for
+from stepbridge.core.run_report.timeline import duration
+
+__all__ = ["failure_text"]
+
+LOG_LINES: Final = 50
+CAUSE_LENGTH: Final = 1500
+
+
+def failure_text(report: RunReport, log_lines: Mapping[str, Sequence[str]]) -> str:
+    """The stage, state, job, exit message, failure reason, last log lines, and what to do.
+
+    ``log_lines`` maps job names to their log's lines, of which the last 50 are shown. The text of an execution that
+    did not fail says just that.
+    """
+    if report.succeeded or report.status == "RUNNING":
+        return f"Execution {report.execution_name} is {report.status}: nothing failed."
+    stage = report.failed_stage
+    lines = [_headline(report, stage)]
+    log: Sequence[str] = ()
+    if stage is not None:
+        log = log_lines.get(stage.job_name or "", ())[-LOG_LINES:]
+        lines += _about_stage(stage)
+    lines += _about_cause(report, stage)
+    if log and stage is not None:
+        lines.append(f"  last {len(log)} log line{'' if len(log) == 1 else 's'} of {stage.job_name}:")
+        lines += [f"    | {line}" for line in log]
+    elif stage is not None and stage.job_arn:
+        lines.append(f"  log: {stage.job_name} has none")
+    lines.append(f"  what to do: {remedy_for(report.status, _error(report, stage), _all_text(report, stage, log))}")
+    done = [each.stage for each in report.stages if each.succeeded]
+    if done:
+        lines.append(f"  finished before and not run again by a redrive: {', '.join(done)}")
+    return "\n".join(lines)
+
+
+def _headline(report: RunReport, stage: StageReport | None) -> str:
+    error = _error(report, stage)
+    where = f" in {stage.stage}" if stage else ""
+    after = f" after {duration(report.seconds)}" if report.seconds is not None else ""
+    return f"Execution {report.execution_name} {report.status}{where}{after}" + (f": {error}" if error else "")
+
+
+def _error(report: RunReport, stage: StageReport | None) -> str | None:
+    """The execution's error; an execution that was stopped or timed out has none of its own, its stage may."""
+    return report.error or (stage.error if stage else None)
+
+
+def _about_stage(stage: StageReport) -> list[str]:
+    lines = [f"  stage: {stage.stage} (state {stage.state_name}), attempt {stage.attempts}"]
+    if stage.status == NOT_STARTED:
+        lines.append(f"  job: {stage.job_name or 'none'} was not made")
+    else:
+        size = f" on {stage.instance_type}" if stage.instance_type else ""
+        lines.append(f"  job: {stage.job_name} is {stage.status}{size} ({stage.job_arn or 'no ARN known'})")
+    if stage.failure_reason:
+        lines.append(f"  failure reason: {_indented(stage.failure_reason)}")
+    if stage.exit_message:
+        lines.append(f"  exit message: {_indented(stage.exit_message)}")
+    return lines
+
+
+def _about_cause(report: RunReport, stage: StageReport | None) -> list[str]:
+    """The cause where it says what the job does not: a job's description as a cause is shown by its parts."""
+    cause = report.cause or (stage.cause if stage else None)
+    if not cause or parsed_object(cause) or cause.startswith('{"'):
+        return []
+    short = cause if len(cause) <= CAUSE_LENGTH else cause[:CAUSE_LENGTH] + "…"
+    return [f"  cause: {_indented(short)}"]
+
+
+def _all_text(report: RunReport, stage: StageReport | None, log: Sequence[str]) -> str:
+    said = [report.cause]
+    if stage is not None:
+        said += [stage.cause, stage.failure_reason, stage.exit_message]
+    return "\n".join([*(text for text in said if text), *log])
+
+
+def _indented(text: str) -> str:
+    return text.strip().replace("\n", "\n      ")

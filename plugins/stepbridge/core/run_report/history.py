@@ -1,0 +1,134 @@
+"""GetExecutionHistory's events, read into the attempts of each state that runs Processing jobs.
+
+The state machine runs its stages one after the other, so an event without a state's name belongs to the Task entered
+last; that holds across a redrive, which goes on in a state without entering it again.
+Event types: https://docs.aws.amazon.com/step-functions/latest/apireference/API_HistoryEvent.html.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+__all__ = ["Attempt", "History", "job_names", "moment", "parsed_object", "read_history"]
+
+_ATTEMPT_FAILURES: Final = {
+    "TaskFailed": "taskFailedEventDetails",
+    "TaskTimedOut": "taskTimedOutEventDetails",
+    "TaskStartFailed": "taskStartFailedEventDetails",
+    "TaskSubmitFailed": "taskSubmitFailedEventDetails",
+}
+_EXECUTION_ENDS: Final = frozenset({"ExecutionSucceeded", "ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted"})
+
+
+@dataclass
+class Attempt:
+    """One request of a state to SageMaker. ``ended_at`` is None while it runs and when the execution ended under it."""
+
+    state_name: str
+    scheduled_at: datetime
+    request: Mapping[str, Any]
+    response: Mapping[str, Any] = field(default_factory=dict)
+    ended_at: datetime | None = None
+    succeeded: bool = False
+    error: str | None = None
+    cause: str | None = None
+
+    @property
+    def job_name(self) -> str | None:
+        return self.request.get("ProcessingJobName")
+
+    @property
+    def job_arn(self) -> str | None:
+        """The job's ARN once SageMaker took the request."""
+        return self.response.get("ProcessingJobArn") or self.description.get("ProcessingJobArn")
+
+    @property
+    def description(self) -> Mapping[str, Any]:
+        """The job's description that a failed ``.sync`` task has for its cause, or nothing."""
+        found = parsed_object(self.cause)
+        return found if "ProcessingJobName" in found else {}
+
+
+@dataclass
+class History:
+    """``attempts`` in order; ``pauses`` are the times between an end and the redrive that followed it."""
+
+    attempts: list[Attempt] = field(default_factory=list)
+    pauses: list[tuple[datetime, datetime]] = field(default_factory=list)
+    ended_at: datetime | None = None
+
+
+def job_names(history: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The names of the jobs that SageMaker took, in order: those worth a DescribeProcessingJob."""
+    attempts = read_history(history).attempts
+    names = (attempt.job_name for attempt in attempts if attempt.job_arn or attempt.succeeded)
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+def read_history(events: Sequence[Mapping[str, Any]]) -> History:
+    """The attempts and pauses in ``events``, in whatever order these come."""
+    history = History()
+    state: str | None = None
+    for event in sorted(events, key=lambda event: event["id"]):
+        kind: str = event["type"]
+        if kind == "TaskStateEntered":
+            state = event["stateEnteredEventDetails"]["name"]
+        elif kind in _EXECUTION_ENDS:
+            history.ended_at = moment(event["timestamp"])
+        elif kind == "ExecutionRedriven" and history.ended_at is not None:
+            history.pauses.append((history.ended_at, _known(event)))
+            history.ended_at = None
+        elif state is not None:
+            _read_task_event(history.attempts, state, kind, event)
+    return history
+
+
+def _read_task_event(attempts: list[Attempt], state: str, kind: str, event: Mapping[str, Any]) -> None:
+    if kind == "TaskScheduled":
+        request = parsed_object(event.get("taskScheduledEventDetails", {}).get("parameters"))
+        attempts.append(Attempt(state, _known(event), request))
+        return
+    attempt = next((attempt for attempt in reversed(attempts) if attempt.state_name == state), None)
+    if attempt is None or attempt.ended_at is not None:
+        return
+    if kind == "TaskSubmitted":
+        attempt.response = parsed_object(event.get("taskSubmittedEventDetails", {}).get("output"))
+    elif kind == "TaskSucceeded":
+        attempt.succeeded, attempt.ended_at = True, moment(event["timestamp"])
+        attempt.response = {**attempt.response, **parsed_object(event["taskSucceededEventDetails"].get("output"))}
+    elif kind in _ATTEMPT_FAILURES:
+        details = event.get(_ATTEMPT_FAILURES[kind], {})
+        attempt.ended_at = moment(event["timestamp"])
+        attempt.error = details.get("error") or ("States.Timeout" if kind == "TaskTimedOut" else "States.TaskFailed")
+        attempt.cause = details.get("cause")
+
+
+def _known(event: Mapping[str, Any]) -> datetime:
+    found = moment(event["timestamp"])
+    assert found is not None, "every history event has a timestamp"
+    return found
+
+
+def moment(value: Any) -> datetime | None:
+    """The aware datetime of what AWS gives for a time: boto3's datetime, or milliseconds since 1970 in a cause."""
+    if isinstance(value, datetime):
+        return value if value.tzinfo else value.replace(tzinfo=UTC)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        seconds = value / 1000 if value > 1e11 else value
+        return datetime.fromtimestamp(seconds, UTC)
+    return None
+
+
+def parsed_object(text: Any) -> Mapping[str, Any]:
+    """The JSON object in ``text``; nothing when it is none, as a cause cut at its maximum length is none."""
+    if not isinstance(text, str):
+        return {}
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

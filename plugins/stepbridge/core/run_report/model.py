@@ -1,0 +1,120 @@
+"""The run report as values. Times are aware datetimes, durations are seconds."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from stepbridge.core.statuses import EXECUTION_STATUSES, JOB_STATUSES
+
+__all__ = ["NOT_STARTED", "UNKNOWN", "JobReport", "RunReport", "StageReport"]
+
+NOT_STARTED: Final = "NotStarted"
+"""No job was made: SageMaker refused the request, or the execution ended first."""
+
+UNKNOWN: Final = "Unknown"
+"""A job was made and nothing at hand says how it ended: it has no description, and the history stops."""
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class JobReport(_Value):
+    """One Processing job. ``instance_seconds`` is what SageMaker bills: instances times the time they processed."""
+
+    job_name: str
+    job_arn: str | None = None
+    status: str
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    seconds: float | None = None
+    instance_type: str | None = None
+    instance_count: int | None = None
+    instance_seconds: float = 0.0
+    exit_message: str | None = None
+    failure_reason: str | None = None
+
+
+class StageReport(_Value):
+    """One stage: its last job's facts, and the sums over all its jobs.
+
+    ``status`` is that of the last job as SageMaker has it, or NOT_STARTED or UNKNOWN. ``started_at`` to ``ended_at``
+    is the stage's time in the execution, with queueing and back-off; ``seconds`` is that time without the time in
+    which a failed execution waited for its redrive, and so is ``offset_seconds``, the time from the execution's start
+    to the stage's. ``attempts`` counts the requests to SageMaker, refused ones too. ``error`` and ``cause`` are what
+    Step Functions says of the last attempt, if that failed.
+    """
+
+    stage: str
+    state_name: str
+    job_name: str | None = None
+    job_arn: str | None = None
+    status: str
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    offset_seconds: float | None = None
+    seconds: float | None = None
+    instance_type: str | None = None
+    instance_count: int | None = None
+    instance_seconds: float = 0.0
+    exit_message: str | None = None
+    failure_reason: str | None = None
+    output_uri: str | None = None
+    attempts: int = 0
+    error: str | None = None
+    cause: str | None = None
+    jobs: tuple[JobReport, ...] = ()
+
+    @property
+    def succeeded(self) -> bool:
+        row = JOB_STATUSES.get(self.status)
+        return row is not None and row.succeeded
+
+    @property
+    def failed(self) -> bool:
+        """Whether its last attempt ended without success."""
+        row = JOB_STATUSES.get(self.status)
+        return row.failed if row is not None else self.error is not None
+
+
+class RunReport(_Value):
+    """What an execution did. ``seconds`` leaves out the time between a failure and its redrive.
+
+    ``input`` is the execution input as the execution got it. A stage that was never entered is not among ``stages``.
+    """
+
+    version: int = 1
+    execution_arn: str
+    execution_name: str
+    state_machine_arn: str | None = None
+    model: str | None = None
+    status: str
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    seconds: float | None = None
+    redrive_count: int = 0
+    error: str | None = None
+    cause: str | None = None
+    output_uri: str | None = None
+    input: dict[str, Any] = Field(default_factory=dict)
+    stages: tuple[StageReport, ...] = ()
+    instance_seconds: float = 0.0
+
+    @property
+    def succeeded(self) -> bool:
+        return EXECUTION_STATUSES[self.status].succeeded
+
+    @property
+    def failed_stage(self) -> StageReport | None:
+        """The stage in which the execution ended, or None when it succeeded or no stage is to blame."""
+        if self.succeeded:
+            return None
+        return next((stage for stage in reversed(self.stages) if not stage.succeeded), None)
+
+    def to_json(self) -> str:
+        """The report, as it is kept beside the outputs."""
+        return self.model_dump_json(indent=2)

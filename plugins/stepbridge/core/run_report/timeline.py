@@ -1,0 +1,69 @@
+"""The timeline of an execution as text: a bar per stage, for a terminal or a task's log."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from stepbridge.core.run_report.model import RunReport, StageReport
+
+__all__ = ["duration", "timeline"]
+
+BAR_WIDTH: Final = 40
+_MARKS: Final = {"Completed": "✔", "Failed": "✘", "Stopped": "■", "Stopping": "■", "InProgress": "…"}
+
+
+def duration(seconds: float | None) -> str:
+    """``0.42 s``, ``12.3 s``, ``4 min 05 s`` or ``2 h 05 min``; ``-`` when not known."""
+    if seconds is None:
+        return "-"
+    if seconds < 60:
+        return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min"
+
+
+def timeline(report: RunReport) -> str:
+    """A line for the execution and one for each stage, with a bar where in the execution's time the stage ran.
+
+    A bar goes from the stage's first request for a job to the end of its last one; the time that a failed execution
+    waited for its redrive is left out. The bar is ``BAR_WIDTH`` characters for the whole execution.
+    """
+    redrives = f", redriven {_times(report.redrive_count)}" if report.redrive_count else ""
+    lines = [f"{report.execution_name}  {report.status}  {duration(report.seconds)}{redrives}"]
+    if not report.stages:
+        return lines[0]
+    rows = [(stage.stage, duration(stage.seconds), _bar(report, stage), _facts(stage)) for stage in report.stages]
+    names = max(len(row[0]) for row in rows)
+    times = max(len(row[1]) for row in rows)
+    lines += [f"  {name:<{names}}  {time:>{times}}  |{bar}|  {facts}" for name, time, bar, facts in rows]
+    return "\n".join(lines)
+
+
+def _bar(report: RunReport, stage: StageReport) -> str:
+    total = max([report.seconds or 0.0, *(_end(each) for each in report.stages)])
+    if total <= 0:
+        return " " * BAR_WIDTH
+    left = min(int((stage.offset_seconds or 0.0) / total * BAR_WIDTH), BAR_WIDTH - 1)
+    right = max(round(_end(stage) / total * BAR_WIDTH), left + 1)
+    return " " * left + "█" * (right - left) + " " * (BAR_WIDTH - right)
+
+
+def _end(stage: StageReport) -> float:
+    return (stage.offset_seconds or 0.0) + (stage.seconds or 0.0)
+
+
+def _facts(stage: StageReport) -> str:
+    facts = [f"{_MARKS.get(stage.status, '?')} {stage.status}"]
+    if stage.instance_type:
+        count = f"{stage.instance_count} x " if (stage.instance_count or 1) > 1 else ""
+        facts.append(f"{count}{stage.instance_type}, {stage.instance_seconds:.0f} instance-s")
+    if stage.attempts > 1:
+        facts.append(f"{stage.attempts} attempts")
+    return ", ".join(facts)
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
