@@ -15,6 +15,7 @@ from botocore.config import Config
 
 from stepbridge.aws.codebuild import CodeBuild
 from stepbridge.aws.ecr import Ecr
+from stepbridge.aws.faults import aws_call
 from stepbridge.aws.logs import CloudWatchLogs
 from stepbridge.aws.s3 import S3
 from stepbridge.aws.sagemaker import SageMaker
@@ -95,10 +96,11 @@ class StepbridgeHook(AwsGenericHook[Any]):
 
     def _client_of(self, service: str) -> Any:
         if service not in self._clients:
-            self._clients[service] = self._session.client(  # type: ignore[call-overload]  # one name for all services
-                service,
-                endpoint_url=self.conn_config.get_service_endpoint_url(service),
-                config=self._client_config,
-                verify=self.verify,
-            )
+            with aws_call(f"a client for {service}", f"Airflow connection {self.aws_conn_id!r}"):
+                self._clients[service] = self._session.client(  # type: ignore[call-overload]  # a name for each service
+                    service,
+                    endpoint_url=self.conn_config.get_service_endpoint_url(service),
+                    config=self._client_config,
+                    verify=self.verify,
+                )
         return self._clients[service]

@@ -1,0 +1,205 @@
+"""ExecutionTrigger: fires when an execution has ended.
+
+All triggers of one triggerer that wait for executions of one state machine, through one connection, share one watcher
+(Airflow's shared trigger streams). A look is one ListExecutions of what runs, 1000 a page, however many wait; only an
+execution that is missing from it is described, once. boto3 runs in threads: one session and one client a watcher.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import AsyncIterator, Hashable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Final
+
+from airflow.triggers.base import BaseEventTrigger, TriggerEvent
+
+from stepbridge.aws.arns import region_of, state_machine_arn
+from stepbridge.aws.faults import (
+    AwsFault,
+    CredentialsUnusable,
+    EndpointUnreachable,
+    ServiceUnavailable,
+    Throttled,
+)
+from stepbridge.aws.step_functions import PAGE_SIZE, StepFunctions
+from stepbridge.core.statuses import execution_status
+from stepbridge.hooks.stepbridge import StepbridgeHook
+from stepbridge.triggers.pacing import SHORTEST_SECONDS, backed_off, jittered, look_interval
+
+__all__ = ["ExecutionTrigger", "Look"]
+
+log = logging.getLogger(__name__)
+
+# What passes by itself: these slow the watcher down and never fail a wait.
+_PASSING: Final = (Throttled, ServiceUnavailable, EndpointUnreachable)
+CREDENTIALS_PATIENCE_SECONDS: Final = 600.0  # somebody renews them in the connection, or the wait is told
+
+_newcomers: Final[dict[Hashable, asyncio.Event]] = {}
+"""Per running watcher of this process, what a new trigger sets to be looked for soon; watchers add and remove it."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one look saw through ``client``: the executions that run, or the fault that kept it from seeing them.
+
+    ``hopeless``: the fault does not pass by itself, and whoever waits should be told.
+    """
+
+    client: StepFunctions
+    running: frozenset[str] = frozenset()
+    fault: AwsFault | None = None
+    hopeless: bool = False
+
+
+class ExecutionTrigger(BaseEventTrigger):
+    """Fires once, with ``{"execution_arn", "status", "fault"}``; ``fault`` is the text of why the wait can't go on.
+
+    :param execution_arn: the execution.
+    :param aws_conn_id: the Airflow connection; None means boto3's own search for credentials.
+    :param region_name: the region, if not the execution's own.
+    """
+
+    supports_triggerer_queue: ClassVar[bool] = True  # type: ignore[misc]  # it serves deferred tasks, which have a queue
+
+    def __init__(
+        self, *, execution_arn: str, aws_conn_id: str | None = "aws_default", region_name: str | None = None
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.execution_arn = execution_arn
+        self.aws_conn_id = aws_conn_id
+        self.region_name = region_name
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Class path and arguments, for the triggerer."""
+        arguments = {
+            "execution_arn": self.execution_arn,
+            "aws_conn_id": self.aws_conn_id,
+            "region_name": self.region_name,
+        }
+        return "stepbridge.triggers.execution.ExecutionTrigger", arguments
+
+    def shared_stream_key(self) -> Hashable | None:
+        """Account and region are in the state machine's ARN."""
+        return _stream_key(self.serialize()[1])
+
+    @classmethod
+    async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncIterator[Look]:
+        """A ``Look`` now and then, for ever: soon after executions began, or a trigger joined; seldom later on."""
+        key = _stream_key(kwargs)
+        newcomer = _newcomers[key] = asyncio.Event()
+        watcher = _Watcher(kwargs)
+        try:
+            while True:
+                newcomer.clear()
+                look, pause = await asyncio.to_thread(watcher.look)
+                yield look
+                await _paused(pause, newcomer if look.fault is None else None)
+        finally:
+            if _newcomers.get(key) is newcomer:
+                del _newcomers[key]
+
+    async def filter_shared_stream(self, shared_stream: AsyncIterator[Look]) -> AsyncIterator[TriggerEvent]:
+        """Fire when the execution runs no more. Missing from one look is not enough: lists lag behind."""
+        if newcomer := _newcomers.get(self.shared_stream_key()):
+            newcomer.set()
+        async for look in shared_stream:
+            event = await self._event(look)
+            if event:
+                yield event
+                return
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """The same without sharing: where triggers run outside of a triggerer, as in ``dag.test()``."""
+        stream = type(self).open_shared_stream(self.serialize()[1])
+        async for event in self.filter_shared_stream(stream):
+            yield event
+
+    async def on_kill(self) -> None:
+        """Stop the execution: the user ended the task (marked it, cleared it) while it waited here."""
+        await asyncio.to_thread(self._stop)
+
+    def _stop(self) -> None:
+        task = self.task_instance
+        name = f"task {task.dag_id}.{task.task_id} of run {task.run_id}" if task else "a task"
+        self.log.warning("stopping %s: %s was ended by a user", self.execution_arn, name)
+        client = _client(self.serialize()[1])
+        client.stop(self.execution_arn, "stepbridge.Killed", f"{name} was marked or cleared by a user while it waited")
+
+    async def _event(self, look: Look) -> TriggerEvent | None:
+        if look.fault:
+            return self._made("", str(look.fault)) if look.hopeless else None
+        if self.execution_arn in look.running:
+            return None
+        try:
+            status = (await asyncio.to_thread(look.client.describe, self.execution_arn)).status
+        except (*_PASSING, CredentialsUnusable) as fault:
+            self.log.warning("%s", fault)
+            return None
+        except AwsFault as fault:
+            return self._made("", str(fault))
+        return self._made(status, "") if execution_status(status).terminal else None
+
+    def _made(self, status: str, fault: str) -> TriggerEvent:
+        payload = {"execution_arn": self.execution_arn, "status": status, "fault": fault}
+        return TriggerEvent(payload)  # type: ignore[no-untyped-call]
+
+
+def _stream_key(kwargs: dict[str, Any]) -> tuple[str, ...]:
+    state_machine = state_machine_arn(kwargs["execution_arn"])
+    return ("stepbridge", state_machine, str(kwargs["aws_conn_id"]), str(kwargs["region_name"]))
+
+
+def _client(kwargs: dict[str, Any]) -> StepFunctions:
+    region = kwargs["region_name"] or region_of(kwargs["execution_arn"])
+    return StepbridgeHook(kwargs["aws_conn_id"], region).step_functions
+
+
+class _Watcher:
+    """Looks at one state machine's executions, from one thread at a time."""
+
+    def __init__(self, kwargs: dict[str, Any]) -> None:
+        self._kwargs = kwargs
+        self._state_machine = state_machine_arn(kwargs["execution_arn"])
+        self._client: StepFunctions | None = None
+        self._failures = 0
+        self._failing_since = 0.0
+
+    def look(self) -> tuple[Look, float]:
+        """One look, and the seconds until the next."""
+        client = self._client = self._client or _client(self._kwargs)
+        try:
+            running = list(client.running(self._state_machine))
+        except AwsFault as fault:
+            return self._failed(client, fault)
+        self._failures = 0
+        now = datetime.now(UTC)
+        youngest = min(((now - execution.latest_start).total_seconds() for execution in running), default=0.0)
+        pause = look_interval(youngest, pages=len(running) // PAGE_SIZE + 1)
+        return Look(client, frozenset(execution.arn for execution in running)), pause
+
+    def _failed(self, client: StepFunctions, fault: AwsFault) -> tuple[Look, float]:
+        self._failing_since = self._failing_since if self._failures else time.monotonic()
+        self._failures += 1
+        hopeless = not isinstance(fault, _PASSING)
+        if isinstance(fault, CredentialsUnusable):
+            hopeless = time.monotonic() - self._failing_since > CREDENTIALS_PATIENCE_SECONDS
+            self._client = None  # the next look reads the connection again
+        log.log(logging.ERROR if hopeless else logging.WARNING, "cannot see what runs: %s", fault)
+        return Look(client, fault=fault, hopeless=hopeless), backed_off(self._failures)
+
+
+async def _paused(seconds: float, newcomer: asyncio.Event | None) -> None:
+    pause = jittered(seconds, random.random())
+    if newcomer is None:
+        await asyncio.sleep(pause)
+        return
+    try:
+        await asyncio.wait_for(newcomer.wait(), pause)
+    except TimeoutError:
+        return
+    await asyncio.sleep(min(pause, SHORTEST_SECONDS))  # those who join together are looked for together

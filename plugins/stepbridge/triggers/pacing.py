@@ -1,0 +1,33 @@
+"""How long to wait between two looks at executions. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["LONGEST_SECONDS", "SHORTEST_SECONDS", "backed_off", "jittered", "look_interval"]
+
+SHORTEST_SECONDS: Final = 1.0
+LONGEST_SECONDS: Final = 30.0
+SHARE_OF_AGE: Final = 0.1
+LONGEST_BACKOFF_SECONDS: Final = 120.0
+JITTER: Final = 0.2
+
+
+def look_interval(youngest_age_seconds: float, pages: int = 1) -> float:
+    """Seconds until the next look, when the youngest execution that runs is that old.
+
+    A tenth of the age, between 1 and 30 s: the end is noticed soon in proportion to what was waited for. ``pages`` is
+    how many calls a look takes; at least a second is left for each, a fifth of ListExecutions' smallest refill rate.
+    """
+    by_age = min(max(youngest_age_seconds * SHARE_OF_AGE, SHORTEST_SECONDS), LONGEST_SECONDS)
+    return max(by_age, float(pages))
+
+
+def backed_off(failures: int) -> float:
+    """Seconds until the next look after ``failures`` looks in a row that got no answer: 2, 4, 8 … at most 120."""
+    return float(min(2.0 ** min(failures, 10), LONGEST_BACKOFF_SECONDS))
+
+
+def jittered(seconds: float, draw: float) -> float:
+    """``seconds`` moved by up to 20 %, by a ``draw`` from [0, 1), so that many watchers do not look together."""
+    return seconds * (1 - JITTER + 2 * JITTER * draw)
