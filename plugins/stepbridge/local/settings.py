@@ -46,8 +46,3 @@ class LocalAwsSettings:
     @property
     def work_folder(self) -> Path:
         return self.data_dir / "work"
-
-    @property
-    def endpoint_file(self) -> Path:
-        """``endpoint.json``: url and pid of the local AWS that runs on this folder, and no file while none does."""
-        return self.data_dir / "endpoint.json"

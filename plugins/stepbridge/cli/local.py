@@ -1,0 +1,55 @@
+"""``stepbridge local``: the local AWS from the command line."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stepbridge.local.settings import DEFAULT_PORT, LocalAwsSettings
+
+__all__ = ["app"]
+
+app = typer.Typer(help="The local AWS: S3, ECR, CodeBuild, Step Functions, SageMaker Processing on this machine.")
+
+
+@app.callback()
+def local() -> None:
+    """The local AWS on this machine; no account needed."""
+
+
+@app.command()
+def up(
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.")] = DEFAULT_PORT,
+    data_dir: Annotated[
+        Path, typer.Option(help="Folder for objects, images and records; the same folder again brings them back.")
+    ] = Path(".stepbridge/local-aws"),
+    scikit_learn: Annotated[
+        Path, typer.Option(help="Folder with the Dockerfile that stands for the prebuilt scikit-learn image.")
+    ] = Path("containers/scikit_learn"),
+    max_jobs: Annotated[int | None, typer.Option(help="Containers that run at once; default: the CPUs.", min=1)] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Log every request.")] = False,
+) -> None:
+    """Start the local AWS and keep it until SIGINT or SIGTERM."""
+    from stepbridge.local.server import LocalAws  # a second of imports, not for --help
+
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    settings = LocalAwsSettings(data_dir=data_dir, port=port, scikit_learn_folder=scikit_learn, verbose=verbose)
+    if max_jobs is not None:
+        settings = LocalAwsSettings(data_dir, port, scikit_learn, max_jobs, verbose)
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    local_aws = LocalAws(settings)
+    local_aws.start()
+    try:
+        typer.echo(f"local AWS: {local_aws.endpoint_url}  data: {data_dir}")
+        ended.wait()
+    finally:
+        local_aws.stop()

@@ -1,0 +1,91 @@
+"""A threaded HTTP/1.1 server for one WSGI application, on the loopback address only."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import sys
+import threading
+from wsgiref.types import WSGIApplication, WSGIEnvironment
+
+from cheroot import wsgi
+
+from stepbridge.local.faults import PortTaken
+from stepbridge.local.settings import LOOPBACK
+
+__all__ = ["HttpServer"]
+
+_log = logging.getLogger(__name__)
+
+_THREADS = 24
+_KEPT_CONNECTIONS = 500  # cheroot keeps 10; every client of a scheduler's workers and triggers has one or two
+_IDLE_SECONDS = 60
+_SHUTDOWN_SECONDS = 2.0
+_BACKLOG = 256
+
+
+class _Gateway(wsgi.Gateway_10):  # type: ignore[misc]
+    def get_environ(self) -> WSGIEnvironment:
+        """With the headers' names as they were spelt: WSGI's own spelling takes an underscore for a dash."""
+        environ: WSGIEnvironment = super().get_environ()
+        environ["stepbridge.header_names"] = [name.decode("latin-1") for name in self.req.inheaders]
+        return environ
+
+
+class _Server(wsgi.Server):  # type: ignore[misc]
+    keep_alive_conn_limit = _KEPT_CONNECTIONS
+
+    def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
+        _log.log(level, "%s", msg, exc_info=sys.exc_info() if traceback else None)
+
+
+class HttpServer:
+    """Serves ``application`` from ``serve`` to ``stop``. ``bind`` takes the port before, so that nobody else does."""
+
+    def __init__(self, port: int) -> None:
+        self._server = _Server(
+            (LOOPBACK, port),
+            _not_ready,
+            numthreads=_THREADS,
+            request_queue_size=_BACKLOG,
+            timeout=_IDLE_SECONDS,
+            shutdown_timeout=_SHUTDOWN_SECONDS,
+        )
+        self._server.gateway = _Gateway
+        self._thread: threading.Thread | None = None
+
+    def bind(self) -> None:
+        """Take the port; who connects now waits for ``serve``. Raises PortTaken."""
+        port = self._server.bind_addr[1]
+        try:
+            self._server.prepare()
+        except OSError as error:
+            cause = error.__cause__
+            if not isinstance(cause, OSError) or cause.errno != errno.EADDRINUSE:
+                raise
+            raise PortTaken(
+                f"{LOOPBACK}:{port}",
+                "something listens there already",
+                remedy="choose another port with --port, or --port 0 for a free one",
+            ) from None
+
+    @property
+    def url(self) -> str:
+        host, port = self._server.bind_addr
+        return f"http://{host}:{port}"
+
+    def serve(self, application: WSGIApplication) -> None:
+        """Answer requests, in threads of its own; returns at once."""
+        self._server.wsgi_app = application
+        self._thread = threading.Thread(target=self._server.serve, name="http-server", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Take no more requests; those under way have two seconds to end."""
+        self._server.stop()
+        if self._thread is not None:
+            self._thread.join()
+
+
+def _not_ready(environ: WSGIEnvironment, start_response: object) -> list[bytes]:
+    raise RuntimeError("a request was served before there was an application")

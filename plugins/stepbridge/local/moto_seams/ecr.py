@@ -1,0 +1,279 @@
+"""ECR whose repositories and images survive a restart, and into which builds push in process."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from moto.ecr.models import ECRBackend, Image, Repository, ecr_backends
+
+from stepbridge.errors import ImageBuildFault
+from stepbridge.local.moto_seams.replacement import replace
+from stepbridge.local.persistence.records import Change, Document, RecordName, Records
+from stepbridge.local.ports import BuiltImage, ContainerRuntime, Scope, ServiceFault
+from stepbridge.local.services import LocalServices
+
+__all__ = ["MotoImageRegistry", "install"]
+
+_PREBUILT_REPOSITORY = "sagemaker-scikit-learn"
+_REPOSITORY = "repository"
+_MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+_URI = re.compile(
+    r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.[a-z0-9.-]+/(?P<name>[a-z0-9][a-z0-9._/-]*)"
+    r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
+)
+_REPOSITORY_FIELDS = (
+    "image_tag_mutability",
+    "image_tag_mutability_exclusion_filters",
+    "image_scanning_configuration",
+    "encryption_configuration",
+    "policy",
+    "lifecycle_policy",
+    "scanning_config",
+)
+
+
+class _ImageReference:
+    """An image URI taken apart. Raises ServiceFault InvalidParameterException."""
+
+    def __init__(self, uri: str) -> None:
+        match = _URI.fullmatch(uri)
+        if match is None:
+            raise ServiceFault(
+                "InvalidParameterException",
+                f"{uri}: not an image URI of ECR, <account>.dkr.ecr.<region>.amazonaws.com/<repository>:<tag>",
+            )
+        self.uri = uri
+        self.scope = Scope(match["account"], match["region"])
+        self.repository_name = match["name"]
+        self.digest: str | None = match["digest"]
+        self.tag: str | None = match["tag"] or (None if self.digest else "latest")
+
+    def repository(self) -> Repository | None:
+        return ecr_backends[self.scope.account_id][self.scope.region].repositories.get(self.repository_name)
+
+    def image_in(self, repository: Repository) -> Image | None:
+        """The image with this digest, or else with this tag; a digest wins over a tag, as for docker."""
+        for image in repository.images:
+            found = image.get_image_digest() == self.digest if self.digest else self.tag in image.image_tags
+            if found:
+                return image
+        return None
+
+
+class MotoImageRegistry:
+    """The ``ImageRegistry`` on moto's ECR, and the writing of its records. Thread safe.
+
+    ``scikit_learn_folder`` holds the Dockerfile of the image that stands for every ``sagemaker-scikit-learn`` image.
+    """
+
+    def __init__(self, folder: Path, runtime: ContainerRuntime, scikit_learn_folder: Path) -> None:
+        self._records = Records(folder / "records.sqlite")
+        self._recorded: dict[RecordName, Document] = {}
+        self._runtime = runtime
+        self._scikit_learn_folder = scikit_learn_folder
+        self._prebuilt: str | None = None
+        self._building = threading.Lock()
+        self._changing = threading.RLock()
+
+    def install(self) -> None:
+        """Bring back the recorded repositories. Raises RuntimeError when moto's ECR was already in use."""
+        if len(ecr_backends):
+            raise RuntimeError("moto's ECR holds something already: one process can be one local AWS only")
+        replace(Image, "_create_digest", _manifest_digest)
+        replace(Image, "get_image_size_in_bytes", _size_of_layers)
+        replace(ecr_backends, "backend", _StoredECRBackend)
+        for scope, name, (document,) in self._records.load(_REPOSITORY):
+            _restore(scope, name, document)
+            self._recorded[(_REPOSITORY, scope, name)] = document
+
+    def resolve(self, image_uri: str) -> str:
+        reference = _ImageReference(image_uri)
+        repository = reference.repository()
+        image = repository and reference.image_in(repository)
+        if image:
+            config_digest: str = json.loads(image.image_manifest)["config"]["digest"]
+            return config_digest
+        if reference.repository_name == _PREBUILT_REPOSITORY:
+            return self._prebuilt_for(image_uri)
+        if repository is None:
+            raise ServiceFault("RepositoryNotFoundException", f"{image_uri}: the local ECR has no such repository")
+        raise ServiceFault("ImageNotFoundException", f"{image_uri}: the repository has no such image")
+
+    def push(self, image_uri: str, image: BuiltImage) -> str:
+        """As ``docker push``: the same image under its tag again is fine, another one only where tags are mutable.
+
+        Raises ServiceFault RepositoryNotFoundException, ImageTagAlreadyExistsException or InvalidParameterException.
+        """
+        reference = _ImageReference(image_uri)
+        manifest = _manifest(image)
+        digest = _sha256(manifest)
+        with self._changing:
+            repository = reference.repository()
+            if repository is None:
+                raise ServiceFault("RepositoryNotFoundException", f"{image_uri}: the local ECR has no such repository")
+            tagged = reference.tag and next((i for i in repository.images if reference.tag in i.image_tags), None)
+            if tagged and tagged.get_image_digest() == digest:
+                return digest
+            if tagged and repository.is_tag_immutable():
+                raise ServiceFault(
+                    "ImageTagAlreadyExistsException",
+                    f"The image tag '{reference.tag}' already exists in the '{repository.name}' repository and cannot be "
+                    "overwritten because the tag is immutable.",
+                )
+            backend = ecr_backends[reference.scope.account_id][reference.scope.region]
+            backend.put_image(repository.name, manifest, reference.tag, _MANIFEST_TYPE, digest)
+        self.flush()
+        return digest
+
+    def build_prebuilt(self, log: Callable[[str], None]) -> str:
+        """The ``image_id`` of the prebuilt scikit-learn image, built on the first call. Raises ImageBuildFault."""
+        with self._building:
+            if self._prebuilt is None:
+                built = self._runtime.build(self._scikit_learn_folder, "Dockerfile", {}, log)
+                self._prebuilt = built.image_id
+            return self._prebuilt
+
+    def flush(self) -> None:
+        """Write what has changed since the last call."""
+        with self._changing:
+            current = {
+                (_REPOSITORY, f"{account_id}/{region}", name): _document(backend, repository)
+                for account_id, region, backend in list(ecr_backends.iter_backends())
+                for name, repository in list(backend.repositories.items())
+            }
+            changes: list[Change] = [
+                (name, [current[name]] if name in current else [])
+                for name in current.keys() | self._recorded.keys()
+                if current.get(name) != self._recorded.get(name)
+            ]
+            if changes:
+                self._records.replace(changes)
+                self._recorded = current
+
+    def close(self) -> None:
+        self.flush()
+        self._records.close()
+
+    def _prebuilt_for(self, image_uri: str) -> str:
+        lines: list[str] = []
+        try:
+            return self.build_prebuilt(lines.append)
+        except ImageBuildFault as fault:
+            message = f"{image_uri}: the image that stands for it could not be built: {fault}"
+            raise ServiceFault("ImageNotFoundException", message) from fault
+
+
+class _StoredECRBackend(ECRBackend):  # type: ignore[misc]
+    def batch_get_image(
+        self, repository_name: str, registry_id: str | None = None, image_ids: list[dict[str, Any]] | None = None
+    ) -> dict[str, Any]:
+        """moto names an image that it does not have by the tag "null" when it was asked for by digest."""
+        response: dict[str, Any] = super().batch_get_image(repository_name, registry_id, image_ids)
+        missing = [
+            image_id
+            for image_id in image_ids or []
+            if not any(
+                image_id.get("imageDigest") == image.get_image_digest() or image_id.get("imageTag") in image.image_tags
+                for image in self.repositories[repository_name].images
+            )
+        ]
+        for failure, image_id in zip(response["failures"], missing, strict=True):
+            failure["imageId"] = image_id
+        return response
+
+
+def _sha256(text: str) -> str:
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def _manifest(image: BuiltImage) -> str:
+    """An OCI manifest. Its one layer is the runtime's image as a whole: there is no archive of it to name."""
+    config = json.dumps(dict(image.config), sort_keys=True)
+    labels = image.config.get("Labels") or {}
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": _MANIFEST_TYPE,
+        "config": {
+            "mediaType": "application/vnd.oci.image.config.v1+json",
+            "digest": image.image_id,
+            "size": len(config.encode()),
+        },
+        "layers": [
+            {
+                "mediaType": "application/vnd.stepbridge.image.v1",
+                "digest": image.image_id,
+                "size": image.size_bytes,
+            }
+        ],
+        "annotations": {str(name): str(value) for name, value in labels.items()},
+    }
+    return json.dumps(manifest, sort_keys=True)
+
+
+def _manifest_digest(image: Image) -> None:
+    """Replaces Image._create_digest, which hashes the layers' digests or a random number; a digest is the manifest's."""
+    image._image_digest = _sha256(image.image_manifest)
+
+
+def _size_of_layers(image: Image) -> int:
+    """Replaces Image.get_image_size_in_bytes, which returns the size of the configuration or 50 MB."""
+    return sum(layer.get("size", 0) for layer in json.loads(image.image_manifest).get("layers", []))
+
+
+def _document(backend: ECRBackend, repository: Repository) -> Document:
+    return {field: getattr(repository, field) for field in _REPOSITORY_FIELDS} | {
+        "created_at": repository.created_at.isoformat(),
+        "tags": backend.tagger.get_tag_dict_for_resource(repository.arn),
+        "images": [
+            {
+                "manifest": image.image_manifest,
+                "media_type": image.image_manifest_media_type,
+                "digest": image.get_image_digest(),
+                "tags": list(image.image_tags),
+                "pushed_at": image.image_pushed_at,
+            }
+            for image in list(repository.images)
+        ],
+    }
+
+
+def _restore(scope: str, name: str, document: Document) -> None:
+    account_id, _, region = scope.partition("/")
+    backend = ecr_backends[account_id][region]
+    repository = Repository(account_id, region, name, None, None, "", "")
+    for field in _REPOSITORY_FIELDS:
+        setattr(repository, field, document[field])
+    repository.created_at = datetime.fromisoformat(document["created_at"])
+    repository.images = [_restore_image(account_id, name, image) for image in document["images"]]
+    repository.restored = True  # until a stack has it: CloudFormation then adopts it
+    backend.repositories[name] = repository
+    backend.tagger.tag_resource(repository.arn, [{"Key": key, "Value": tag} for key, tag in document["tags"].items()])
+
+
+def _restore_image(account_id: str, repository: str, document: Document) -> Image:
+    tags: list[str] = document["tags"]
+    image = Image(
+        account_id,
+        tags[-1] if tags else None,
+        document["manifest"],
+        repository,
+        document["media_type"],
+        document["digest"],
+    )
+    image.image_tags = list(tags)
+    image.image_pushed_at = document["pushed_at"]
+    return image
+
+
+def install(services: LocalServices) -> None:
+    registry = services.registry
+    if not isinstance(registry, MotoImageRegistry):
+        raise TypeError(f"moto's ECR needs a MotoImageRegistry, not {registry!r}")
+    registry.install()

@@ -1,0 +1,41 @@
+"""CloudWatch Logs, written to in process."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+
+from moto.logs.models import logs_backends
+
+from stepbridge.local.ports import Scope
+from stepbridge.local.services import LocalServices
+
+__all__ = ["MotoLogSink", "install"]
+
+
+class MotoLogSink:
+    """The ``LogSink`` on moto's Logs. Thread safe: moto itself numbers and appends events without a lock.
+
+    Timestamps never run backwards, so that readers, who see events in the order of their timestamps, see the order in
+    which they were written.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last_timestamp_ms = 0
+
+    def write(self, scope: Scope, group: str, stream: str, lines: Sequence[str]) -> None:
+        backend = logs_backends[scope.account_id][scope.region]
+        with self._lock:
+            self._last_timestamp_ms = max(self._last_timestamp_ms, time.time_ns() // 1_000_000)
+            backend.ensure_log_group(group)
+            backend.ensure_log_stream(group, stream)
+            events = [{"timestamp": self._last_timestamp_ms, "message": line} for line in lines]
+            backend.put_log_events(group, stream, events)
+
+
+def install(services: LocalServices) -> None:
+    """Nothing in moto's Logs needs replacing."""
+    if not isinstance(services.logs, MotoLogSink):
+        raise TypeError(f"moto's Logs need a MotoLogSink, not {services.logs!r}")

@@ -1,0 +1,103 @@
+"""SageMaker: Processing jobs go to ``services.processing``; every other operation is refused.
+
+moto would answer CreateTrainingJob and the like without running anything.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, ClassVar
+
+import moto.sagemaker.urls
+from moto.core.responses import BaseResponse
+
+from stepbridge.local.moto_seams.replacement import replace
+from stepbridge.local.ports import Scope, ServiceFault
+from stepbridge.local.processing.service import ProcessingService
+from stepbridge.local.services import LocalServices
+
+__all__ = ["install"]
+
+Answer = tuple[str, dict[str, Any]]  # body and headers, as BaseResponse.call_action takes it
+
+
+class _ProcessingResponse(BaseResponse):  # type: ignore[misc]
+    """Replaces moto.sagemaker.responses.SageMakerResponse. Each public method is the operation of that name."""
+
+    processing: ClassVar[ProcessingService]
+
+    def __init__(self) -> None:
+        super().__init__(service_name="sagemaker")
+
+    def create_processing_job(self) -> Answer:
+        return self._answer(self.processing.create)
+
+    def describe_processing_job(self) -> Answer:
+        return self._answer(lambda scope, request: self.processing.describe(scope, _job_name(request)))
+
+    def list_processing_jobs(self) -> Answer:
+        return self._answer(self.processing.list)
+
+    def stop_processing_job(self) -> Answer:
+        return self._answer(lambda scope, request: self.processing.stop(scope, _job_name(request)))
+
+    def list_tags(self) -> Answer:
+        return self._answer(self._list_tags)
+
+    def call_action(self) -> Any:
+        operation = self._get_action()
+        if operation not in _OPERATIONS:
+            return 400, {}, _error_body(_refusal(operation))
+        return super().call_action()
+
+    def _list_tags(self, scope: Scope, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        arn = request.get("ResourceArn", "")
+        kind, _, name = arn.rpartition(":")[2].partition("/")
+        if kind != "processing-job":
+            raise ServiceFault("ValidationException", f"{arn}: the local AWS has tags of processing jobs only")
+        return {"Tags": self.processing.tags(scope, name)}
+
+    def _answer(self, operation: Callable[[Scope, Mapping[str, Any]], Mapping[str, Any] | None]) -> Answer:
+        scope = Scope(self.current_account, self.region)
+        try:
+            result = operation(scope, json.loads(self.body or "{}"))
+        except ServiceFault as fault:
+            return _error_body(fault), {"status": fault.http_status}
+        return "" if result is None else json.dumps(result, default=_epoch_seconds), {}
+
+
+_OPERATIONS = frozenset(
+    {"CreateProcessingJob", "DescribeProcessingJob", "ListProcessingJobs", "StopProcessingJob", "ListTags"}
+)
+
+
+def _job_name(request: Mapping[str, Any]) -> str:
+    name = request.get("ProcessingJobName")
+    if not isinstance(name, str):
+        raise ServiceFault("ValidationException", "ProcessingJobName: missing; the name of a processing job")
+    return name
+
+
+def _refusal(operation: str | None) -> ServiceFault:
+    known = ", ".join(sorted(_OPERATIONS))
+    return ServiceFault(
+        "NotImplemented",
+        f"SageMaker {operation}: the local AWS runs Processing jobs only ({known}); run this against AWS itself",
+    )
+
+
+def _error_body(fault: ServiceFault) -> str:
+    return json.dumps({"__type": fault.code, "message": fault.message})
+
+
+def _epoch_seconds(value: object) -> float:
+    if isinstance(value, datetime):
+        return value.timestamp()
+    raise TypeError(f"not JSON: {value!r}")
+
+
+def install(services: LocalServices) -> None:
+    _ProcessingResponse.processing = services.processing
+    replace(moto.sagemaker.urls, "url_paths", {"{0}/$": _ProcessingResponse.dispatch})

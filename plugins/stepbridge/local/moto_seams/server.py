@@ -1,0 +1,104 @@
+"""moto as one WSGI application: requests in, AWS answers out, services imported when first asked for."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+from moto.core.common_models import BaseModel
+from moto.core.config import default_user_config
+from moto.core.request import (
+    PRESERVED_HEADER_NAMES_ENVIRON_KEY,
+    environ_key_for_header,
+    should_preserve_original_header_name,
+)
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+from stepbridge.local.moto_seams.replacement import replace
+
+__all__ = ["AwsApplication", "before_first_request"]
+
+_first_request: dict[str, list[Callable[[], None]]] = {}
+
+
+def before_first_request(service: str, prepare: Callable[[], None]) -> None:
+    """Run ``prepare`` once, before moto's ``service`` (its module name) answers its first request.
+
+    For seams of services whose import is dear: CloudFormation imports 2 seconds' worth of other services.
+    """
+    _first_request.setdefault(service, []).append(prepare)
+
+
+class AwsApplication:
+    """The WSGI application behind the endpoint. ``on_answer(environ)`` runs after each request, before its answer is sent.
+
+    ``environ`` needs "stepbridge.header_names": the names of the request's headers as they were spelt. What moto does not implement is answered 501: clients retry a 500 for a while before they show it.
+    """
+
+    def __init__(self, on_answer: Callable[[WSGIEnvironment], None]) -> None:
+        replace(BaseModel, "__new__", _make_untracked)
+        # Replaces moto.core.config.default_user_config["stepfunctions"]: off, executions succeed without running.
+        default_user_config["stepfunctions"]["execute_state_machine"] = True
+        default_user_config["core"]["passthrough"] = {"urls": [], "services": []}  # nothing reaches the real AWS
+        self._dispatch = DomainDispatcherApplication(_create_app)
+        self._on_answer = on_answer
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        environ["RAW_URI"] = environ["REQUEST_URI"]  # Request.raw_path: keys with encoded slashes
+        _preserve_header_names(environ)
+        path = environ["PATH_INFO"]
+        if path.startswith("/moto-api"):
+            return _refuse(environ, start_response, "404 Not Found", "moto's own API is not part of the local AWS")
+        try:
+            answer: Iterable[bytes] = self._dispatch(environ, start_response)
+        except NotImplementedError as error:
+            return _refuse(environ, start_response, "501 Not Implemented", f"The local AWS cannot do this: {error}")
+        finally:
+            self._on_answer(environ)
+        return answer
+
+
+def _make_untracked(cls: type, *_arguments: object, **_keywords: object) -> object:
+    """Replaces BaseModel.__new__, which keeps every instance of every model alive, for moto's dashboard."""
+    return object.__new__(cls)
+
+
+def _create_app(service: Any) -> Any:
+    """Replaces the ``create_app`` that moto_server passes to DomainDispatcherApplication."""
+    for prepare in _first_request.pop(service, []):
+        prepare()
+    app = create_backend_app(service)
+    app.debug = False  # moto turns on Flask's debug mode, which re-raises and keeps tracebacks of every error
+    app.config["PROPAGATE_EXCEPTIONS"] = True
+    return app
+
+
+def _preserve_header_names(environ: WSGIEnvironment) -> None:
+    """Does for any WSGI server what MotoRequestHandler.make_environ does for werkzeug's.
+
+    S3 metadata keys may hold underscores, which the CGI spelling of WSGI turns into dashes.
+    """
+    names: Iterable[str] = environ["stepbridge.header_names"]
+    environ[PRESERVED_HEADER_NAMES_ENVIRON_KEY] = {
+        environ_key_for_header(name): name for name in names if should_preserve_original_header_name(name)
+    }
+
+
+_XML_SERVICES = re.compile(r"/(s3|sts|iam|cloudformation|sqs|sns)/aws4_request")
+
+
+def _refuse(environ: WSGIEnvironment, start_response: StartResponse, status: str, message: str) -> Iterable[bytes]:
+    """An AWS error in the protocol of the service that was asked."""
+    if _XML_SERVICES.search(environ.get("HTTP_AUTHORIZATION", "")):
+        text = message.replace("&", "&amp;").replace("<", "&lt;")
+        body = f"<ErrorResponse><Error><Code>NotImplemented</Code><Message>{text}</Message></Error></ErrorResponse>"
+        content_type = "application/xml"
+    else:
+        body = json.dumps({"__type": "NotImplemented", "message": message})
+        content_type = "application/x-amz-json-1.1"
+    answer = body.encode()
+    start_response(status, [("Content-Type", content_type), ("Content-Length", str(len(answer)))])
+    return [answer]

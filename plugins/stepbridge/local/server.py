@@ -1,0 +1,152 @@
+"""The local AWS: one process, one endpoint. This is its composition root."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from importlib.metadata import version
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+from stepbridge.errors import ImageBuildFault
+from stepbridge.local import moto_seams
+from stepbridge.local.http_server import HttpServer
+from stepbridge.local.moto_seams.ecr import MotoImageRegistry
+from stepbridge.local.moto_seams.logs import MotoLogSink
+from stepbridge.local.moto_seams.s3 import MotoObjectStore
+from stepbridge.local.moto_seams.server import AwsApplication
+from stepbridge.local.persistence.data_folder import DataFolder
+from stepbridge.local.ports import ContainerRuntime
+from stepbridge.local.process_runtime import ProcessRuntime
+from stepbridge.local.processing.service import ProcessingService
+from stepbridge.local.services import LocalServices
+from stepbridge.local.settings import LocalAwsSettings
+
+__all__ = ["LocalAws"]
+
+_log = logging.getLogger(__name__)
+
+
+class LocalAws:
+    """The local AWS on 127.0.0.1, from ``start`` to ``stop``. One per process: moto's state is global.
+
+    ``runtime`` replaces the process runtime, which is what runs containers otherwise.
+    """
+
+    def __init__(self, settings: LocalAwsSettings, runtime: ContainerRuntime | None = None) -> None:
+        self._settings = settings
+        self._runtime = runtime
+        self._http = HttpServer(settings.port)
+        self._cleanup = ExitStack()
+
+    @property
+    def endpoint_url(self) -> str:
+        """Where it answers; complete only after ``start`` when the port was 0."""
+        return self._http.url
+
+    def start(self) -> None:
+        """Return once requests are answered. Raises DataFolderInUse or PortTaken, and then nothing is left behind."""
+        with ExitStack() as cleanup:
+            folder = DataFolder(self._settings.data_dir.resolve())
+            folder.hold()
+            cleanup.callback(folder.release)
+            self._http.bind()
+            cleanup.callback(self._http.stop)
+            services = self._build(cleanup)
+            moto_seams.install(services)
+            self._http.serve(_application(services, self._settings.verbose))
+            folder.announce(self.endpoint_url)
+            self._cleanup = cleanup.pop_all()
+
+    def stop(self) -> None:
+        """Stop the running jobs, write what is to be kept, and let go of folder and port. Idempotent."""
+        self._cleanup.close()
+
+    def _build(self, cleanup: ExitStack) -> LocalServices:
+        settings = self._settings
+        for folder in (settings.images_folder, settings.work_folder, settings.jobs_folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        runtime = self._runtime or ProcessRuntime(
+            images_folder=settings.images_folder.resolve(), work_folder=settings.work_folder.resolve()
+        )
+        store = MotoObjectStore(settings.s3_folder.resolve())
+        cleanup.callback(store.close)
+        registry = MotoImageRegistry(settings.registry_folder.resolve(), runtime, settings.scikit_learn_folder)
+        cleanup.callback(registry.close)
+        logs = MotoLogSink()
+        cleanup.callback(runtime.close)
+        processing = ProcessingService(
+            store, logs, registry, runtime, settings.jobs_folder.resolve(), settings.max_concurrent_jobs
+        )
+        cleanup.callback(processing.stop_all)
+        return LocalServices(settings, store, logs, registry, runtime, processing)
+
+
+def _application(services: LocalServices, verbose: bool) -> WSGIApplication:
+    aws = AwsApplication(_Recorder(services))
+    routes: dict[tuple[str, str], Callable[[], tuple[str, object]]] = {
+        ("GET", "/_stepbridge/health"): lambda: _health(services),
+        ("POST", "/_stepbridge/prebuilt-images"): lambda: _build_prebuilt_images(services),
+    }
+
+    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        started = time.monotonic()
+        route = routes.get((environ["REQUEST_METHOD"], environ["PATH_INFO"]))
+        answer = aws(environ, start_response) if route is None else _send(start_response, *route())
+        if verbose:
+            _log.info(
+                "%s %s %s %.0f ms",
+                environ["REQUEST_METHOD"],
+                environ["REQUEST_URI"],
+                environ.get("HTTP_X_AMZ_TARGET", ""),
+                (time.monotonic() - started) * 1000,
+            )
+        return answer
+
+    return application
+
+
+class _Recorder:
+    """Writes what a request changed in S3 and ECR, before the client hears that it is done."""
+
+    def __init__(self, services: LocalServices) -> None:
+        self._store = services.store
+        self._registry = services.registry
+
+    def __call__(self, environ: WSGIEnvironment) -> None:
+        assert isinstance(self._store, MotoObjectStore)
+        assert isinstance(self._registry, MotoImageRegistry)
+        if environ["REQUEST_METHOD"] not in ("GET", "HEAD") or not self._store.is_flushed:
+            self._store.flush()
+        service = environ.get("HTTP_AUTHORIZATION", "")
+        if "/ecr/" in service or "/cloudformation/" in service:
+            self._registry.flush()
+
+
+def _health(services: LocalServices) -> tuple[str, object]:
+    return "200 OK", {
+        "status": "ok",
+        "pid": os.getpid(),
+        "runtime": services.runtime.name,
+        "version": version("stepbridge"),
+        "data_dir": str(services.settings.data_dir.resolve()),
+    }
+
+
+def _build_prebuilt_images(services: LocalServices) -> tuple[str, object]:
+    assert isinstance(services.registry, MotoImageRegistry)
+    lines: list[str] = []
+    try:
+        image_id = services.registry.build_prebuilt(lines.append)
+    except ImageBuildFault as fault:
+        return "500 Internal Server Error", {"message": str(fault), "log": lines}
+    return "200 OK", {"sagemaker-scikit-learn": image_id, "log": lines}
+
+
+def _send(start_response: StartResponse, status: str, answer: object) -> Iterable[bytes]:
+    body = json.dumps(answer).encode()
+    start_response(status, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+    return [body]
