@@ -1,0 +1,46 @@
+"""A state machine definition as text becomes a checked value."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from stepbridge.asl.validation import validate_definition
+from stepbridge.errors import DefinitionError, Problem
+
+__all__ = ["Definition", "load_definition"]
+
+Definition = Mapping[str, Any]
+"""A definition as JSON has it."""
+
+
+class _DuplicateKey(ValueError):
+    pass
+
+
+def load_definition(text: str, source: str) -> Definition:
+    """The definition in the JSON ``text``. Raises DefinitionError with all problems; ``source`` is the file's path."""
+    try:
+        value = json.loads(text, object_pairs_hook=_object)
+    except json.JSONDecodeError as fault:
+        line = text.splitlines()[fault.lineno - 1] if text.strip() else ""
+        excerpt = f"{line}\n{' ' * (fault.colno - 1)}^" if line else ""
+        where = f"{source}:{fault.lineno}:{fault.colno}"
+        raise DefinitionError(source, [Problem(where, fault.msg, "a JSON document", "", excerpt)]) from None
+    except _DuplicateKey as fault:
+        raise DefinitionError(source, [Problem(source, str(fault), "each key once in an object")]) from None
+    problems = validate_definition(value, source)
+    if problems:
+        raise DefinitionError(source, problems)
+    definition: Definition = value
+    return definition
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise _DuplicateKey(f"the key {twice[0]!r} comes twice beside {', '.join(sorted(found)[:5])}")
+    return found

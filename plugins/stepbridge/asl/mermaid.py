@@ -1,0 +1,103 @@
+"""A state machine definition as a Mermaid flowchart, which README pages draw.
+
+The way of a run that succeeds goes down in solid arrows; where an error leads is dotted. A branch of a Parallel or
+Map state is a box of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from stepbridge.asl.states import Edge, branches, edges
+
+__all__ = ["to_mermaid"]
+
+LABEL_LENGTH: Final = 48
+
+_SHAPES: Final = {
+    "Task": '[["{}"]]',
+    "Choice": '{{"{}"}}',
+    "Wait": '{{{{"{}"}}}}',
+    "Succeed": '(["{}"])',
+    "Fail": '(["{}"])',
+}
+_PLAIN: Final = '["{}"]'
+_CLASSES: Final = {"Task": "task", "Succeed": "success", "Fail": "failure"}
+_STYLES: Final = (
+    "classDef task fill:#dbeafe,stroke:#1d4ed8,color:#111827",
+    "classDef success fill:#dcfce7,stroke:#15803d,color:#111827",
+    "classDef failure fill:#fee2e2,stroke:#b91c1c,color:#111827",
+)
+
+
+def to_mermaid(definition: Mapping[str, Any]) -> str:
+    """The flowchart's text, without the fences around it.
+
+    The definition is one in which ``validate_definition`` finds no problem.
+    """
+    lines = ["flowchart TD", "    start(( ))"]
+    lines += [f"    start --> {_identifier(definition['StartAt'])}"]
+    lines += [f"    {line}" for line in _machine(definition)]
+    lines += [f"    {style}" for style in _STYLES]
+    return "\n".join(lines) + "\n"
+
+
+def _machine(machine: Mapping[str, Any]) -> Iterator[str]:
+    states: Mapping[str, Any] = machine["States"]
+    for name, state in states.items():
+        yield from _node(name, state)
+    for name, state in states.items():
+        for edge in edges(state):
+            yield f"{_identifier(name)} {_arrow(state, edge)} {_identifier(edge.target)}"
+
+
+def _node(name: str, state: Mapping[str, Any]) -> Iterator[str]:
+    inner = list(branches(state))
+    if not inner:
+        kind = state["Type"]
+        mark = f":::{_CLASSES[kind]}" if kind in _CLASSES else ""
+        yield _identifier(name) + _SHAPES.get(kind, _PLAIN).format(_escaped(name)) + mark
+        return
+    yield f'subgraph {_identifier(name)}["{_escaped(name)}"]'
+    for _, branch in inner:
+        yield from (f"    {line}" for line in _machine(branch))
+    yield "end"
+
+
+def _arrow(state: Mapping[str, Any], edge: Edge) -> str:
+    match edge.kind:
+        case "rule":
+            return f'-- "{_escaped(_rule_label(state, edge.position))}" -->'
+        case "default":
+            return '-- "no" -->' if _is_question(state) else '-- "else" -->'
+        case "catch":
+            names = state["Catch"][edge.position]["ErrorEquals"]
+            text = "any error" if names == ["States.ALL"] else ", ".join(names)
+            return f'-. "{_escaped(text)}" .->'
+        case _:
+            return "-->"
+
+
+def _is_question(state: Mapping[str, Any]) -> bool:
+    return len(state["Choices"]) == 1
+
+
+def _rule_label(state: Mapping[str, Any], index: int) -> str:
+    """``yes`` for the one rule of a question; else the rule's comment or condition, cut to what a graph can show."""
+    if _is_question(state):
+        return "yes"
+    rule = state["Choices"][index]
+    text = rule.get("Comment") or str(rule.get("Condition", f"rule {index + 1}")).removeprefix("{%").removesuffix("%}")
+    text = " ".join(text.split())
+    return text if len(text) <= LABEL_LENGTH else text[: LABEL_LENGTH - 1] + "…"
+
+
+def _identifier(name: str) -> str:
+    """A word for the state that no other state has: letters and digits stay, anything else is spelled by its code."""
+    return "s_" + re.sub(r"[^A-Za-z0-9]", lambda match: f"_{ord(match[0]):x}_", name)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "#amp;").replace('"', "#quot;").replace("<", "#lt;").replace(">", "#gt;")
