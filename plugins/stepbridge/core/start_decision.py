@@ -26,7 +26,7 @@ from typing import Final
 
 from stepbridge.core.statuses import execution_status
 
-__all__ = ["ABSENT", "Adopt", "Identity", "Look", "Redrive", "Sighting", "Start", "Step", "next_step"]
+__all__ = ["ABSENT", "REDRIVABLE", "Adopt", "Identity", "Look", "Redrive", "Sighting", "Start", "Step", "next_step"]
 
 REDRIVABLE: Final = "REDRIVABLE"
 

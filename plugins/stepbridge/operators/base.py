@@ -16,7 +16,7 @@ from stepbridge.hooks.stepbridge import StepbridgeHook
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-__all__ = ["CONTAINER_STAGE", "DEPLOYMENT_TEMPLATE", "StepbridgeOperator", "who"]
+__all__ = ["CONTAINER_STAGE", "DEPLOYMENT_TEMPLATE", "StepbridgeOperator"]
 
 CONTAINER_STAGE: Final = "inference"
 """The stage that runs in the model's own image; the others run a script of their name."""
@@ -89,10 +89,3 @@ class StepbridgeOperator(BaseOperator):
                 "set endpoint_url in the connection's extra, or deploy to AWS with `stepbridge deploy`",
             )
         return hook
-
-
-def who(context: Context) -> str:
-    """The task instance, for log lines and for the cause of what is stopped in its name."""
-    instance = context["ti"]
-    mapped = "" if instance.map_index in (None, -1) else f"[{instance.map_index}]"
-    return f"task {instance.dag_id}.{instance.task_id}{mapped} of run {instance.run_id}, try {instance.try_number}"

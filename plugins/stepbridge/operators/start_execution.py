@@ -15,9 +15,10 @@ from stepbridge.core.execution_input import ExecutionInput, parse_execution_inpu
 from stepbridge.core.names import execution_name
 from stepbridge.core.start_decision import ABSENT, Adopt, Identity, Look, Redrive, Sighting, Start, next_step
 from stepbridge.errors import ExecutionInputError, Problem
+from stepbridge.hooks.task_instance import who
 from stepbridge.links.addresses import execution_address
 from stepbridge.links.stepbridge import ExecutionLink
-from stepbridge.operators.base import StepbridgeOperator, who
+from stepbridge.operators.base import StepbridgeOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -31,12 +31,12 @@ from stepbridge.core.statuses import execution_status
 from stepbridge.hooks.stepbridge import StepbridgeHook
 from stepbridge.triggers.pacing import SHORTEST_SECONDS, backed_off, jittered, look_interval
 
-__all__ = ["ExecutionTrigger", "Look"]
+__all__ = ["PASSING", "ExecutionTrigger", "Look"]
 
 log = logging.getLogger(__name__)
 
 # What passes by itself: these slow the watcher down and never fail a wait.
-_PASSING: Final = (Throttled, ServiceUnavailable, EndpointUnreachable)
+PASSING: Final = (Throttled, ServiceUnavailable, EndpointUnreachable)
 CREDENTIALS_PATIENCE_SECONDS: Final = 600.0  # somebody renews them in the connection, or the wait is told
 
 _newcomers: Final[dict[Hashable, asyncio.Event]] = {}
@@ -137,7 +137,7 @@ class ExecutionTrigger(BaseEventTrigger):
             return None
         try:
             status = (await asyncio.to_thread(look.client.describe, self.execution_arn)).status
-        except (*_PASSING, CredentialsUnusable) as fault:
+        except (*PASSING, CredentialsUnusable) as fault:
             self.log.warning("%s", fault)
             return None
         except AwsFault as fault:
@@ -185,7 +185,7 @@ class _Watcher:
     def _failed(self, client: StepFunctions, fault: AwsFault) -> tuple[Look, float]:
         self._failing_since = self._failing_since if self._failures else time.monotonic()
         self._failures += 1
-        hopeless = not isinstance(fault, _PASSING)
+        hopeless = not isinstance(fault, PASSING)
         if isinstance(fault, CredentialsUnusable):
             hopeless = time.monotonic() - self._failing_since > CREDENTIALS_PATIENCE_SECONDS
             self._client = None  # the next look reads the connection again

@@ -1,0 +1,190 @@
+"""ExecutionSensor: waits for an execution without holding a worker, and reports what it did."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseSensorOperator, PokeReturnValue
+from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
+
+from stepbridge.aws.arns import region_of
+from stepbridge.aws.faults import NotRedrivable
+from stepbridge.aws.step_functions import Execution
+from stepbridge.core.start_decision import REDRIVABLE
+from stepbridge.core.statuses import execution_status
+from stepbridge.errors import ConfigurationFault
+from stepbridge.hooks.stepbridge import StepbridgeHook
+from stepbridge.hooks.task_instance import who
+from stepbridge.links.addresses import execution_address
+from stepbridge.links.stepbridge import ExecutionLink, JobLogsLink
+from stepbridge.sensors.faults import WaitTimedOut, WatchFailed
+from stepbridge.sensors.reporting import Reporter
+from stepbridge.sensors.state_changes import StateChanges
+from stepbridge.triggers.execution import PASSING, ExecutionTrigger
+from stepbridge.triggers.pacing import backed_off, jittered, look_interval
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+__all__ = ["ExecutionSensor"]
+
+
+class ExecutionSensor(BaseSensorOperator):
+    """Wait for an execution; return its run report, which is also written to ``_stepbridge/`` under its output.
+
+    A failed execution raises ExecutionFailed with the stage, the job, its exit message and its last log lines. A retry
+    of this task after that redrives the execution, so that finished stages are not run again. The deadline is
+    ``timeout`` after the execution was started or last redriven, whatever happens to the wait in between; past it, and
+    when the task is killed, the execution is stopped.
+
+    :param execution_arn: the execution. (templated)
+    :param deferrable: wait in the triggerer; else in a worker, with a log line for each state change.
+    :param timeout: seconds or timedelta; by default Airflow's ``[sensors] default_timeout``, seven days.
+    :param aws_conn_id: the Airflow connection; None means boto3's own search for credentials.
+    :param region_name: the region, if not the execution's own.
+    """
+
+    template_fields: Sequence[str] = ("execution_arn",)
+    operator_extra_links = (ExecutionLink(), JobLogsLink())
+    valid_modes = ("poke",)
+    ui_color = "#d9ead3"
+
+    def __init__(
+        self,
+        *,
+        execution_arn: str,
+        deferrable: bool = True,
+        aws_conn_id: str | None = "aws_default",
+        region_name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.execution_arn = execution_arn
+        self.deferrable = deferrable
+        self.aws_conn_id = aws_conn_id
+        self.region_name = region_name
+        self._state_changes: StateChanges | None = None
+        self._age_seconds = 0.0
+        self._failures = 0
+        self._name = f"task {self.task_id}"
+
+    @cached_property
+    def hook(self) -> StepbridgeHook:
+        """The hook, in the execution's region."""
+        return StepbridgeHook(self.aws_conn_id, self.region_name or region_of(self.execution_arn))
+
+    def execute(self, context: Context) -> Any:
+        """The run report as JSON. Raises ExecutionFailed, WaitTimedOut, WatchFailed and ``AwsFault``."""
+        if not self.execution_arn:
+            raise ConfigurationFault(
+                f"execution_arn of {who(context)}", "empty", "an execution's ARN", "run start_execution again"
+            )
+        self._name = who(context)
+        local = self.hook.local_endpoint("stepfunctions")
+        ExecutionLink.push(context, execution_address(self.execution_arn, local))
+        execution = self._redriven_by_a_retry(context, self.hook.step_functions.describe(self.execution_arn))
+        if self.deferrable:
+            return self._reported_or_deferred(context, execution)
+        self._state_changes = StateChanges(self.hook.step_functions, self.execution_arn)
+        return super().execute(context)
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """One look from the worker. What passes by itself (throttling, a lost network) only makes it wait longer."""
+        try:
+            execution = self.hook.step_functions.describe(self.execution_arn)
+            for line in self._state_changes.new_lines() if self._state_changes else []:
+                self.log.info("%s", line)
+        except PASSING as fault:
+            self._failures += 1
+            self.log.warning("%s", fault)
+            return PokeReturnValue(is_done=False)
+        self._failures = 0
+        if execution_status(execution.status).terminal:
+            return PokeReturnValue(is_done=True, xcom_value=self._report(context, execution))
+        self._seconds_left(execution)
+        self._age_seconds = (datetime.now(UTC) - execution.latest_start).total_seconds()
+        return PokeReturnValue(is_done=False)
+
+    def resume(self, context: Context, event: dict[str, Any]) -> Any:
+        """What the worker does when the trigger fired. Raises as ``execute`` does."""
+        self._name = who(context)
+        if event["fault"]:
+            raise WatchFailed(
+                self.execution_arn,
+                event["fault"],
+                "to be able to watch it",
+                "the execution goes on by itself; the task's retry waits for it again",
+            )
+        return self._reported_or_deferred(context, self.hook.step_functions.describe(self.execution_arn))
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Called by Airflow after the deferral; past the deadline the execution is stopped."""
+        error = (next_kwargs or {}).get("error")
+        if next_method == TRIGGER_FAIL_REPR and error == TriggerFailureReason.TRIGGER_TIMEOUT:
+            self._name = who(context)
+            return self._reported_or_deferred(context, self.hook.step_functions.describe(self.execution_arn))
+        return super().resume_execution(next_method, next_kwargs, context)
+
+    def on_kill(self) -> None:
+        """Stop the execution."""
+        self._stop("killed in the worker")
+
+    # --- waiting ------------------------------------------------------------------------------------------------------
+    def _redriven_by_a_retry(self, context: Context, execution: Execution) -> Execution:
+        """The execution, redriven if this is a retry and it has failed."""
+        if context["ti"].try_number <= 1 or not execution_status(execution.status).failed:
+            return execution
+        if execution.redrive_status != REDRIVABLE:
+            reason = execution.redrive_status_reason or "the service gives no reason"
+            self.log.warning("%s can't be redriven: %s; clear start_execution for a new one", execution.arn, reason)
+            return execution
+        token = hashlib.sha256(f"{execution.arn} {self._name}".encode()).hexdigest()
+        try:
+            at = self.hook.step_functions.redrive(execution.arn, token)
+        except NotRedrivable as fault:
+            self.log.warning("%s; clear start_execution for a new one", fault)
+            return execution
+        self.log.info("retry: redriven at %s, the stages that finished are not run again", at)
+        return self.hook.step_functions.describe(execution.arn)
+
+    def _reported_or_deferred(self, context: Context, execution: Execution) -> Any:
+        if execution_status(execution.status).terminal:
+            return self._report(context, execution)
+        return self.defer(
+            trigger=ExecutionTrigger(
+                execution_arn=self.execution_arn, aws_conn_id=self.aws_conn_id, region_name=self.region_name
+            ),
+            method_name="resume",
+            timeout=timedelta(seconds=self._seconds_left(execution)),
+        )
+
+    def _seconds_left(self, execution: Execution) -> float:
+        """Seconds to the deadline. Past it, stops the execution and raises WaitTimedOut."""
+        left = self.timeout - (datetime.now(UTC) - execution.latest_start).total_seconds()
+        if left > 0:
+            return left
+        self._stop(f"it did not end within {self.timeout} s")
+        raise WaitTimedOut(
+            f"{self.execution_arn}: still {execution.status} {self.timeout} s after its start at "
+            f"{execution.latest_start.isoformat()}, so it was stopped; raise the task's timeout if it needs longer"
+        )
+
+    def _get_next_poke_interval(
+        self, started_at: datetime | float, run_duration: Callable[[], float], poke_count: int
+    ) -> float:
+        _ = started_at, run_duration, poke_count  # the execution's own age decides, as in the trigger
+        seconds = backed_off(self._failures) if self._failures else look_interval(self._age_seconds)
+        return jittered(seconds, random.random())
+
+    def _stop(self, why: str) -> None:
+        self.log.warning("stopping %s: %s", self.execution_arn, why)
+        self.hook.step_functions.stop(self.execution_arn, "stepbridge.Stopped", f"{self._name}: {why}")
+
+    # --- the end ------------------------------------------------------------------------------------------------------
+    def _report(self, context: Context, execution: Execution) -> Any:
+        return Reporter(self.hook, self.log).reported(context, execution)

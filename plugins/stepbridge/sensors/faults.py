@@ -1,0 +1,31 @@
+"""How waiting for an execution can end badly."""
+
+from __future__ import annotations
+
+from airflow.sdk.exceptions import AirflowSensorTimeout
+
+from stepbridge.errors import StepbridgeError
+
+__all__ = ["ExecutionFailed", "WaitTimedOut", "WatchFailed"]
+
+
+class ExecutionFailed(StepbridgeError):
+    """The execution ended without success. The text is ``core.run_report.failure_text``."""
+
+    def __init__(self, execution_arn: str, status: str, text: str) -> None:
+        super().__init__(execution_arn, status)
+        self.args = (execution_arn, status, text)  # what pickle hands to __init__
+        self.execution_arn = execution_arn
+        self.status = status
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class WatchFailed(StepbridgeError):
+    """The execution can't be watched any longer; it goes on by itself."""
+
+
+class WaitTimedOut(AirflowSensorTimeout):
+    """The wait's deadline passed, and the execution was stopped. Airflow does not retry a sensor's timeout."""

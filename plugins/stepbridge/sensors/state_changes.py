@@ -1,0 +1,39 @@
+"""A line per state that an execution enters or leaves, while somebody waits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from stepbridge.aws.step_functions import StepFunctions
+
+__all__ = ["StateChanges"]
+
+
+class StateChanges:
+    """Hands out each change of the execution's state once."""
+
+    def __init__(self, client: StepFunctions, execution_arn: str) -> None:
+        self._client = client
+        self._execution_arn = execution_arn
+        self._last_event = 0
+
+    def new_lines(self) -> list[str]:
+        """The changes since the last call, oldest first. Raises ``AwsFault``."""
+        fresh = [event for event in self._client.history(self._execution_arn) if event["id"] > self._last_event]
+        if not fresh:
+            return []
+        self._last_event = max(event["id"] for event in fresh)
+        return [line for event in fresh if (line := _line(event))]
+
+
+def _line(event: Mapping[str, Any]) -> str:
+    kind, at = event["type"], event["timestamp"].strftime("%H:%M:%S")
+    if "stateEnteredEventDetails" in event:
+        return f"{at} {event['stateEnteredEventDetails']['name']} entered"
+    if "stateExitedEventDetails" in event:
+        return f"{at} {event['stateExitedEventDetails']['name']} done"
+    if kind in {"TaskFailed", "TaskTimedOut", "TaskStartFailed", "TaskSubmitFailed"}:
+        details = event[f"{kind[0].lower()}{kind[1:]}EventDetails"]
+        return f"{at} {kind}: {details.get('error', '')}"
+    return f"{at} {kind}" if kind.startswith("Execution") else ""
