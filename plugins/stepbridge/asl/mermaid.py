@@ -18,13 +18,14 @@ LABEL_LENGTH: Final = 48
 
 _SHAPES: Final = {
     "Task": '[["{}"]]',
-    "Choice": '{{"{}"}}',
-    "Wait": '{{{{"{}"}}}}',
+    "Choice": '{{{{"{}"}}}}',  # a hexagon: a diamond around the same words is four times as high
+    "Wait": '[/"{}"/]',
     "Succeed": '(["{}"])',
     "Fail": '(["{}"])',
 }
 _PLAIN: Final = '["{}"]'
 _CLASSES: Final = {"Task": "task", "Succeed": "success", "Fail": "failure"}
+_COMPACT: Final = '%%{init: {"flowchart": {"nodeSpacing": 25, "rankSpacing": 28}}}%%'
 _STYLES: Final = (
     "classDef task fill:#dbeafe,stroke:#1d4ed8,color:#111827",
     "classDef success fill:#dcfce7,stroke:#15803d,color:#111827",
@@ -37,7 +38,7 @@ def to_mermaid(definition: Mapping[str, Any]) -> str:
 
     The definition is one in which ``validate_definition`` finds no problem.
     """
-    lines = ["flowchart TD", "    start(( ))"]
+    lines = [_COMPACT, "flowchart TD", "    start(( ))"]
     lines += [f"    start --> {_identifier(definition['StartAt'])}"]
     lines += [f"    {line}" for line in _machine(definition)]
     lines += [f"    {style}" for style in _STYLES]
