@@ -1,0 +1,116 @@
+"""What goes wrong in SageMaker Processing, split by whose call it ends.
+
+A ``ServiceFault`` answers an API call; the functions here give it AWS's code and wording. A ``JobFault`` ends a job:
+its ``failure_reason`` is what DescribeProcessingJob shows.
+"""
+
+from __future__ import annotations
+
+from stepbridge.errors import StepbridgeError
+from stepbridge.local.ports import ServiceFault
+
+__all__ = [
+    "FAILURE_REASON_MAX_LENGTH",
+    "BrokenRecordFault",
+    "ContainerStartFault",
+    "DataDownloadFault",
+    "DataUploadFault",
+    "ExitMessageFault",
+    "IllegalTransition",
+    "ImageFault",
+    "JobFault",
+    "job_name_in_use",
+    "job_not_found",
+    "job_not_stoppable",
+    "serialization_fault",
+    "service_closed",
+    "validation_fault",
+]
+
+FAILURE_REASON_MAX_LENGTH = 1024  # characters; shape FailureReason of the service model
+
+
+def validation_fault(message: str) -> ServiceFault:
+    """The ValidationException with this text."""
+    return ServiceFault("ValidationException", message)
+
+
+def serialization_fault(message: str) -> ServiceFault:
+    """The answer to a value of the wrong JSON type, which AWS refuses before it validates anything."""
+    return ServiceFault("SerializationException", message)
+
+
+def job_name_in_use(arn: str) -> ServiceFault:
+    """The answer to a name that was ever used in this account and region."""
+    message = "Job name must be unique within an AWS account and region, and a job with this name already exists"
+    return ServiceFault("ResourceInUse", f"{message} ({arn})")
+
+
+def job_not_found(name: str) -> ServiceFault:
+    """The answer to a name that no job has.
+
+    The service model lists ResourceNotFound for it; what AWS sends is a ValidationException with this text
+    (aws/sagemaker-python-sdk#5549, and the Amazon provider's ``_check_if_job_exists``, which relies on it).
+    """
+    return validation_fault(f"Could not find requested job with name: {name}")
+
+
+def job_not_stoppable(status: str) -> ServiceFault:
+    """The answer to StopProcessingJob on a job that has ended."""
+    return validation_fault(f"The request was rejected because the processing job is in status {status}.")
+
+
+def service_closed() -> ServiceFault:
+    """The answer while the local AWS shuts down."""
+    return ServiceFault("ServiceUnavailable", "The local AWS is shutting down and takes no more jobs.", 503)
+
+
+class IllegalTransition(StepbridgeError):
+    """A job was told something that its status does not allow; a fault of this program."""
+
+
+class BrokenRecordFault(StepbridgeError):
+    """A job's record on disk cannot be read back."""
+
+
+class JobFault(StepbridgeError):
+    """What makes a job Failed. ``category`` is one of SageMaker's four prefixes of a FailureReason."""
+
+    category = "ClientError"
+    headline = ""
+
+    @property
+    def failure_reason(self) -> str:
+        """The FailureReason: category, headline and text, at most 1024 characters."""
+        text = "; ".join(
+            part for part in (self.found, self.expected and f"expected {self.expected}", self.remedy) if part
+        )
+        return f"{self.category}: {self.headline}{text}"[:FAILURE_REASON_MAX_LENGTH]
+
+
+class DataDownloadFault(JobFault):
+    """An input could not be brought into the container."""
+
+    headline = "Data download failed: "
+
+
+class DataUploadFault(JobFault):
+    """An output could not be stored in S3."""
+
+    headline = "Data upload failed: "
+
+
+class ImageFault(JobFault):
+    """The image of the job is not in the registry or could not be built."""
+
+    headline = "Cannot pull the image: "
+
+
+class ContainerStartFault(JobFault):
+    """The runtime could not start a container. A ClientError, since trying again would end the same way."""
+
+    headline = "The container could not be started: "
+
+
+class ExitMessageFault(JobFault):
+    """The exit message is not UTF-8, which fails a job (byoc-metadata page of the SageMaker developer guide)."""

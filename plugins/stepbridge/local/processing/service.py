@@ -1,0 +1,200 @@
+"""SageMaker Processing: the four operations, and the threads that run the jobs."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import BoundedSemaphore, Lock, Thread
+from threading import Event as Flag
+from time import monotonic
+from typing import Any
+
+from stepbridge.local.ports import ContainerRuntime, ImageRegistry, LogSink, ObjectStore, Scope
+from stepbridge.local.processing import description, rules
+from stepbridge.local.processing.faults import FAILURE_REASON_MAX_LENGTH, job_not_stoppable, service_closed
+from stepbridge.local.processing.job import INTERRUPTED, Event, Outcome, ProcessingJob, Status, advance, finish
+from stepbridge.local.processing.listing import list_jobs
+from stepbridge.local.processing.runner import JobRun, Surroundings, remove_tree
+from stepbridge.local.processing.store import JobStore
+from stepbridge.local.processing.validation import validated
+from stepbridge.local.processing.verdict import StopCause
+
+__all__ = ["ProcessingService"]
+
+_log = logging.getLogger(__name__)
+_STOP_GRACE_SECONDS = 120.0  # what StopTrainingJob documents; for processing jobs AWS documents none
+_SHUTDOWN_GRACE_SECONDS = 2.0
+_SHUTDOWN_WAIT_SECONDS = 10.0
+
+
+def utc_now() -> datetime:
+    """The time in whole milliseconds, as SageMaker's times are."""
+    now = datetime.now(UTC)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+
+class ProcessingService:
+    """SageMaker Processing for all accounts and regions.
+
+    Requests and responses are AWS's JSON shapes with datetimes for times; API errors are ServiceFaults. At most
+    ``max_concurrent_jobs`` jobs run at once, further ones wait InProgress. Records live under ``jobs_folder`` and
+    survive a restart; what an earlier process left unfinished becomes Failed when this is made.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        logs: LogSink,
+        registry: ImageRegistry,
+        runtime: ContainerRuntime,
+        jobs_folder: Path,
+        max_concurrent_jobs: int,
+        *,
+        stop_grace_seconds: float = _STOP_GRACE_SECONDS,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._surroundings = Surroundings(store, logs, registry, runtime, stop_grace_seconds)
+        self._clock = clock
+        self._work = jobs_folder / "work"
+        remove_tree(self._work)  # what a killed process left
+        self._jobs = JobStore(jobs_folder, clock())
+        self._slots = BoundedSemaphore(max_concurrent_jobs)
+        self._lock = Lock()
+        self._active: dict[tuple[Scope, str], _ActiveJob] = {}
+        self._closed = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether ``stop_all`` was called."""
+        return self._closed
+
+    def create(self, scope: Scope, request: Mapping[str, Any]) -> dict[str, Any]:
+        """CreateProcessingJob. Raises ValidationException, SerializationException or ResourceInUse."""
+        accepted = validated("CreateProcessingJob", request)
+        rules.check(scope, accepted)
+        now = self._clock()
+        name = accepted["ProcessingJobName"]
+        job = ProcessingJob(scope, name, rules.with_defaults(accepted), now, now)
+        run = JobRun(job, self._surroundings, self._workspace(job), lambda event: self._happened(scope, name, event))
+        active = _ActiveJob(run, Thread(target=self._live, args=(job,), name=f"job-{name}", daemon=True))
+        with self._lock:
+            if self._closed:
+                raise service_closed()
+            self._jobs.add(job)
+            self._active[scope, name] = active
+        active.thread.start()
+        return {"ProcessingJobArn": job.arn}
+
+    def describe(self, scope: Scope, name: str) -> dict[str, Any]:
+        """DescribeProcessingJob. Raises ValidationException, also for a name that no job has."""
+        return description.describe(self._job(scope, "DescribeProcessingJob", name))
+
+    def description_for_step_functions(self, scope: Scope, name: str) -> dict[str, Any]:
+        """The job as the output or the error cause of ``createProcessingJob.sync``: JSON-serialisable, epoch millis."""
+        job = self._job(scope, "DescribeProcessingJob", name)
+        return description.description_for_step_functions(description.describe(job), job.request.get("Tags", []))
+
+    def tags(self, scope: Scope, name: str) -> Sequence[Mapping[str, str]]:
+        """The tags that the job was created with, for ListTags."""
+        return [dict(tag) for tag in self._job(scope, "DescribeProcessingJob", name).request.get("Tags", [])]
+
+    def list(self, scope: Scope, request: Mapping[str, Any]) -> dict[str, Any]:
+        """ListProcessingJobs."""
+        accepted = validated("ListProcessingJobs", request)
+        return list_jobs(self._jobs.of_scope(scope), accepted)
+
+    def stop(self, scope: Scope, name: str) -> None:
+        """StopProcessingJob. A job that has not begun is Stopped at once, another one when its containers have ended.
+
+        Raises ValidationException when the job has ended or does not exist.
+        """
+        self._job(scope, "StopProcessingJob", name)
+        self._jobs.update(scope, name, self._stopping)
+        with self._lock:
+            active = self._active.get((scope, name))
+        if active is not None:
+            active.run.stop(StopCause.CALLER)
+            if active.claim():
+                self._settle(scope, name, Outcome(Status.STOPPED))
+
+    def wait(self, scope: Scope, name: str, timeout_seconds: float | None) -> bool:
+        """Whether the job ended within the time; returns the moment it does. None waits for as long as it takes."""
+        with self._lock:
+            active = self._active.get((scope, name))
+        if active is None:
+            return self._jobs.get(scope, name).is_final
+        return active.ended.wait(timeout_seconds)
+
+    def stop_all(self) -> None:
+        """Take no more jobs, stop all that run, and return when they have ended, after some seconds at most.
+
+        Each becomes Failed, as if the process had died. Idempotent.
+        """
+        with self._lock:
+            self._closed = True
+            active = dict(self._active)
+        for one in active.values():
+            one.run.stop(StopCause.SHUTDOWN, _SHUTDOWN_GRACE_SECONDS)
+        for (scope, name), one in active.items():
+            if one.claim():
+                self._settle(scope, name, INTERRUPTED)
+        deadline = monotonic() + _SHUTDOWN_WAIT_SECONDS
+        for one in active.values():
+            one.ended.wait(max(0.0, deadline - monotonic()))
+
+    def _job(self, scope: Scope, operation: str, name: str) -> ProcessingJob:
+        validated(operation, {"ProcessingJobName": name})
+        return self._jobs.get(scope, name)
+
+    def _workspace(self, job: ProcessingJob) -> Path:
+        return self._work / job.scope.account_id / job.scope.region / job.name
+
+    def _stopping(self, job: ProcessingJob) -> ProcessingJob:
+        if job.is_final:
+            raise job_not_stoppable(job.status)
+        return advance(job, Event.STOP_REQUESTED, self._clock())
+
+    def _happened(self, scope: Scope, name: str, event: Event) -> None:
+        self._jobs.update(scope, name, lambda job: advance(job, event, self._clock()))
+
+    def _live(self, job: ProcessingJob) -> None:
+        """The thread of a job: wait for a slot, run, record the end."""
+        active = self._active[job.scope, job.name]
+        with self._slots:
+            if not active.claim():
+                return  # stopped before its turn came
+            outcome: Outcome | None = None
+            try:
+                outcome = active.run.run()
+            finally:
+                # An error that nobody foresaw ends this thread with its traceback in the log, but it must not leave the
+                # job InProgress for ever.
+                self._settle(job.scope, job.name, outcome or _crash(sys.exception()))
+
+    def _settle(self, scope: Scope, name: str, outcome: Outcome) -> None:
+        self._jobs.update(scope, name, lambda job: finish(job, outcome, self._clock()))
+        with self._lock:
+            active = self._active.pop((scope, name))
+        active.ended.set()
+
+
+class _ActiveJob:
+    """A job that has not ended: its run, its thread, and who may decide how it ends."""
+
+    def __init__(self, run: JobRun, thread: Thread) -> None:
+        self.run = run
+        self.thread = thread
+        self.ended = Flag()
+        self._unclaimed = Lock()
+
+    def claim(self) -> bool:
+        """True for the first caller only: the job's thread, or who stops the job before its turn came."""
+        return self._unclaimed.acquire(blocking=False)
+
+
+def _crash(error: BaseException | None) -> Outcome:
+    reason = f"InternalServerError: the local AWS failed to run the job: {type(error).__name__}: {error}"
+    return Outcome(Status.FAILED, reason[:FAILURE_REASON_MAX_LENGTH])
