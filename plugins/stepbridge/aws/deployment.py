@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from botocore.config import Config
 
@@ -52,8 +53,9 @@ def deploy_stack(
     scikit-learn image and is asked only when the stack has none. Raises TemplateFault, DeploymentFault, StackFailed
     and AwsFault.
     """
-    site = _site(session, endpoint_url, stack_name, template_bucket)
+    check_stack_name(stack_name)
     template = read_template(project_root / TEMPLATE)
+    site = _site(session, endpoint_url, stack_name, template_bucket)
     changer = StackChanger(site.cloudformation, site.s3, site.template_url, time, say)
     while True:
         found = site.look(template)
@@ -83,8 +85,9 @@ def preview_deployment(
     scikit_image: Callable[[str], str] = scikit_learn_image,
 ) -> None:
     """Says what ``deploy_stack`` would do, having only looked. Arguments and errors as there."""
-    site = _site(session, endpoint_url, stack_name, template_bucket)
+    check_stack_name(stack_name)
     template = read_template(project_root / TEMPLATE)
+    site = _site(session, endpoint_url, stack_name, template_bucket)
     found = site.look(template)
     wanted = _with_scikit_image(found, dict(parameters or {}), site.region, scikit_image)
     plan = plan_deployment(found, template, wanted)
@@ -127,9 +130,7 @@ class _Site:
 
     stack_name: str
     account_id: str
-    partition: str
     region: str
-    url_suffix: str
     cloudformation: CloudFormation
     s3: S3
     s3_client: S3Client
@@ -154,14 +155,14 @@ class _Site:
         )
 
     def template_url(self, uri: S3Uri) -> str:
-        return f"https://{uri.bucket}.s3.{self.region}.{self.url_suffix}/{uri.key}"
+        """The address, by virtual host, under which CloudFormation reads the object; right in every partition."""
+        return f"https://{uri.bucket}.{urlsplit(self.s3_client.meta.endpoint_url).netloc}/{uri.key}"
 
     def _existing(self, template: PackagedTemplate) -> dict[str, str]:
         pseudo = {
             "AWS::StackName": self.stack_name,
             "AWS::AccountId": self.account_id,
             "AWS::Region": self.region,
-            "AWS::Partition": self.partition,
         }
         looks = {"AWS::S3::Bucket": self._has_bucket, "AWS::ECR::Repository": self._has_repository}
         names = retained_names(template.document, pseudo)
@@ -186,7 +187,6 @@ class _Site:
 
 def _site(session: boto3.Session, endpoint_url: str | None, stack_name: str, template_bucket: str | None) -> _Site:
     """Every collaborator of one deployment."""
-    check_stack_name(stack_name)
     region = session.region_name
     if not region:
         raise CredentialsUnusable("AWS region", "none set", "one", "name it with --region, AWS_REGION or the profile")
@@ -197,13 +197,10 @@ def _site(session: boto3.Session, endpoint_url: str | None, stack_name: str, tem
     s3_client = session.client("s3", endpoint_url=endpoint_url, config=config)
     with aws_call("sts:GetCallerIdentity", endpoint_url or f"region {region}"):
         account_id = sts.get_caller_identity()["Account"]
-    partition = session.get_partition_for_region(region)
     return _Site(
         stack_name=stack_name,
         account_id=account_id,
-        partition=partition,
         region=region,
-        url_suffix="amazonaws.com.cn" if partition == "aws-cn" else "amazonaws.com",
         cloudformation=CloudFormation(session.client("cloudformation", endpoint_url=endpoint_url, config=config)),
         s3=S3(s3_client),
         s3_client=s3_client,

@@ -28,7 +28,9 @@ def deploy(
     stack_name: Annotated[str, typer.Option(help="The bucket, the roles and the rest are named after it.")] = (
         DEFAULT_STACK_NAME
     ),
-    region: Annotated[str | None, typer.Option(help="Default: the profile's, or AWS_REGION.")] = None,
+    region: Annotated[
+        str | None, typer.Option(envvar=["AWS_REGION", "AWS_DEFAULT_REGION"], help="Default: the profile's.")
+    ] = None,
     profile: Annotated[str | None, typer.Option(help="A profile of the AWS configuration.")] = None,
     endpoint_url: Annotated[
         str | None, typer.Option(envvar="AWS_ENDPOINT_URL", help="The local AWS: http://127.0.0.1:4566")
