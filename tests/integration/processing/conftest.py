@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from .processing_support import IMAGE_URI, SCOPE, Aws, s3_input, s3_output
 
 

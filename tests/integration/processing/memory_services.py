@@ -1,4 +1,5 @@
 """S3, CloudWatch Logs and ECR for tests, in memory, with the contracts of ``stepbridge.local.ports``."""
+# ruff: noqa: ARG002 (one account and region is enough here)
 
 from __future__ import annotations
 

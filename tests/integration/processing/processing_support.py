@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .memory_services import MemoryLogs, MemoryRegistry, MemoryStore
-from .subprocess_runtime import SubprocessRuntime
-
 from stepbridge.local.ports import Scope
 from stepbridge.local.processing.service import ProcessingService
+
+from .memory_services import MemoryLogs, MemoryRegistry, MemoryStore
+from .subprocess_runtime import SubprocessRuntime
 
 SCOPE = Scope("123456789012", "us-east-1")
 IMAGE_URI = "123456789012.dkr.ecr.us-east-1.amazonaws.com/model:1"

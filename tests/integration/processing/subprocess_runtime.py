@@ -1,7 +1,7 @@
 """A container runtime for tests: plain processes, with a folder standing in for /opt/ml.
 
-No isolation whatsoever: ``/opt/ml`` in commands and scripts is replaced by the job's folder. The rest is real: processes,
-signals, exit codes, output line by line.
+No isolation whatsoever: ``/opt/ml`` in commands and scripts is replaced by the job's folder. The rest is real:
+processes, signals, exit codes, output line by line.
 """
 
 from __future__ import annotations

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from .processing_support import SCOPE, Aws, s3_input, s3_output
-from .subprocess_runtime import SubprocessRuntime
 
 from stepbridge.local.ports import ContainerSpec
 from stepbridge.local.processing.job import ProcessingJob
+
+from .processing_support import SCOPE, Aws, s3_input, s3_output
+from .subprocess_runtime import SubprocessRuntime
 
 Job = Callable[..., dict[str, Any]]
 
@@ -233,7 +234,7 @@ def test_an_error_nobody_foresaw_fails_the_job(aws: Aws, job: Job) -> None:
     """Not InProgress for ever: InternalServerError with the error, and the next job runs."""
 
     class BrokenRuntime(SubprocessRuntime):
-        def start(self, spec: ContainerSpec, on_line: Callable[[str], None]) -> Any:
+        def start(self, spec: ContainerSpec, on_line: Callable[[str], None]) -> Any:  # noqa: ARG002
             raise RuntimeError("engine on fire")
 
     working, aws.runtime = aws.runtime, BrokenRuntime({})

@@ -9,10 +9,11 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from .processing_support import SCOPE, Aws
 
 from stepbridge.local.ports import Scope, ServiceFault
 from stepbridge.local.processing.service import ProcessingService
+
+from .processing_support import SCOPE, Aws
 
 Job = Callable[..., dict[str, Any]]
 SLEEP = "import time; time.sleep(60)"

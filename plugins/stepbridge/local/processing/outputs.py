@@ -35,7 +35,8 @@ def files_below(folder: Path, root: Path) -> Iterator[tuple[str, Path]]:
     Nothing when a part of the way from ``root`` to ``folder`` is a symbolic link or is missing. Raises OSError for a
     folder that cannot be read: what is in it would be lost.
     """
-    if os.path.realpath(folder) != str(Path(os.path.realpath(root)) / folder.relative_to(root)):
+    way = [folder, *folder.parents]
+    if any(part.is_symlink() for part in way[: way.index(root)]):
         return
     for parent, folders, names in os.walk(folder, onerror=_unless_gone, followlinks=False):
         folders.sort()
