@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stepbridge.cli.airflow_site import AirflowClient
-from stepbridge.cli.by_hand import HandTimes, run_by_hand
+from stepbridge.cli.by_hand import HandTimes, image_python, run_by_hand
 from stepbridge.cli.flight_data import FIRST_DAY, LAST_DAY, write_day
 from stepbridge.cli.follow import follow_run
 from stepbridge.cli.local_site import (
@@ -99,7 +99,7 @@ def run_demo(settings: SiteSettings, day: date, console: Console) -> DemoResult:
         output_uri = str(report.output_uri)
         folder = settings.state / "predictions" / MODEL / day.isoformat()
         _download(_s3(site), output_uri, folder)
-        by_hand = run_by_hand(settings, site, _day_folder(settings, day))
+        by_hand = _by_hand(settings, site, day, report)
     say("Everything that was started has ended" if check.__name__ == "check" else "The site stays up")
     return DemoResult(report, output_uri, folder, by_hand)
 
@@ -114,6 +114,30 @@ def _prepare(settings: SiteSettings, site: RunningSite, day: date, say: Callable
         _s3(site).upload_file(str(file), bucket, prefix + file.name)
     say(f"Data: {len(files)} files of {day} in s3://{bucket}/{prefix}")
     build_prebuilt_images(site, say)
+
+
+def _by_hand(settings: SiteSettings, site: RunningSite, day: date, report: RunReport) -> HandTimes:
+    """The same scripts on the same data, in the environments of the images that the execution used."""
+    images = settings.aws_data / "images"
+    script_image = build_prebuilt_images(site, lambda _: None)
+    model_image = _image_id(site, str(report.input["custom_image_uri"]))
+    return run_by_hand(
+        settings.project,
+        MODEL,
+        _day_folder(settings, day),
+        settings.state / "by-hand",
+        image_python(images, script_image),
+        image_python(images, model_image),
+    )
+
+
+def _image_id(site: RunningSite, image_uri: str) -> str:
+    """The id under which the runtime keeps the image: its manifest's configuration digest."""
+    ecr = local_session().client("ecr", endpoint_url=site.aws_endpoint_url)
+    repository, _, digest = image_uri.partition("/")[2].partition("@")
+    answer = ecr.batch_get_image(repositoryName=repository, imageIds=[{"imageDigest": digest}])
+    image_id: str = json.loads(answer["images"][0]["imageManifest"])["config"]["digest"]
+    return image_id
 
 
 def _run_model(
@@ -132,7 +156,7 @@ def _run_model(
     progress = follow_run(airflow, step_functions, MODEL, run_id, console, check, RUN_TIMEOUT_SECONDS)
     if progress.run_state != "success":
         raise SiteError(f"run {run_id} of {MODEL}", "it failed\n" + _failure(airflow, run_id))
-    return RunReport.model_validate(airflow.xcom(MODEL, run_id, "wait_for_execution"))
+    return RunReport.model_validate_json(json.dumps(airflow.xcom(MODEL, run_id, "wait_for_execution")))
 
 
 def _wait_for_dag(airflow: AirflowClient, check: Callable[[], None]) -> None:

@@ -18,14 +18,11 @@ import sys
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from stepbridge.errors import ConfigurationFault
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
-__all__ = ["FIRST_DAY", "LAST_DAY", "main", "upload_day", "write_day", "write_days"]
+__all__ = ["FIRST_DAY", "LAST_DAY", "main", "write_day", "write_days"]
 
 FIRST_DAY = datetime.date(2013, 1, 1)
 LAST_DAY = datetime.date(2013, 12, 31)
@@ -60,16 +57,6 @@ def write_days(first: datetime.date, last: datetime.date, folder: Path) -> list[
         _write(folder / "weather.csv", _of_days(lines, days, leading_fields=1))
     shutil.copyfile(tables / "planes.csv", folder / "planes.csv")
     return [folder / name for name in ("flights.csv", "weather.csv", "planes.csv")]
-
-
-def upload_day(day: datetime.date, bucket: str, s3: S3Client, folder: Path) -> list[str]:
-    """The S3 URIs of one day's files, put under ``s3://<bucket>/flights/<day>/``; ``folder`` keeps the local copies."""
-    uris = []
-    for path in write_day(day, folder):
-        key = f"flights/{day.isoformat()}/{path.name}"
-        s3.upload_file(str(path), bucket, key)
-        uris.append(f"s3://{bucket}/{key}")
-    return uris
 
 
 def _tables_folder() -> Path:

@@ -106,7 +106,7 @@ def local_session() -> boto3.Session:
 
 
 def bring_up(
-    tree: ProcessTree, settings: SiteSettings, say: Say, prepare: Callable[[RunningSite], None]
+    tree: ProcessTree, settings: SiteSettings, say: Say, prepare: Callable[[RunningSite], object]
 ) -> RunningSite:
     """Start everything and return once the stack is deployed and every Airflow component is healthy.
 
@@ -198,7 +198,9 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _deploy(settings: SiteSettings, site: AirflowSite, say: Say, prepare: Callable[[RunningSite], None]) -> RunningSite:
+def _deploy(
+    settings: SiteSettings, site: AirflowSite, say: Say, prepare: Callable[[RunningSite], object]
+) -> RunningSite:
     deployment = deploy_stack(
         session=local_session(), endpoint_url=site.aws_endpoint_url, project_root=settings.project, say=say
     )
@@ -218,13 +220,15 @@ def _deploy(settings: SiteSettings, site: AirflowSite, say: Say, prepare: Callab
     return running
 
 
-def build_prebuilt_images(site: RunningSite, say: Say) -> None:
-    """Have the local AWS build its stand-in for SageMaker's scikit-learn container ahead of the first job."""
+def build_prebuilt_images(site: RunningSite, say: Say) -> str:
+    """Have the local AWS build its stand-in for SageMaker's scikit-learn container; the image's id."""
     started = time.monotonic()
     answer = httpx.post(f"{site.aws_endpoint_url}/_stepbridge/prebuilt-images", timeout=600.0)
     if answer.is_error:
         raise SiteError("scikit-learn image", answer.text, remedy="see containers/scikit_learn/Dockerfile")
     say(f"Image: scikit-learn container ready ({time.monotonic() - started:.1f} s)")
+    image_id: str = answer.json()["sagemaker-scikit-learn"]
+    return image_id
 
 
 def _migrate_once(tree: ProcessTree, site: AirflowSite, environment: dict[str, str], say: Say) -> None:

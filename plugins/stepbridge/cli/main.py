@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-import click
 import typer
-from typer.core import TyperGroup
-from typer.main import get_command
 
 from stepbridge.errors import StepbridgeError
 
@@ -19,47 +16,41 @@ COMMANDS: Mapping[str, str] = {
     "demo": "stepbridge.cli.demo:demo",
     "deploy": "stepbridge.cli.deploy:deploy",
     "down": "stepbridge.cli.up:down",
+    "keep-site": "stepbridge.cli.up:keep_site",
     "local": "stepbridge.cli.local:app",
     "up": "stepbridge.cli.up:up",
 }
 """Where each subcommand is: a function for one command, or a Typer application for several."""
 
-
-class _LazyGroup(TyperGroup):
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return sorted(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        if cmd_name not in COMMANDS:
-            return None
-        module_name, _, name = COMMANDS[cmd_name].partition(":")
-        found = getattr(importlib.import_module(module_name), name)
-        if not isinstance(found, typer.Typer):
-            single = typer.Typer(add_completion=False)
-            single.command(cmd_name)(found)
-            found = single
-        command = get_command(found)
-        command.name = cmd_name
-        return command
-
-
-app = typer.Typer(
-    cls=_LazyGroup, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, name="stepbridge"
-)
-
-
-@app.callback()
-def _stepbridge() -> None:
-    """Recurring batch inference on AWS for models that know nothing of the cloud."""
+HIDDEN = ("keep-site",)
 
 
 def main() -> None:
     """Run the command. An error of stepbridge's own is one text on stderr and exit code 1."""
+    asked = sys.argv[1] if len(sys.argv) > 1 else ""
     try:
-        app()
+        _app([asked] if asked in COMMANDS else COMMANDS)()
     except StepbridgeError as error:
         typer.echo(str(error), err=True)
         sys.exit(1)
+
+
+def _app(names: Iterable[str]) -> typer.Typer:
+    """The command with these subcommands only: the others' imports would cost a second or two."""
+    app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, name="stepbridge")
+    app.callback()(_stepbridge)
+    for name in names:
+        module_name, _, attribute = COMMANDS[name].partition(":")
+        found = getattr(importlib.import_module(module_name), attribute)
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=name)
+        else:
+            app.command(name, hidden=name in HIDDEN)(found)
+    return app
+
+
+def _stepbridge() -> None:
+    """Recurring batch inference on AWS for models that know nothing of the cloud."""
 
 
 if __name__ == "__main__":

@@ -1,0 +1,65 @@
+"""The model's three scripts run by hand, as on a laptop: what an execution on the local AWS is measured against."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from stepbridge.core.names import STAGES
+from stepbridge.core.run_report import RunReport
+from stepbridge.errors import StepbridgeError
+
+__all__ = ["HandRunError", "HandTimes", "image_python", "run_by_hand"]
+
+
+class HandRunError(StepbridgeError):
+    """A script that ran in a Processing job does not run by hand."""
+
+
+@dataclass(frozen=True)
+class HandTimes:
+    """Seconds from the start of each stage's script to its end, by stage."""
+
+    seconds: Mapping[str, float]
+
+    def beside(self, report: RunReport) -> Iterator[tuple[str, float, float]]:
+        """Stage, seconds of its state in the execution, seconds by hand."""
+        for stage in report.stages:
+            if stage.seconds is not None and stage.stage in self.seconds:
+                yield stage.stage, stage.seconds, self.seconds[stage.stage]
+
+
+def image_python(images_folder: Path, image_id: str) -> Path:
+    """The Python of an image of the process runtime, usable outside of a container."""
+    return images_folder / image_id.removeprefix("sha256:") / "venv" / "bin" / "python"
+
+
+def run_by_hand(
+    project: Path, model: str, input_folder: Path, folder: Path, script_python: Path, model_python: Path
+) -> HandTimes:
+    """Run the three scripts on a copy of ``input_folder``, each with ``local <folder>``, in the images' environments.
+
+    Raises HandRunError with what a script printed when it fails.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(input_folder, folder)
+    scripts = project / "scripts" / model
+    commands = {
+        "preprocessing": [script_python, scripts / "preprocessing.py"],
+        "inference": [model_python, project / "containers" / model / "predict.py"],
+        "postprocessing": [script_python, scripts / "postprocessing.py"],
+    }
+    return HandTimes({stage: _timed([*map(str, commands[stage]), "local", str(folder)]) for stage in STAGES})
+
+
+def _timed(command: list[str]) -> float:
+    started = time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    seconds = time.monotonic() - started
+    if done.returncode:
+        raise HandRunError(" ".join(command), f"exit code {done.returncode}\n{done.stdout}{done.stderr}")
+    return seconds

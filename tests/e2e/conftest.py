@@ -1,0 +1,80 @@
+"""A project of its own with a real site around it: the local AWS and every component of Airflow."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from stepbridge.cli.local_site import RunningSite, SiteSettings, find_running_site
+
+ROOT = Path(__file__).parents[2]
+PROJECT_PARTS = ("asl", "containers", "dags", "infra", "plugins", "scripts")
+
+
+def copy_project(folder: Path) -> Path:
+    """The project's folders as they stand in this checkout, without environments and state."""
+    for part in PROJECT_PARTS:
+        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+def processes_of(state: Path) -> list[str]:
+    """The command lines of all processes that know ``state`` by their environment or arguments."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                command = (entry / "cmdline").read_bytes()
+                environment = (entry / "environ").read_bytes()
+            except OSError:
+                continue
+            if str(state).encode() in command + environment:
+                found.append(entry.name + ": " + command.replace(b"\0", b" ").decode())
+    return found
+
+
+@pytest.fixture(scope="session")
+def leftovers() -> Callable[[Path], list[str]]:
+    return processes_of
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_project(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture(scope="module")
+def site(project: Path, request: pytest.FixtureRequest) -> Iterator[RunningSite]:
+    """The site of ``project``, up for one module; the module may add models first in its fixture ``add_models``."""
+    if "add_models" in request.session._fixturemanager._arg2fixturedefs:
+        request.getfixturevalue("add_models")
+    settings = SiteSettings(project, project / ".stepbridge", airflow_port=0, aws_port=0)
+    log_file = project / "keep-site.log"
+    command = [sys.executable, "-m", "stepbridge.cli.main", "keep-site", "--port", "0", "--aws-port", "0"]
+    with log_file.open("wb") as log:
+        keeper = subprocess.Popen(command, cwd=project, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 240
+        while (found := find_running_site(settings)) is None:
+            assert keeper.poll() is None, log_file.read_text()
+            assert time.monotonic() < deadline, log_file.read_text()
+            time.sleep(0.1)
+        yield found
+    finally:
+        keeper.send_signal(signal.SIGTERM)
+        keeper.wait(60)
+    assert processes_of(settings.state) == []
+
+
+def read_json(file: Path) -> dict[str, object]:
+    content: dict[str, object] = json.loads(file.read_text())
+    return content
