@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os.path
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import Any, Final
 
 import yaml
 
+from stepbridge.asl.definition import load_definition
 from stepbridge.aws.deployment_faults import TemplateFault
 
 __all__ = [
@@ -67,20 +69,25 @@ class PackagedTemplate:
 def read_template(path: Path) -> PackagedTemplate:
     """The template at ``path`` and the definition it names, packaged.
 
-    Raises TemplateFault when a file is missing or cannot be read as what it should be.
+    Raises TemplateFault when a file is missing or is no template, DefinitionError with all problems of a definition.
     """
     return package_template(_read(path), str(path), lambda relative: _read(path.parent / relative))
 
 
 def package_template(text: str, source: str, read: Callable[[str], str]) -> PackagedTemplate:
-    """The template ``text`` with every definition, got by ``read`` from the path in the template, put in."""
+    """The template ``text`` with every definition, got by ``read`` from the path in the template, put in.
+
+    Raises TemplateFault, and DefinitionError with all problems of a definition.
+    """
     document = parse_template(text, source)
-    for logical_id, resource in document["Resources"].items():
+    for resource in document["Resources"].values():
         properties = resource.get("Properties", {})
         location = properties.get("DefinitionS3Location")
         if resource.get("Type") == "AWS::StepFunctions::StateMachine" and isinstance(location, str):
             del properties["DefinitionS3Location"]
-            properties["DefinitionString"] = _definition(read(location), f"{source}: {logical_id}: {location}")
+            properties["DefinitionString"] = _definition(
+                read(location), os.path.normpath(Path(source).parent / location)
+            )
             resource.pop("Metadata", None)  # it is about the path
     return PackagedTemplate(source, document)
 
@@ -119,11 +126,8 @@ def _substituted(name: Any, pseudo: Mapping[str, str], where: str) -> str:
 
 
 def _definition(text: str, source: str) -> str:
-    try:
-        definition = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise TemplateFault(source, f"not JSON: {error}", "a state machine definition") from error
-    return json.dumps(definition, ensure_ascii=False, separators=(",", ":"))
+    load_definition(text, source)  # a definition with mistakes costs a rollback when CloudFormation finds them
+    return json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":"))
 
 
 def _read(path: Path) -> str:
