@@ -40,6 +40,7 @@ MORE_IS_LATER = {
     "highest_wind": 1,
     **dict.fromkeys(HISTORY_KEYS, 1),
 }
+COLUMNS = ["flights", "mae", "baseline_mae", "gain_percent", "rmse", "baseline_rmse", "predicted_mean", "actual_mean"]
 
 
 def average_delay(flights, keys, overall):
@@ -96,14 +97,12 @@ def measure(features, model):
             "actual_mean": actual,
         }
     )
-    how = {name: "mean" for name in errors.columns} | {"flights": "sum"}
-    del how["month"]
+    how = dict.fromkeys(errors.columns.drop("month"), "mean") | {"flights": "sum"}
     errors = pd.concat([errors, errors.assign(month="all")])
     table = errors.groupby("month", sort=False).agg(how)
-    table.insert(4, "rmse", table.pop("mse") ** 0.5)
-    table.insert(5, "baseline_rmse", table.pop("baseline_mse") ** 0.5)
-    table.insert(3, "mae_gain_percent", 100 * (1 - table["mae"] / table["baseline_mae"]))
-    return table
+    table["rmse"], table["baseline_rmse"] = table["mse"] ** 0.5, table["baseline_mse"] ** 0.5
+    table["gain_percent"] = 100 * (1 - table["mae"] / table["baseline_mae"])
+    return table[COLUMNS]
 
 
 def main():

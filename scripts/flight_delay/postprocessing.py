@@ -1,7 +1,7 @@
 """Rank the scored flights and sum up the day: scored.csv -> predictions.csv + summary.json
 
-    python postprocessing.py                  reads /opt/ml/processing/input, writes /opt/ml/processing/output
-    python postprocessing.py local <folder>   reads and writes <folder>, for a run by hand on a laptop
+python postprocessing.py                  reads /opt/ml/processing/input, writes /opt/ml/processing/output
+python postprocessing.py local <folder>   reads and writes <folder>, for a run by hand on a laptop
 """
 
 import json

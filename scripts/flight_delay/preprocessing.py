@@ -91,8 +91,8 @@ def main():
         sys.exit(f"{os.path.join(source, 'flights.csv')} has no flights: is this the right day?")
     features = build_features(flights, weather, planes)
     features.to_csv(os.path.join(target, "features.csv"), index=False)
-    without_weather = int(features["visib"].isna().sum())
-    print(f"{len(features)} flights, {without_weather} without weather, {int(features['age'].isna().sum())} without plane")
+    without = features[["visib", "age"]].isna().sum()
+    print(f"{len(features)} flights, {without['visib']} without weather, {without['age']} without plane")
 
 
 if __name__ == "__main__":
