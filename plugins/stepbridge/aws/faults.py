@@ -25,6 +25,7 @@ from botocore.exceptions import (
     PartialCredentialsError,
     ProfileNotFound,
     ReadTimeoutError,
+    SSLError,
     SSOError,
     TokenRetrievalError,
 )
@@ -108,7 +109,7 @@ _ACCESS_DENIED: Final = frozenset({
 })  # fmt: skip
 _CREDENTIALS: Final = frozenset({
     "ExpiredToken", "ExpiredTokenException", "RequestExpired", "InvalidClientTokenId", "UnrecognizedClientException",
-    "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidSignatureException", "InvalidToken",
+    "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidSignatureException",
     "MissingAuthenticationToken", "MissingAuthenticationTokenException", "IncompleteSignature",
 })  # fmt: skip
 _NOT_FOUND: Final = frozenset({
@@ -208,7 +209,8 @@ def _of_no_answer(error: BotoCoreError, action: str, resource: str) -> AwsFault:
         ProfileNotFound, SSOError,
     )  # fmt: skip
     unreachable = (
-        EndpointConnectionError, ConnectTimeoutError, ReadTimeoutError, ConnectionClosedError, HTTPClientError,
+        EndpointConnectionError, ConnectTimeoutError, ReadTimeoutError, ConnectionClosedError, SSLError,
+        HTTPClientError,
     )  # fmt: skip
     if isinstance(error, credentials):
         remedy = "put credentials or a role into the Airflow connection aws_default, or give the worker a role"

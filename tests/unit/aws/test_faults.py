@@ -1,0 +1,129 @@
+"""botocore's errors become faults that say where, what, and what to do next."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionClosedError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ProfileNotFound,
+    ReadTimeoutError,
+    SSLError,
+)
+
+from stepbridge.aws import faults
+from stepbridge.aws.faults import (
+    AccessDenied,
+    AwsFault,
+    CallRejected,
+    CredentialsUnusable,
+    EndpointUnreachable,
+    LimitReached,
+    NameTaken,
+    NotFound,
+    NotRedrivable,
+    ServiceUnavailable,
+    Throttled,
+    aws_call,
+    fault_of,
+)
+
+ARN = "arn:aws:states:us-east-1:123456789012:execution:m:e"
+
+
+def answered(code: str, message: str = "because", http_status: int = 400) -> ClientError:
+    metadata = {"RequestId": "r-1", "HTTPStatusCode": http_status}
+    return ClientError({"Error": {"Code": code, "Message": message}, "ResponseMetadata": metadata}, "Any")  # type: ignore[typeddict-item]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (answered("AccessDeniedException"), AccessDenied),
+        (answered("403", "Forbidden", 403), AccessDenied),
+        (answered("ExpiredTokenException"), CredentialsUnusable),
+        (answered("InvalidClientTokenId"), CredentialsUnusable),
+        (answered("ExecutionDoesNotExist"), NotFound),
+        (answered("404", "Not Found", 404), NotFound),
+        (answered("ValidationException", "Could not find requested job with name: x"), NotFound),
+        (answered("ValidationException", "1 validation error detected"), CallRejected),
+        (answered("ExecutionAlreadyExists"), NameTaken),
+        (answered("ExecutionNotRedrivable"), NotRedrivable),
+        (answered("ThrottlingException"), Throttled),
+        (answered("Whatever", http_status=429), Throttled),
+        (answered("ResourceLimitExceeded"), LimitReached),
+        (answered("InternalFailure", http_status=500), ServiceUnavailable),
+        (answered("InvalidArn"), CallRejected),
+        (NoCredentialsError(), CredentialsUnusable),
+        (ProfileNotFound(profile="nightly"), CredentialsUnusable),
+        (EndpointConnectionError(endpoint_url="http://127.0.0.1:1"), EndpointUnreachable),
+        (ReadTimeoutError(endpoint_url="http://127.0.0.1:1"), EndpointUnreachable),
+        (ConnectionClosedError(endpoint_url="http://127.0.0.1:1"), EndpointUnreachable),
+        (SSLError(endpoint_url="https://127.0.0.1:1", error="self-signed"), EndpointUnreachable),
+        (BotoCoreError(), CallRejected),
+    ],
+)
+def test_each_error_has_its_kind(error: ClientError | BotoCoreError, kind: type[AwsFault]) -> None:
+    """What the caller can do about it decides the class."""
+    fault = fault_of(error, "states:DescribeExecution", ARN)
+    assert type(fault) is kind
+    assert (fault.action, fault.resource) == ("states:DescribeExecution", ARN)
+
+
+def test_an_answer_keeps_its_code_and_request_id() -> None:
+    """AWS support asks for the request id, so it is kept and shown."""
+    fault = fault_of(answered("ThrottlingException", "Rate exceeded"), "states:ListExecutions", ARN)
+    assert (fault.code, fault.request_id) == ("ThrottlingException", "r-1")
+    assert str(fault) == (
+        f"states:ListExecutions on {ARN}: ThrottlingException: Rate exceeded (request r-1); wait and try again"
+    )
+
+
+def test_a_denial_names_the_statement_to_add() -> None:
+    """The action and resource of AWS's own message win: one call may need several permissions."""
+    message = (
+        "User: arn:aws:sts::123456789012:assumed-role/airflow/s is not authorized to perform: kms:Decrypt "
+        "on resource: arn:aws:kms:us-east-1:123456789012:key/k because no identity-based policy allows it"
+    )
+    fault = fault_of(answered("AccessDeniedException", message), "states:StartExecution", ARN)
+    assert (fault.action, fault.resource) == ("kms:Decrypt", "arn:aws:kms:us-east-1:123456789012:key/k")
+    assert fault.remedy == (
+        "allow kms:Decrypt on arn:aws:kms:us-east-1:123456789012:key/k "
+        "in a policy of arn:aws:sts::123456789012:assumed-role/airflow/s"
+    )
+
+
+def test_a_denied_head_says_that_the_object_may_only_be_missing() -> None:
+    """S3 hides a missing object from whoever may not list the bucket."""
+    fault = fault_of(answered("403", "Forbidden", 403), "s3:GetObject", "s3://bucket/key")
+    assert "without s3:ListBucket on the bucket a missing object reads as denied too" in fault.remedy
+
+
+def test_the_context_manager_lets_other_exceptions_pass() -> None:
+    """Only botocore's errors are turned into faults."""
+    with pytest.raises(ZeroDivisionError), aws_call("s3:PutObject", "s3://bucket/key"):
+        _ = 1 / 0
+    with pytest.raises(NotFound) as caught, aws_call("s3:PutObject", "s3://bucket/key"):
+        raise answered("NoSuchBucket")
+    assert isinstance(caught.value.__cause__, ClientError)
+
+
+@pytest.mark.parametrize("name", [name for name in faults.__all__ if isinstance(getattr(faults, name), type)])
+def test_faults_survive_pickling(name: str) -> None:
+    """Airflow pickles exceptions between processes."""
+    fault = getattr(faults, name)("where", "found", "expected", "remedy")
+    fault.code, fault.request_id = "Code", "r-1"
+    copy = pickle.loads(pickle.dumps(fault))
+    assert (type(copy), str(copy), copy.code, copy.request_id) == (type(fault), str(fault), "Code", "r-1")
+
+
+def test_no_code_stands_in_two_tables() -> None:
+    """Each code means one thing."""
+    tables = [table for name, table in vars(faults).items() if name.isupper() and isinstance(table, frozenset)]
+    assert len(tables) == 7
+    assert sum(len(table) for table in tables) == len(frozenset().union(*tables))

@@ -1,0 +1,41 @@
+"""Where links lead."""
+
+from __future__ import annotations
+
+from stepbridge.links.addresses import build_address, execution_address, log_address
+
+EXECUTION = "arn:aws:states:eu-west-1:123456789012:execution:batch:run-1"
+JOB = "arn:aws:sagemaker:eu-west-1:123456789012:processing-job/sb-run-1"
+BUILD = "arn:aws:codebuild:eu-west-1:123456789012:build/stepbridge-build-image:0f3a"
+LOCAL = "http://127.0.0.1:4566"
+
+
+def test_the_console_s_pages() -> None:
+    """As the console itself spells them."""
+    assert execution_address(EXECUTION) == (
+        f"https://eu-west-1.console.aws.amazon.com/states/home?region=eu-west-1#/v2/executions/details/{EXECUTION}"
+    )
+    assert log_address(JOB, "/aws/sagemaker/ProcessingJobs", "sb-run-1/") == (
+        "https://eu-west-1.console.aws.amazon.com/cloudwatch/home?region=eu-west-1#logsV2:log-groups/log-group/"
+        "$252Faws$252Fsagemaker$252FProcessingJobs$3FlogStreamNameFilter$3Dsb-run-1$2F"
+    )
+    assert build_address(BUILD) == (
+        "https://eu-west-1.console.aws.amazon.com/codesuite/codebuild/123456789012/projects/stepbridge-build-image"
+        "/build/stepbridge-build-image%3A0f3a/log?region=eu-west-1"
+    )
+
+
+def test_other_partitions_have_consoles_of_their_own() -> None:
+    """China and GovCloud are other domains."""
+    china = EXECUTION.replace("arn:aws:", "arn:aws-cn:")
+    assert execution_address(china).startswith("https://eu-west-1.console.amazonaws.cn/states/")
+
+
+def test_the_local_aws_has_no_console() -> None:
+    """Its links stay on this machine."""
+    addresses = [
+        execution_address(EXECUTION, LOCAL),
+        log_address(JOB, "/aws/sagemaker/ProcessingJobs", "sb-run-1/", LOCAL),
+        build_address(BUILD, f"{LOCAL}/"),
+    ]
+    assert all(address.startswith(f"{LOCAL}/_stepbridge/") for address in addresses)

@@ -1,0 +1,53 @@
+"""What a failed image build says."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from stepbridge.operators.build_failure import BuildFailed, exit_code_of, hint_for
+
+REASON = "COMMAND_EXECUTION_ERROR: Error while executing command: docker build. Reason: exit status 137"
+
+
+def test_the_text_has_phase_exit_code_advice_and_the_last_fifty_lines() -> None:
+    """Exit code 137 alone says nothing to most people."""
+    fault = BuildFailed("p:1", "FAILED", "BUILD", REASON, [f"line {number}" for number in range(60)])
+    text = str(fault)
+    assert "image build p:1: FAILED in phase BUILD with exit code 137" in text
+    assert "out of memory" in text
+    assert text.splitlines()[-1] == "line 59"
+    assert "line 10\n" in text
+    assert "line 9\n" not in text
+
+
+def test_it_survives_pickling() -> None:
+    """Airflow pickles exceptions between processes."""
+    fault = BuildFailed("p:1", "FAILED", "BUILD", REASON, ["one", "two"])
+    copy = pickle.loads(pickle.dumps(fault))
+    assert (str(copy), copy.exit_code, copy.log_lines) == (str(fault), 137, ("one", "two"))
+
+
+@pytest.mark.parametrize(
+    ("line", "advice"),
+    [
+        ("toomanyrequests: You have reached your pull rate limit", "public.ecr.aws"),
+        ("write /var/lib: no space left on device", "larger compute type"),
+        ("ERROR: No matching distribution found for pandas==99", "requirements.txt"),
+        ("COPY failed: file not found in build context", ".dockerignore"),
+        ("tag invalid: The image tag 'x' already exists and cannot be overwritten because the repository is immutable",
+         "another build"),
+    ],
+)  # fmt: skip
+def test_known_causes_have_their_remedy(line: str, advice: str) -> None:
+    """The log's line decides."""
+    assert advice in hint_for(1, ["before", line, "after"])
+
+
+def test_an_unknown_cause_leads_to_the_log() -> None:
+    """No guess is made."""
+    assert hint_for(1, ["make: *** [all] Error 1"]) == ""
+    assert "mend what the log below names" in str(BuildFailed("p:1", "FAILED", "BUILD", "", ["make: error"]))
+    assert "(the build wrote no log)" in str(BuildFailed("p:1", "TIMED_OUT", "", "", []))
+    assert exit_code_of("no code here") is None
