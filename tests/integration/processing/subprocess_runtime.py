@@ -23,6 +23,7 @@ class SubprocessRuntime:
 
     def __init__(self, images: Mapping[str, list[str]]) -> None:
         self.images = images
+        self.container_type = SubprocessContainer
         self.started: list[ContainerSpec] = []
         self._containers: list[SubprocessContainer] = []
 
@@ -37,7 +38,7 @@ class SubprocessRuntime:
         command = [*(spec.entrypoint or own), *(spec.arguments or [])]
         for script in spec.ml_folder.rglob("*.py"):
             script.write_text(script.read_text().replace("/opt/ml", str(spec.ml_folder)))
-        container = SubprocessContainer(
+        container = self.container_type(
             [part.replace("/opt/ml", str(spec.ml_folder)) for part in command], spec, on_line
         )
         self._containers.append(container)

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from stepbridge.local.ports import ContainerSpec
+from stepbridge.local.ports import ContainerExit, ContainerSpec
 from stepbridge.local.processing.job import ProcessingJob
 
 from .processing_support import SCOPE, Aws, s3_input, s3_output
-from .subprocess_runtime import SubprocessRuntime
+from .subprocess_runtime import SubprocessContainer, SubprocessRuntime
 
 Job = Callable[..., dict[str, Any]]
 
@@ -243,6 +243,23 @@ def test_an_error_nobody_foresaw_fails_the_job(aws: Aws, job: Job) -> None:
     aws.runtime = working
     aws.open()
     assert aws.finished(job("pass", "job-2"))["ProcessingJobStatus"] == "Completed"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_container_that_the_runtime_loses_fails_the_job(aws: Aws, job: Job) -> None:
+    """An engine that dies must not leave the job InProgress for ever."""
+
+    class ForgetfulContainer(SubprocessContainer):
+        def wait(self, timeout_seconds: float | None = None) -> ContainerExit | None:
+            super().wait(timeout_seconds)
+            raise ConnectionError("no engine answers")
+
+    aws.runtime.container_type = ForgetfulContainer
+    described = aws.finished(job("pass"))
+    assert described["ProcessingJobStatus"] == "Failed"
+    assert described["FailureReason"].startswith(
+        "InternalServerError: the local AWS failed to run the job: LostContainer"
+    )
 
 
 def test_an_exit_message_that_is_not_utf8_fails_a_job(aws: Aws, job: Job) -> None:

@@ -19,6 +19,7 @@ __all__ = [
     "IllegalTransition",
     "ImageFault",
     "JobFault",
+    "LostContainer",
     "job_name_in_use",
     "job_not_found",
     "job_not_stoppable",
@@ -63,6 +64,10 @@ def job_not_stoppable(status: str) -> ServiceFault:
 def service_closed() -> ServiceFault:
     """The answer while the local AWS shuts down."""
     return ServiceFault("ServiceUnavailable", "The local AWS is shutting down and takes no more jobs.", 503)
+
+
+class LostContainer(StepbridgeError):
+    """The runtime cannot say how a container ended; a fault of the machine, not of the job."""
 
 
 class IllegalTransition(StepbridgeError):

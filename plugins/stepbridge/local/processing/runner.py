@@ -22,7 +22,7 @@ from stepbridge.local.ports import (
     ObjectStore,
     ServiceFault,
 )
-from stepbridge.local.processing.faults import DataUploadFault, ExitMessageFault, ImageFault, JobFault
+from stepbridge.local.processing.faults import DataUploadFault, ExitMessageFault, ImageFault, JobFault, LostContainer
 from stepbridge.local.processing.host import Host, hosts_of
 from stepbridge.local.processing.inputs import S3Inputs
 from stepbridge.local.processing.job import Event, Outcome, ProcessingJob, Status
@@ -131,7 +131,7 @@ class JobRun:
     ) -> Sequence[ContainerExit]:
         """Start a container for each host and wait until all have ended; their exits, in the order they came."""
         with ExitStack() as streams:
-            ended: SimpleQueue[ContainerExit] = SimpleQueue()
+            ended: SimpleQueue[ContainerExit | None] = SimpleQueue()
             now = int(time.time())
             try:
                 for host in hosts:
@@ -159,18 +159,21 @@ class JobRun:
                 container.stop(self._surroundings.stop_grace_seconds)
         return container
 
-    def _collect(self, ended: SimpleQueue[ContainerExit], count: int) -> Sequence[ContainerExit]:
+    def _collect(self, ended: SimpleQueue[ContainerExit | None], count: int) -> Sequence[ContainerExit]:
         """How ``count`` containers ended. The maximum runtime and the first failure stop those that still run."""
         deadline = time.monotonic() + self._job.max_runtime_seconds
         exits: list[ContainerExit] = []
         while len(exits) < count:
             try:
-                exits.append(ended.get(timeout=max(0.0, deadline - time.monotonic()) if self._goes_on else None))
+                last = ended.get(timeout=max(0.0, deadline - time.monotonic()) if self._goes_on else None)
             except Empty:
                 self._report(Event.STOP_REQUESTED)
                 self.stop(StopCause.MAX_RUNTIME)
                 continue
-            if self._goes_on and exits[-1].exit_code != 0 and len(exits) < count:
+            if last is None:
+                raise LostContainer(f"job {self._job.name}", "the runtime lost a container")
+            exits.append(last)
+            if self._goes_on and last.exit_code != 0 and len(exits) < count:
                 self.stop(StopCause.SIBLING)
         return exits
 
@@ -181,11 +184,13 @@ class JobRun:
             return Outcome(Status.FAILED, fault.failure_reason) if outcome.status is Status.COMPLETED else outcome
 
 
-def _hand_over(container: Container, ended: SimpleQueue[ContainerExit]) -> None:
-    exit_ = container.wait()
-    while exit_ is None:
+def _hand_over(container: Container, ended: SimpleQueue[ContainerExit | None]) -> None:
+    """Wait for a container's end; None is handed on when the runtime cannot tell it: nobody may wait for ever."""
+    exit_: ContainerExit | None = None
+    try:
         exit_ = container.wait()
-    ended.put(exit_)
+    finally:
+        ended.put(exit_)
 
 
 def remove_tree(folder: Path) -> None:

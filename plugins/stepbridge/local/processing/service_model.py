@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from botocore.model import StructureShape
+    from botocore.model import ServiceModel, StructureShape
 
 __all__ = ["compile_pattern", "request_shape"]
 
@@ -17,12 +17,17 @@ _SURROGATE_PAIR = re.compile(r"\\u(D[89AB][0-9A-F]{2})\\u(D[C-F][0-9A-F]{2})", r
 
 
 @cache
-def request_shape(operation: str) -> StructureShape:
-    """The input shape of a SageMaker operation. Takes about 0.15 s the first time, so nobody pays for it at import."""
+def _sagemaker() -> ServiceModel:
+    """SageMaker's service model. Takes about 0.15 s, so nobody pays for it at import."""
     import botocore.session
 
-    model = botocore.session.Session().get_service_model("sagemaker")
-    shape = model.operation_model(operation).input_shape
+    return botocore.session.Session().get_service_model("sagemaker")
+
+
+@cache
+def request_shape(operation: str) -> StructureShape:
+    """The input shape of a SageMaker operation."""
+    shape = _sagemaker().operation_model(operation).input_shape
     if shape is None:
         raise LookupError(f"SageMaker's {operation} takes no input")
     return shape
