@@ -43,6 +43,7 @@ class ExecutionSensor(BaseSensorOperator):
     when the task is killed, the execution is stopped.
 
     :param execution_arn: the execution. (templated)
+    :param model: the model's name, told in the cause of a stop; the execution's own input has it in any case.
     :param deferrable: wait in the triggerer; else in a worker, with a log line for each state change.
     :param timeout: seconds or timedelta; by default Airflow's ``[sensors] default_timeout``, seven days.
     :param aws_conn_id: the Airflow connection; None means boto3's own search for credentials.
@@ -58,6 +59,7 @@ class ExecutionSensor(BaseSensorOperator):
         self,
         *,
         execution_arn: str,
+        model: str = "",
         deferrable: bool = True,
         aws_conn_id: str | None = "aws_default",
         region_name: str | None = None,
@@ -65,6 +67,7 @@ class ExecutionSensor(BaseSensorOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.execution_arn = execution_arn
+        self.model = model
         self.deferrable = deferrable
         self.aws_conn_id = aws_conn_id
         self.region_name = region_name
@@ -183,7 +186,8 @@ class ExecutionSensor(BaseSensorOperator):
 
     def _stop(self, why: str) -> None:
         self.log.warning("stopping %s: %s", self.execution_arn, why)
-        self.hook.step_functions.stop(self.execution_arn, "stepbridge.Stopped", f"{self._name}: {why}")
+        of_model = f" (model {self.model})" if self.model else ""
+        self.hook.step_functions.stop(self.execution_arn, "stepbridge.Stopped", f"{why}: {self._name}{of_model}")
 
     # --- the end ------------------------------------------------------------------------------------------------------
     def _report(self, context: Context, execution: Execution) -> Any:
