@@ -1,0 +1,135 @@
+"""One model card becomes one DAG:
+
+build_image ─┐
+             ├─> start_execution ─> wait_for_execution ─> (asset: the model's name)
+upload_scripts┘
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pendulum
+from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, TriggerRule
+from airflow.sdk.exceptions import AirflowSkipException
+
+from stepbridge.core.model_card import ModelCard
+from stepbridge.dag_factory.documentation import documentation
+from stepbridge.dag_factory.form import form_params
+from stepbridge.operators.build_image import BuildImageOperator
+from stepbridge.operators.start_execution import StartExecutionOperator
+from stepbridge.operators.upload_scripts import UploadScriptsOperator
+from stepbridge.sensors.execution import ExecutionSensor
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+__all__ = ["MODEL_TAG", "add_tasks", "build_dag", "model_asset"]
+
+MODEL_TAG: Final = "stepbridge"
+CONTAINER_STAGE: Final = "inference"
+FIRST_RETRY: Final = timedelta(minutes=1)
+RETRY_GROWTH: Final = 2.0
+LONGEST_RETRY: Final = timedelta(minutes=30)
+
+
+def build_dag(card: ModelCard, project_root: Path) -> DAG:
+    """The DAG of a model. ``project_root`` holds the container and scripts folders that the card names.
+
+    Reads the model's README; reaches for nothing else, neither Variables nor AWS. Raises AirflowException or ValueError
+    for what only Airflow can judge, such as a cron expression that has the form of one and means nothing.
+    """
+    timezone = pendulum.timezone(card.timezone)
+    schedule = CronDataIntervalTimetable(card.schedule, timezone=timezone) if card.schedule else None
+    dag = DAG(
+        card.name,
+        description=card.description or None,
+        schedule=schedule,
+        start_date=datetime(card.start_date.year, card.start_date.month, card.start_date.day, tzinfo=timezone),
+        catchup=card.catchup,
+        max_active_runs=card.max_active_runs,
+        tags=[*card.tags, MODEL_TAG],
+        params=form_params(card),
+        doc_md=documentation(card, project_root),
+        auto_register=False,  # a DAG of the file that keeps it, not of every file that builds it to check the card
+        default_args={
+            "owner": card.owner,
+            "retries": card.retries,
+            "retry_delay": FIRST_RETRY,
+            "retry_exponential_backoff": RETRY_GROWTH,
+            "max_retry_delay": LONGEST_RETRY,
+        },
+    )
+    with dag:
+        add_tasks(card, project_root)
+    dag.validate()
+    return dag
+
+
+def add_tasks(card: ModelCard, project_root: Path) -> ExecutionSensor:
+    """Put the model's tasks, wired, into the DAG or (mapped) task group at hand; the last one returns the run report.
+
+    The DAG needs the parameters of ``form_params``.
+    """
+    start = StartExecutionOperator(
+        task_id="start_execution",
+        model=card.name,
+        image_uri=_image_uri(card, project_root),
+        code_uri=_code_uri(card, project_root),
+        environment=card.environment,
+        trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS if _has_upstream(card) else TriggerRule.ALL_SUCCESS,
+    )
+    return ExecutionSensor(
+        task_id="wait_for_execution",
+        execution_arn=start.output,
+        outlets=[model_asset(card)],
+    )
+
+
+def model_asset(card: ModelCard) -> Asset:
+    """The asset that a successful run updates: ``Asset("<model>")``.
+
+    It has the model's name and no URI, since the output's URI is another one every day; that is the event's to tell.
+    """
+    return Asset(card.name, group="stepbridge", extra={"output_uri": card.output_uri})
+
+
+def _has_upstream(card: ModelCard) -> bool:
+    return card.builds_image or card.uploads_scripts
+
+
+def _image_uri(card: ModelCard, project_root: Path) -> Any:
+    """What the operator takes as ``image_uri``: the card's ready image, the result of build_image, or None."""
+    if not card.builds_image:
+        return card.image
+    return BuildImageOperator(
+        task_id="build_image",
+        model=card.name,
+        context_folder=project_root / card.container_folder,
+        build_args=card.build_args,
+        pre_execute=_skip_without_container_stage,
+    ).output
+
+
+def _code_uri(card: ModelCard, project_root: Path) -> Any:
+    if not card.uploads_scripts:
+        return None
+    return UploadScriptsOperator(
+        task_id="upload_scripts",
+        model=card.name,
+        scripts_folder=project_root / card.scripts_folder,
+        pre_execute=_skip_without_script_stage,
+    ).output
+
+
+def _skip_without_container_stage(context: Context) -> None:
+    stages = context["params"]["stages"]
+    if CONTAINER_STAGE not in stages:
+        raise AirflowSkipException(f"no image is needed: this run has the stages {', '.join(stages)}")
+
+
+def _skip_without_script_stage(context: Context) -> None:
+    if set(context["params"]["stages"]) == {CONTAINER_STAGE}:
+        raise AirflowSkipException(f"no scripts are needed: this run has the stage {CONTAINER_STAGE} alone")

@@ -1,0 +1,124 @@
+"""From a folder of model cards to DAGs. A card that is wrong stays alone with it.
+
+Airflow knows one import error per Python file, and takes it as one of every DAG of that file: all of them are marked
+stale and are no longer scheduled (``_update_import_errors`` in airflow.dag_processing.collection). So ``load_dags``
+raises nothing: the place of a broken card is taken by a DAG that shows what is wrong and fails with it.
+``check_cards``, called from a file of its own that has no DAGs, raises it, and that is the import error which Airflow
+shows above its list of DAGs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import AirflowException
+
+from stepbridge.core.model_card import ModelCard, parse_card
+from stepbridge.dag_factory.broken_card import broken_card_dag
+from stepbridge.dag_factory.dag import build_dag
+from stepbridge.errors import CardError, DocumentError, Problem
+
+__all__ = ["BrokenCards", "check_cards", "load_dags"]
+
+SUFFIXES: Final = (".yaml", ".yml")  # of two cards with one name the first suffix wins
+
+
+class BrokenCards(DocumentError):
+    """Some model cards cannot be used; ``problems`` holds those of all."""
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    dags: dict[str, DAG]
+    errors: list[CardError]
+
+
+def load_dags(models_folder: Path, dag_id: str | None = None, project_root: Path | None = None) -> dict[str, DAG]:
+    """The DAGs by id, one per card in ``models_folder``; only that of ``dag_id`` when it is given and has a card.
+
+    ``dag_id`` is ``get_parsing_context().dag_id``: a worker about to run a task needs that one DAG. ``project_root`` is
+    the grandparent of ``models_folder`` unless given. Broken cards raise nothing, see the module's text.
+    """
+    root = project_root or models_folder.parent.parent
+    paths = _cards_of(models_folder, dag_id) if dag_id else []
+    return _load(paths or _cards_of(models_folder), root).dags
+
+
+def check_cards(models_folder: Path, project_root: Path | None = None) -> None:
+    """Raise BrokenCards with every problem of every card in ``models_folder``; return if there is none."""
+    root = project_root or models_folder.parent.parent
+    problems = [problem for error in _load(_cards_of(models_folder), root).errors for problem in error.problems]
+    if problems:
+        raise BrokenCards(_shown(models_folder, root), problems)
+
+
+def _cards_of(models_folder: Path, name: str | None = None) -> list[Path]:
+    """The paths of the cards, all or those of one name, in a fixed order."""
+    paths = (path for path in models_folder.iterdir() if path.suffix in SUFFIXES and name in (None, path.stem))
+    return sorted(paths, key=lambda path: (path.stem, SUFFIXES.index(path.suffix)))
+
+
+def _load(paths: Iterable[Path], root: Path) -> _Loaded:
+    dags: dict[str, DAG] = {}
+    placeholders: dict[str, DAG] = {}
+    errors: list[CardError] = []
+    sources: dict[str, str] = {}
+    for path in paths:
+        source = _shown(path, root)
+        try:
+            _require_unclaimed(path.stem, source, sources)
+            dags[path.stem] = _dag_of(path, source, root)
+        except CardError as error:
+            errors.append(error)
+            dag_id = _dag_id(path.stem)
+            placeholders.setdefault(dag_id, broken_card_dag(dag_id, error))
+        sources.setdefault(path.stem, source)
+    return _Loaded(placeholders | dags, errors)
+
+
+def _dag_of(path: Path, source: str, root: Path) -> DAG:
+    """The DAG of the card at ``path``. Raises CardError for whatever is wrong with the card."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CardError(source, [Problem(source, f"it cannot be read: {error}", "a text file in UTF-8")]) from error
+    card = parse_card(text, source)
+    missing = _missing_files(card, source, root)
+    if missing:
+        raise CardError(source, missing)
+    try:
+        return build_dag(card, root)
+    except (AirflowException, ValueError) as error:
+        raise CardError(source, [Problem(source, f"Airflow refuses it: {error}")]) from error
+
+
+def _missing_files(card: ModelCard, source: str, root: Path) -> list[Problem]:
+    """A problem per file that the model needs and does not have."""
+    needed = [f"{card.container_folder}/Dockerfile"] if card.builds_image else []
+    needed += [f"{card.scripts_folder}/{stage}.py" for stage in card.stages if stage != "inference"]
+    return [
+        Problem(source, f"{name} does not exist", "the files of the model", "add it, or say in the card where it is")
+        for name in needed
+        if not (root / name).is_file()
+    ]
+
+
+def _require_unclaimed(name: str, source: str, sources: dict[str, str]) -> None:
+    if name in sources:
+        found = f"the model {name!r} is declared by {sources[name]} already"
+        raise CardError(source, [Problem(source, found, "one card per model", "remove or rename one of the two")])
+
+
+def _dag_id(stem: str) -> str:
+    """The stem, with what no DAG id may hold replaced: Airflow allows letters, digits, dash, dot and underscore."""
+    return re.sub(r"[^\w.-]", "_", stem, flags=re.ASCII)[:250]
+
+
+def _shown(path: Path, root: Path) -> str:
+    """The path as a person names it: below the project's root."""
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
