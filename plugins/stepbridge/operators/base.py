@@ -11,10 +11,11 @@ from airflow.sdk import BaseOperator
 from stepbridge.core.deployment import Deployment, parse_deployment
 from stepbridge.core.names import STAGES
 from stepbridge.errors import ConfigurationFault
-from stepbridge.hooks.stepbridge import StepbridgeHook
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from stepbridge.hooks.stepbridge import StepbridgeHook
 
 __all__ = ["CONTAINER_STAGE", "DEPLOYMENT_TEMPLATE", "StepbridgeOperator"]
 
@@ -80,6 +81,9 @@ class StepbridgeOperator(BaseOperator):
 
         A deployment on the local AWS whose connection lost its endpoint_url would otherwise reach for a real account.
         """
+        # Here, because it imports boto3 and the provider: half a second that no parse of a DAG file shall cost.
+        from stepbridge.hooks.stepbridge import StepbridgeHook
+
         hook = StepbridgeHook(self.aws_conn_id, self.region_name or self.deployed.region)
         if self.deployed.endpoint_url and not hook.local_endpoint("stepfunctions"):
             raise ConfigurationFault(

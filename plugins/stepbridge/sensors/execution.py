@@ -18,7 +18,6 @@ from stepbridge.aws.step_functions import Execution
 from stepbridge.core.start_decision import REDRIVABLE
 from stepbridge.core.statuses import execution_status
 from stepbridge.errors import ConfigurationFault
-from stepbridge.hooks.stepbridge import StepbridgeHook
 from stepbridge.hooks.task_instance import who
 from stepbridge.links.addresses import execution_address
 from stepbridge.links.stepbridge import ExecutionLink, JobLogsLink
@@ -30,6 +29,8 @@ from stepbridge.triggers.pacing import backed_off, jittered, look_interval
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from stepbridge.hooks.stepbridge import StepbridgeHook
 
 __all__ = ["ExecutionSensor"]
 
@@ -79,6 +80,8 @@ class ExecutionSensor(BaseSensorOperator):
     @cached_property
     def hook(self) -> StepbridgeHook:
         """The hook, in the execution's region."""
+        from stepbridge.hooks.stepbridge import StepbridgeHook  # here, since a parse shall not import boto3
+
         return StepbridgeHook(self.aws_conn_id, self.region_name or region_of(self.execution_arn))
 
     def execute(self, context: Context) -> Any:

@@ -11,7 +11,6 @@ from stepbridge.aws.logs import PROCESSING_LOG_GROUP
 from stepbridge.aws.step_functions import Execution
 from stepbridge.core.run_report import RunReport, build_run_report, failure_text, job_names, timeline
 from stepbridge.core.statuses import execution_status
-from stepbridge.hooks.stepbridge import StepbridgeHook
 from stepbridge.links.addresses import log_address
 from stepbridge.links.stepbridge import JobLogsLink
 from stepbridge.sensors.faults import ExecutionFailed
@@ -19,6 +18,8 @@ from stepbridge.sensors.faults import ExecutionFailed
 if TYPE_CHECKING:
     from airflow.sdk import Context
     from airflow.sdk.types import Logger
+
+    from stepbridge.hooks.stepbridge import StepbridgeHook
 
 __all__ = ["REPORT_KEY", "Reporter"]
 

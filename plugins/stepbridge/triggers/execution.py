@@ -28,7 +28,6 @@ from stepbridge.aws.faults import (
 )
 from stepbridge.aws.step_functions import PAGE_SIZE, StepFunctions
 from stepbridge.core.statuses import execution_status
-from stepbridge.hooks.stepbridge import StepbridgeHook
 from stepbridge.triggers.pacing import SHORTEST_SECONDS, backed_off, jittered, look_interval
 
 __all__ = ["PASSING", "ExecutionTrigger", "Look"]
@@ -156,6 +155,8 @@ def _stream_key(kwargs: dict[str, Any]) -> tuple[str, ...]:
 
 def _client(kwargs: dict[str, Any]) -> StepFunctions:
     region = kwargs["region_name"] or region_of(kwargs["execution_arn"])
+    from stepbridge.hooks.stepbridge import StepbridgeHook  # here, since a parse of a DAG file shall not import boto3
+
     return StepbridgeHook(kwargs["aws_conn_id"], region).step_functions
 
 
