@@ -25,11 +25,11 @@ class _Field(NamedTuple):
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _FIELDS: Final = (
-    _Field("minute", 0, 59),
-    _Field("hour", 0, 23),
-    _Field("day of month", 1, 31),
-    _Field("month", 1, 12, _MONTHS),
-    _Field("day of week", 0, 7, _WEEKDAYS),
+    _Field("a minute", 0, 59),
+    _Field("an hour", 0, 23),
+    _Field("a day of month", 1, 31),
+    _Field("a month", 1, 12, _MONTHS),
+    _Field("a day of week", 0, 7, _WEEKDAYS),
 )
 # A star or a value or a range, each with an optional step; the last weekday (5L or L5) and the n-th weekday (5#2).
 _ITEM = re.compile(r"(?P<base>\*|(?P<low>\w+)(-(?P<high>\w+))?)(/(?P<step>\d+))?")
@@ -46,14 +46,14 @@ def cron_fault(text: str) -> str | None:
     for field, part in zip(_FIELDS, parts, strict=True):
         for item in part.split(","):
             if not _is_item(field, item):
-                return f"a {field.name} of {field.lowest} to {field.highest}, *, a range or a step, not {item!r}"
+                return f"{field.name} of {field.lowest} to {field.highest}, *, a range or a step, not {item!r}"
     return None
 
 
 def _is_item(field: _Field, item: str) -> bool:
-    if field.name == "day of month" and item in ("L", "l"):
+    if field.name == "a day of month" and item in ("L", "l"):
         return True
-    if field.name == "day of week" and (nth := _NTH_WEEKDAY.fullmatch(item)):
+    if field.name == "a day of week" and (nth := _NTH_WEEKDAY.fullmatch(item)):
         return _value(field, nth["day"] or nth["last"] or nth["final"]) is not None
     match = _ITEM.fullmatch(item)
     if match is None or (match["step"] is not None and int(match["step"]) < 1):
@@ -67,7 +67,7 @@ def _is_item(field: _Field, item: str) -> bool:
 
 def _value(field: _Field, text: str) -> int | None:
     if text.lower() in field.names:
-        return field.names.index(text.lower()) + (1 if field.name == "month" else 0)
+        return field.names.index(text.lower()) + (1 if field.name == "a month" else 0)
     if not (text.isascii() and text.isdecimal()):
         return None
     number = int(text)
