@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ from stepbridge.local.ports import Scope
 from stepbridge.local.processing.service import ProcessingService
 
 from .memory_services import MemoryLogs, MemoryRegistry, MemoryStore
-from .subprocess_runtime import SubprocessRuntime
+from .subprocess_runtime import RecordingRuntime
 
 SCOPE = Scope("123456789012", "us-east-1")
 IMAGE_URI = "123456789012.dkr.ecr.us-east-1.amazonaws.com/model:1"
@@ -23,10 +22,10 @@ class Aws:
     """The local AWS around the service under test. ``open`` makes (and remakes) the service on the same folder."""
 
     jobs_folder: Path
+    runtime: RecordingRuntime
+    registry: MemoryRegistry
     store: MemoryStore = field(default_factory=lambda: MemoryStore(data={"in/a.csv": b"1\n2\n"}, code={}))
     logs: MemoryLogs = field(default_factory=MemoryLogs)
-    runtime: SubprocessRuntime = field(default_factory=lambda: SubprocessRuntime({"sha256:1": [sys.executable, "-V"]}))
-    registry: MemoryRegistry = field(default_factory=lambda: MemoryRegistry(model="sha256:1"))
     services: list[ProcessingService] = field(default_factory=list)
 
     def script(self, name: str, text: str) -> dict[str, Any]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Thread, Timer
 
-from stepbridge.local.ports import BuiltImage, Container, ContainerExit, ContainerSpec
+from stepbridge.local.ports import BuiltImage, Container, ContainerExit, ContainerRuntime, ContainerSpec
 
 
 class SubprocessRuntime:
@@ -23,8 +24,6 @@ class SubprocessRuntime:
 
     def __init__(self, images: Mapping[str, list[str]]) -> None:
         self.images = images
-        self.container_type = SubprocessContainer
-        self.started: list[ContainerSpec] = []
         self._containers: list[SubprocessContainer] = []
 
     def build(
@@ -33,12 +32,13 @@ class SubprocessRuntime:
         raise NotImplementedError("tests of Processing build no images")
 
     def start(self, spec: ContainerSpec, on_line: Callable[[str], None]) -> Container:
-        self.started.append(spec)
         own = [] if spec.entrypoint else self.images[spec.image_id]
         command = [*(spec.entrypoint or own), *(spec.arguments or [])]
+        if command[0] == "python":  # the image's own, as it were
+            command[0] = sys.executable
         for script in spec.ml_folder.rglob("*.py"):
             script.write_text(script.read_text().replace("/opt/ml", str(spec.ml_folder)))
-        container = self.container_type(
+        container = SubprocessContainer(
             [part.replace("/opt/ml", str(spec.ml_folder)) for part in command], spec, on_line
         )
         self._containers.append(container)
@@ -47,6 +47,30 @@ class SubprocessRuntime:
     def close(self) -> None:
         for container in self._containers:
             container.stop(0)
+
+
+class RecordingRuntime:
+    """Another runtime, and what was started on it. ``wrap`` may replace each container."""
+
+    def __init__(self, runtime: ContainerRuntime) -> None:
+        self.runtime = runtime
+        self.name = runtime.name
+        self.started: list[ContainerSpec] = []
+        self.containers: list[Container] = []
+        self.wrap: Callable[[Container], Container] = lambda container: container
+
+    def build(
+        self, context: Path, dockerfile: str, build_args: Mapping[str, str], log: Callable[[str], None]
+    ) -> BuiltImage:
+        return self.runtime.build(context, dockerfile, build_args, log)
+
+    def start(self, spec: ContainerSpec, on_line: Callable[[str], None]) -> Container:
+        self.started.append(spec)
+        self.containers.append(self.wrap(self.runtime.start(spec, on_line)))
+        return self.containers[-1]
+
+    def close(self) -> None:
+        self.runtime.close()
 
 
 class SubprocessContainer:

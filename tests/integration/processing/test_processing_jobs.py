@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 
-from stepbridge.local.ports import ContainerExit, ContainerSpec
+from stepbridge.local.ports import Container, ContainerExit
 from stepbridge.local.processing.job import ProcessingJob
 
 from .processing_support import SCOPE, Aws, s3_input, s3_output
-from .subprocess_runtime import SubprocessContainer, SubprocessRuntime
 
 Job = Callable[..., dict[str, Any]]
 
@@ -233,15 +232,13 @@ def test_a_container_that_cannot_start(aws: Aws, job: Job) -> None:
 def test_an_error_nobody_foresaw_fails_the_job(aws: Aws, job: Job) -> None:
     """Not InProgress for ever: InternalServerError with the error, and the next job runs."""
 
-    class BrokenRuntime(SubprocessRuntime):
-        def start(self, spec: ContainerSpec, on_line: Callable[[str], None]) -> Any:  # noqa: ARG002
-            raise RuntimeError("engine on fire")
+    def break_down(_: Container) -> Container:
+        raise RuntimeError("engine on fire")
 
-    working, aws.runtime = aws.runtime, BrokenRuntime({})
+    working, aws.runtime.wrap = aws.runtime.wrap, break_down
     reason = aws.finished(job("pass"))["FailureReason"]
     assert reason == "InternalServerError: the local AWS failed to run the job: RuntimeError: engine on fire"
-    aws.runtime = working
-    aws.open()
+    aws.runtime.wrap = working
     assert aws.finished(job("pass", "job-2"))["ProcessingJobStatus"] == "Completed"
 
 
@@ -249,12 +246,18 @@ def test_an_error_nobody_foresaw_fails_the_job(aws: Aws, job: Job) -> None:
 def test_a_container_that_the_runtime_loses_fails_the_job(aws: Aws, job: Job) -> None:
     """An engine that dies must not leave the job InProgress for ever."""
 
-    class ForgetfulContainer(SubprocessContainer):
+    class ForgetfulContainer:
+        def __init__(self, container: Container) -> None:
+            self.container = container
+
         def wait(self, timeout_seconds: float | None = None) -> ContainerExit | None:
-            super().wait(timeout_seconds)
+            self.container.wait(timeout_seconds)
             raise ConnectionError("no engine answers")
 
-    aws.runtime.container_type = ForgetfulContainer
+        def stop(self, grace_seconds: float) -> None:
+            self.container.stop(grace_seconds)
+
+    aws.runtime.wrap = ForgetfulContainer
     described = aws.finished(job("pass"))
     assert described["ProcessingJobStatus"] == "Failed"
     assert described["FailureReason"].startswith(
