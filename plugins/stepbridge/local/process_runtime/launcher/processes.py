@@ -1,0 +1,245 @@
+"""The three processes of a container: the one that watches, the first of the pid namespace, and the command."""
+
+# pathlib takes longer to import than all of this takes to run.
+# ruff: noqa: PTH103, PTH123
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import sys
+import time
+
+from .root import build_root
+from .syscalls import (
+    CLONE_NEWIPC,
+    CLONE_NEWNET,
+    CLONE_NEWNS,
+    CLONE_NEWPID,
+    CLONE_NEWUSER,
+    CLONE_NEWUTS,
+    StepError,
+    checked,
+    die_with_parent,
+    drop_privileges,
+    set_hostname,
+    unshare,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+EXIT_NOT_STARTED = 125  # these three as `docker run` has them
+EXIT_NOT_EXECUTABLE = 126
+EXIT_NOT_FOUND = 127
+ENOENT = 2
+OUT_OF_MEMORY_SCORE = "500"  # of 1000: when memory runs out the container is killed, and not what started it
+
+
+def main() -> NoReturn:
+    """Read the specification, run it, and end with its exit code."""
+    spec, command = read_specification()
+    status = spec["status_fd"]
+    os.set_inheritable(status, False)
+    try:
+        parent_death = os.pidfd_open(os.getppid())
+        if os.getppid() != spec["parent_pid"]:  # it died before
+            sys.exit(EXIT_NOT_STARTED)
+        write_setting("/proc/self/oom_score_adj", OUT_OF_MEMORY_SCORE)
+        in_user_namespace = enter_namespaces(spec["network_isolated"])
+        own_death = os.pidfd_open(os.getpid())
+        child = os.fork()
+    except OSError as error:
+        report(status, error, "start")
+        sys.exit(EXIT_NOT_STARTED)
+    if child == 0:
+        os.close(parent_death)
+        os._exit(first_process(spec, status, own_death, in_user_namespace))
+    os.close(status)
+    os._exit(exit_code_of(watch(child, parent_death, command)))
+
+
+def read_specification() -> tuple[dict[str, Any], bytes]:
+    """The first line of the control pipe, parsed, and what was read behind it."""
+    collected = b""
+    while b"\n" not in collected:
+        block = os.read(0, 1 << 16)
+        if not block:
+            sys.exit(EXIT_NOT_STARTED)
+        collected += block
+    line, _, rest = collected.partition(b"\n")
+    return json.loads(line), rest
+
+
+def write_setting(path: str, text: str) -> None:
+    """Write to one of the kernel's files, naming it when that fails."""
+    try:
+        with open(path, "w", encoding="ascii") as stream:
+            stream.write(text)
+    except OSError as error:
+        raise StepError(error.errno, f"write {path}") from error
+
+
+def enter_namespaces(network_isolated: bool) -> bool:
+    """Unshare; return whether this needed a user namespace of its own."""
+    flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | (CLONE_NEWNET if network_isolated else 0)
+    user, group = os.geteuid(), os.getegid()
+    if user == 0 and unshare(flags) == 0:
+        return False
+    # Not root, or a root without CAP_SYS_ADMIN as in an unprivileged container.
+    checked(unshare(flags | CLONE_NEWUSER), "unshare (user, mount and pid namespaces)")
+    write_setting("/proc/self/setgroups", "deny")
+    write_setting("/proc/self/uid_map", f"0 {user} 1")
+    write_setting("/proc/self/gid_map", f"0 {group} 1")
+    return True
+
+
+def report(status: int, error: OSError, step: str) -> None:
+    """Say why the command was not started."""
+    number = error.errno or 0
+    message = {"step": step, "errno": number, "detail": os.strerror(number)}
+    if isinstance(error, StepError):
+        message["step"] = error.strerror
+    elif error.filename is not None:
+        message["detail"] = f"{os.strerror(number)}: {os.fsdecode(error.filename)}"
+    os.write(status, json.dumps(message).encode())
+
+
+def exit_code_of(code: int) -> int:
+    """A negative code, of an end by a signal, as a shell gives it: 128 + n."""
+    return 128 - code if code < 0 else code
+
+
+# --- outside ----------------------------------------------------------------------------------------------------------
+def watch(child: int, parent_death: int, command: bytes) -> int:
+    """Wait for the namespace's first process; obey the control pipe; kill all when the parent is gone.
+
+    ``command`` is what was read from the control pipe already.
+    """
+    ended = os.pidfd_open(child)
+    poller = select.poll()
+    for descriptor in (0, parent_death, ended):
+        poller.register(descriptor, select.POLLIN)
+    deadline = None
+    while True:
+        if command:
+            grace = float(command.split()[-1])  # of several requests, the last
+            deadline = time.monotonic() + grace
+            os.kill(child, signal.SIGTERM if grace > 0 else signal.SIGKILL)
+        patience = None if deadline is None else max(0.0, (deadline - time.monotonic()) * 1000)
+        ready = {descriptor for descriptor, _ in poller.poll(patience)}
+        if ended in ready:
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        command = os.read(0, 4096) if 0 in ready else b""
+        if command:
+            continue
+        if ready or (deadline is not None and time.monotonic() >= deadline):
+            os.kill(child, signal.SIGKILL)
+            for descriptor in ready:
+                poller.unregister(descriptor)
+            deadline = None
+
+
+# --- inside -----------------------------------------------------------------------------------------------------------
+def first_process(spec: dict[str, Any], status: int, launcher_death: int, in_user_namespace: bool) -> int:
+    """Be the first process of the namespace; return the exit code of the command."""
+    try:
+        die_with_parent()
+        if select.select([launcher_death], [], [], 0)[0]:  # it died before that call
+            return EXIT_NOT_STARTED
+        os.close(launcher_death)
+        redirect_to_null(0)
+        os.umask(0o022)
+        if spec["network_isolated"]:
+            bring_up_loopback()
+        set_hostname(spec["hostname"])
+        build_root(spec, in_user_namespace)
+        drop_privileges()
+    except OSError as error:
+        report(status, error, "set up")
+        return EXIT_NOT_STARTED
+    return run_and_reap(spec, status)
+
+
+def redirect_to_null(*descriptors: int) -> None:
+    """Let go of what the descriptors were."""
+    null = os.open("/dev/null", os.O_RDWR)
+    for descriptor in descriptors:
+        os.dup2(null, descriptor)
+    os.close(null)
+
+
+def bring_up_loopback() -> None:
+    """``ip link set lo up``, in a network namespace that has nothing else."""
+    import fcntl  # only isolated containers pay for these imports
+    import socket
+    import struct
+
+    interface_up, set_interface_flags = 1, 0x8914  # IFF_UP, SIOCSIFFLAGS: netdevice(7)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        fcntl.ioctl(control, set_interface_flags, struct.pack("16sh14x", b"lo", interface_up))
+
+
+def run_and_reap(spec: dict[str, Any], status: int) -> int:
+    """Start the command, forward SIGTERM to it and collect every process that ends, until it does itself."""
+    awaited = {signal.SIGTERM, signal.SIGCHLD}
+    signal.pthread_sigmask(signal.SIG_BLOCK, awaited)  # from here on signals wait for sigwait, whatever happens when
+    command = os.fork()
+    if command == 0:
+        become_command(spec, status)
+    os.close(status)
+    redirect_to_null(1, 2)
+    while True:
+        if signal.sigwait(awaited) == signal.SIGTERM:
+            os.kill(command, signal.SIGTERM)
+            continue
+        exit_code = reap(command)
+        if exit_code is not None:
+            return exit_code
+
+
+def reap(command: int) -> int | None:
+    """Collect every process that has ended; return the command's exit code once it is among them."""
+    result = None
+    while True:
+        try:
+            process, wait_status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return result
+        if process == 0:
+            return result
+        if process == command:
+            result = exit_code_of(os.waitstatus_to_exitcode(wait_status))
+
+
+def become_command(spec: dict[str, Any], status: int) -> NoReturn:
+    """Become the command, or report why that failed and end."""
+    os.setsid()
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # which Python ignores, and exec would hand on
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    try:
+        os.makedirs(spec["working_folder"], exist_ok=True)
+        os.chdir(spec["working_folder"])
+        execute(spec["command"], spec["environment"])
+    except OSError as error:
+        report(status, error, f"run {spec['command'][0]}")
+        os._exit(EXIT_NOT_FOUND if error.errno == ENOENT else EXIT_NOT_EXECUTABLE)
+
+
+def execute(command: list[str], environment: dict[str, str]) -> NoReturn:
+    """execvpe, whose own module would import another one, which the new root need not have. Raises OSError."""
+    name = command[0]
+    folders = environment.get("PATH", "/usr/local/bin:/usr/bin:/bin").split(":")
+    failure: OSError = FileNotFoundError(ENOENT, os.strerror(ENOENT))
+    for candidate in [name] if "/" in name else [f"{folder or '.'}/{name}" for folder in folders]:
+        try:
+            os.execve(candidate, command, environment)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except PermissionError as error:
+            failure = error
+    raise failure
