@@ -7,9 +7,9 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.unit.asl.definition_walk import EXECUTION_ARN, StateError, Walk
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.asl.definition_walk import EXECUTION_ARN, StateError, Walk
 
 from stepbridge.asl import load_definition
 from stepbridge.core.execution_input import ExecutionInput
