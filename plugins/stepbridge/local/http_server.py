@@ -87,5 +87,5 @@ class HttpServer:
             self._thread.join()
 
 
-def _not_ready(environ: WSGIEnvironment, start_response: object) -> list[bytes]:
+def _not_ready(_environ: WSGIEnvironment, _start_response: object) -> list[bytes]:
     raise RuntimeError("a request was served before there was an application")

@@ -82,7 +82,7 @@ class LocalAws:
             store, logs, registry, runtime, settings.jobs_folder.resolve(), settings.max_concurrent_jobs
         )
         cleanup.callback(processing.stop_all)
-        return LocalServices(settings, store, logs, registry, runtime, processing)
+        return LocalServices(settings, store, logs, registry, runtime, processing, self.endpoint_url)
 
 
 def _application(services: LocalServices, verbose: bool) -> WSGIApplication:

@@ -13,7 +13,10 @@ __all__ = ["LocalServices"]
 
 @dataclass(frozen=True)
 class LocalServices:
-    """The services behind one local AWS endpoint. ``server.LocalAws`` builds it; ``moto_seams.install`` connects it."""
+    """The services behind one local AWS endpoint. ``server.LocalAws`` builds it; ``moto_seams.install`` connects it.
+
+    ``endpoint_url`` is where the local AWS answers, for the parts of it that are clients of others.
+    """
 
     settings: LocalAwsSettings
     store: ObjectStore
@@ -21,3 +24,4 @@ class LocalServices:
     registry: ImageRegistry
     runtime: ContainerRuntime
     processing: ProcessingService
+    endpoint_url: str = ""

@@ -124,8 +124,8 @@ class MotoImageRegistry:
             if tagged and repository.is_tag_immutable():
                 raise ServiceFault(
                     "ImageTagAlreadyExistsException",
-                    f"The image tag '{reference.tag}' already exists in the '{repository.name}' repository and cannot be "
-                    "overwritten because the tag is immutable.",
+                    f"The image tag '{reference.tag}' already exists in the '{repository.name}' repository and cannot "
+                    "be overwritten because the tag is immutable.",
                 )
             backend = ecr_backends[reference.scope.account_id][reference.scope.region]
             backend.put_image(repository.name, manifest, reference.tag, _MANIFEST_TYPE, digest)
@@ -139,6 +139,14 @@ class MotoImageRegistry:
                 built = self._runtime.build(self._scikit_learn_folder, "Dockerfile", {}, log)
                 self._prebuilt = built.image_id
             return self._prebuilt
+
+    def take_restored(self, account_id: str, region: str, repository_name: str) -> bool:
+        """Whether the repository came back after a restart; true once, for the stack that takes it."""
+        repository = ecr_backends[account_id][region].repositories.get(repository_name)
+        restored = bool(repository) and getattr(repository, "restored", False)
+        if restored:
+            repository.restored = False
+        return restored
 
     def flush(self) -> None:
         """Write what has changed since the last call."""
@@ -170,7 +178,7 @@ class MotoImageRegistry:
             raise ServiceFault("ImageNotFoundException", message) from fault
 
 
-class _StoredECRBackend(ECRBackend):  # type: ignore[misc]
+class _StoredECRBackend(ECRBackend):
     def batch_get_image(
         self, repository_name: str, registry_id: str | None = None, image_ids: list[dict[str, Any]] | None = None
     ) -> dict[str, Any]:
@@ -218,7 +226,7 @@ def _manifest(image: BuiltImage) -> str:
 
 
 def _manifest_digest(image: Image) -> None:
-    """Replaces Image._create_digest, which hashes the layers' digests or a random number; a digest is the manifest's."""
+    """Replaces Image._create_digest, which hashes the layers' digests or a random number, not the manifest."""
     image._image_digest = _sha256(image.image_manifest)
 
 

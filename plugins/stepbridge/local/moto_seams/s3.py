@@ -225,6 +225,15 @@ class MotoObjectStore:
         """Whether nothing waits to be written. Something may still be in the writing."""
         return self._journal.is_empty
 
+    def take_restored(self, bucket: str) -> bool:
+        """Whether the bucket came back after a restart; true once, for the stack that takes it."""
+        for backend in (backend for _, _, backend in s3_backends.iter_backends()):
+            found = backend.buckets.get(bucket)
+            if found is not None and found.restored:
+                found.restored = False
+                return True
+        return False
+
     def close(self) -> None:
         self.flush()
         self._records.close()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
 
+from moto.core.base_backend import BaseBackend
 from moto.core.common_models import BaseModel
 from moto.core.config import default_user_config
 from moto.core.request import (
@@ -33,13 +35,15 @@ def before_first_request(service: str, prepare: Callable[[], None]) -> None:
 
 
 class AwsApplication:
-    """The WSGI application behind the endpoint. ``on_answer(environ)`` runs after each request, before its answer is sent.
+    """The WSGI application behind the endpoint. What moto does not implement is answered 501: clients retry a 500.
 
-    ``environ`` needs "stepbridge.header_names": the names of the request's headers as they were spelt. What moto does not implement is answered 501: clients retry a 500 for a while before they show it.
+    ``on_answer(environ)`` runs after each request, before its answer is sent. ``environ`` needs
+    "stepbridge.header_names": the names of the request's headers as they were spelt.
     """
 
     def __init__(self, on_answer: Callable[[WSGIEnvironment], None]) -> None:
         replace(BaseModel, "__new__", _make_untracked)
+        replace(BaseBackend, "_url_module", property(_urls_of_service))
         # Replaces moto.core.config.default_user_config["stepfunctions"]: off, executions succeed without running.
         default_user_config["stepfunctions"]["execute_state_machine"] = True
         default_user_config["core"]["passthrough"] = {"urls": [], "services": []}  # nothing reaches the real AWS
@@ -64,6 +68,15 @@ class AwsApplication:
 def _make_untracked(cls: type, *_arguments: object, **_keywords: object) -> object:
     """Replaces BaseModel.__new__, which keeps every instance of every model alive, for moto's dashboard."""
     return object.__new__(cls)
+
+
+def _urls_of_service(backend: BaseBackend) -> Any:
+    """Replaces BaseBackend._url_module, which finds no ``urls`` beside a backend class of ours or of a subpackage."""
+    package = next(cls.__module__ for cls in type(backend).__mro__ if cls.__module__.startswith("moto."))
+    while package := package.rpartition(".")[0]:
+        if importlib.util.find_spec(f"{package}.urls"):
+            return importlib.import_module(f"{package}.urls")
+    raise LookupError(f"{type(backend)}: no module with its URLs")
 
 
 def _create_app(service: Any) -> Any:

@@ -101,8 +101,8 @@ def checked(
 ) -> Iterator[bytes]:
     """The chunks, and an exception at the end when they do not fit the sender's checksum.
 
-    The checksum is announced by ``x-amz-sdk-checksum-algorithm``, or by an ``x-amz-checksum-*`` in ``headers`` (names in
-    lower case) or later in ``trailers``. ``computed`` gets ``{algorithm: value}``. Raises ChecksumMismatch.
+    The checksum is announced by ``x-amz-sdk-checksum-algorithm``, or by an ``x-amz-checksum-*`` in ``headers`` (names
+    in lower case) or later in ``trailers``. ``computed`` gets ``{algorithm: value}``. Raises ChecksumMismatch.
     """
     algorithm = _announced(headers)
     checksum = Checksum(algorithm) if algorithm and Checksum.supports(algorithm) else None

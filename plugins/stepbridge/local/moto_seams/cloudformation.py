@@ -1,0 +1,81 @@
+"""CloudFormation: stacks and change sets with the behaviour of AWS, on moto's API and template language.
+
+Replaces the backend class of ``moto.cloudformation.models.cloudformation_backends``, and of
+``moto.cloudformation.responses.CloudFormationResponse``: create_change_set and _validate_different_update.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+
+from stepbridge.local.moto_seams.server import before_first_request
+from stepbridge.local.services import LocalServices
+
+if TYPE_CHECKING:
+    from stepbridge.local.moto_seams.cloudformation_kinds import KindContext
+
+__all__ = ["install"]
+
+
+def install(services: LocalServices) -> None:
+    """Take effect with the first request: moto's CloudFormation imports 2 seconds' worth of other services."""
+    before_first_request("cloudformation", lambda: _install(services))
+
+
+def _install(services: LocalServices) -> None:
+    from moto.cloudformation.models import cloudformation_backends
+    from moto.cloudformation.responses import CloudFormationResponse
+
+    from stepbridge.local.moto_seams import cloudformation_api
+    from stepbridge.local.moto_seams.cloudformation_stacks import LocalStack
+    from stepbridge.local.moto_seams.replacement import replace
+
+    LocalStack.context_of = staticmethod(_contexts(services))
+    replace(cloudformation_backends, "backend", cloudformation_api.LocalCloudFormation)
+    replace(CloudFormationResponse, "create_change_set", cloudformation_api.create_change_set)
+    replace(CloudFormationResponse, "_validate_different_update", cloudformation_api.leave_to_backend)
+
+
+def _contexts(services: LocalServices) -> Callable[[str, str], KindContext]:
+    from stepbridge.local.moto_seams.cloudformation_kinds import KindContext
+    from stepbridge.local.moto_seams.ecr import MotoImageRegistry
+    from stepbridge.local.moto_seams.s3 import MotoObjectStore
+
+    store, registry = services.store, services.registry
+    assert isinstance(store, MotoObjectStore)
+    assert isinstance(registry, MotoImageRegistry)
+
+    @cache
+    def context_of(account_id: str, region: str) -> KindContext:
+        def outlived(kind: str, name: str) -> bool:
+            if kind == "AWS::S3::Bucket":
+                return store.take_restored(name)
+            return kind == "AWS::ECR::Repository" and registry.take_restored(account_id, region, name)
+
+        return KindContext(account_id, region, _clients(services.endpoint_url, account_id, region), outlived)
+
+    return context_of
+
+
+def _clients(endpoint_url: str, account_id: str, region: str) -> Callable[[str], Any]:
+    """Clients of this very endpoint that act in the given account."""
+    session = boto3.Session(aws_access_key_id="cloudformation", aws_secret_access_key="-", region_name=region)
+    config = Config(retries={"total_max_attempts": 1}, proxies={}, connect_timeout=5, read_timeout=60)
+    making = threading.Lock()
+
+    @cache
+    def client(service: str) -> Any:
+        with making:
+            made = session.client(service, endpoint_url=endpoint_url, config=config)  # type: ignore[call-overload]
+        made.meta.events.register(
+            "before-sign.*", lambda request, **_: request.headers.add_header("x-moto-account-id", account_id)
+        )
+        return made
+
+    return client
