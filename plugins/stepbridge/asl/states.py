@@ -15,7 +15,7 @@ __all__ = ["END_TYPES", "STATE_KEYS", "TOP_KEYS", "Edge", "branches", "edges", "
 TOP_KEYS: Final = frozenset({"Comment", "QueryLanguage", "StartAt", "States", "TimeoutSeconds", "Version"})
 BRANCH_KEYS: Final = frozenset({"Comment", "QueryLanguage", "StartAt", "States", "ProcessorConfig"})
 
-END_TYPES: Final = frozenset({"Succeed", "Fail"})
+END_TYPES: Final = ("Succeed", "Fail")
 """Types of states that end the execution by themselves."""
 
 _COMMON: Final = frozenset({"Type", "Comment", "QueryLanguage"})

@@ -46,7 +46,7 @@ def _machine(machine: Mapping[str, Any], path: str, outer_language: str) -> Iter
         yield Problem(f"{path}.States", "no states", "an object of at least one state")
         return
     start = machine.get("StartAt")
-    if start not in states:
+    if not isinstance(start, str) or start not in states:
         yield Problem(f"{path}.StartAt", f"no state {start!r}", *_choose_from(start, states))
     for name, state in states.items():
         place = f"{path}.States[{name!r}]"
@@ -141,7 +141,8 @@ def _expressions(value: Any, path: str) -> Iterator[Problem]:
 def _flow(start: Any, states: Mapping[str, Mapping[str, Any]], path: str) -> Iterator[Problem]:
     """States that nothing leads to, and states that lead to no end."""
     follow = {name: [edge.target for edge in edges(state)] for name, state in states.items()}
-    reached = _closure([start], follow)
+    starts = [name for name in states if name == start]
+    reached = _closure(starts, follow)
     before: dict[str, list[str]] = {}
     for name, targets in follow.items():
         for target in targets:
@@ -149,7 +150,7 @@ def _flow(start: Any, states: Mapping[str, Mapping[str, Any]], path: str) -> Ite
     ends = [name for name, state in states.items() if state.get("Type") in END_TYPES or state.get("End") is True]
     ending = _closure(ends, before)
     for name in states:
-        if start in states and name not in reached:
+        if starts and name not in reached:
             yield Problem(f"{path}.States[{name!r}]", "no state leads here", "", "remove it or lead to it")
         elif name not in ending:
             yield Problem(f"{path}.States[{name!r}]", "no way from here to an end", "Succeed, Fail or End in reach")
