@@ -2,6 +2,10 @@
 
 Pure functions over a request that ``validation`` has accepted. Sources: the documentation strings of the service model
 and the pages byoc-* of the SageMaker developer guide; where AWS's own wording is known it is used.
+
+Kept and described, without effect here: KmsKeyId and VolumeKmsKeyId (nothing is encrypted), VolumeSizeInGB and
+InstanceType (a job may use what the machine has), VpcConfig and EnableInterContainerTrafficEncryption (there is no VPC,
+and no traffic leaves the machine), ExperimentConfig, RoleArn beyond its account.
 """
 
 from __future__ import annotations
