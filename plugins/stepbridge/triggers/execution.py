@@ -72,6 +72,8 @@ class ExecutionTrigger(BaseEventTrigger):
         self.execution_arn = execution_arn
         self.aws_conn_id = aws_conn_id
         self.region_name = region_name
+        self._failures = 0
+        self._not_before = 0.0
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Class path and arguments, for the triggerer."""
@@ -132,15 +134,18 @@ class ExecutionTrigger(BaseEventTrigger):
     async def _event(self, look: Look) -> TriggerEvent | None:
         if look.fault:
             return self._made("", str(look.fault)) if look.hopeless else None
-        if self.execution_arn in look.running:
+        if self.execution_arn in look.running or time.monotonic() < self._not_before:
             return None
         try:
             status = (await asyncio.to_thread(look.client.describe, self.execution_arn)).status
         except (*PASSING, CredentialsUnusable) as fault:
+            self._failures += 1
+            self._not_before = time.monotonic() + backed_off(self._failures)
             self.log.warning("%s", fault)
             return None
         except AwsFault as fault:
             return self._made("", str(fault))
+        self._failures = 0
         return self._made(status, "") if execution_status(status).terminal else None
 
     def _made(self, status: str, fault: str) -> TriggerEvent:

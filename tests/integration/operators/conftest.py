@@ -1,0 +1,102 @@
+"""A real local AWS in a process of its own, the stack deployed to it, and a real Airflow that runs DAGs in process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+
+from stepbridge.aws.deployment import deploy_stack
+from stepbridge.core.deployment import Deployment
+
+from .airflow_runs import AirflowRuns
+from .tiny_model import TinyModel, write_tiny_model
+
+ROOT = Path(__file__).parents[3]
+START_SECONDS = 60
+CREDENTIALS = {
+    "aws_access_key_id": "local-key",
+    "aws_secret_access_key": "local-secret-key",
+    "region_name": "us-east-1",
+}
+SCIKIT_LEARN = 'FROM python:3.11-slim\nENTRYPOINT ["python3"]\n'
+
+
+@pytest.fixture(scope="session")
+def endpoint_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The local AWS's address; its log is printed when it does not come up."""
+    folder = tmp_path_factory.mktemp("local-aws")
+    image = folder / "scikit_learn"
+    image.mkdir()
+    (image / "Dockerfile").write_text(SCIKIT_LEARN)
+    data, log = folder / "data", folder / "log.txt"
+    command = [sys.executable, "-m", "stepbridge.cli.main", "local", "up", "--port", "0"]
+    command += ["--data-dir", str(data), "--scikit-learn", str(image)]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "AIRFLOW_"))}
+    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output, env=environment) as process:
+        try:
+            yield _announced(data / "endpoint.json", process, log)
+        finally:
+            process.terminate()
+            process.wait(START_SECONDS)
+
+
+def _announced(announcement: Path, process: subprocess.Popen[bytes], log: Path) -> str:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        if announcement.exists():
+            return str(json.loads(announcement.read_text())["url"])
+        time.sleep(0.05)
+    raise AssertionError(f"the local AWS did not come up (exit code {process.poll()}):\n{log.read_text()}")
+
+
+@pytest.fixture(scope="session")
+def session() -> boto3.Session:
+    """A boto3 session beside the operators', to look at what they did."""
+    return boto3.Session(**CREDENTIALS)
+
+
+@pytest.fixture(scope="session")
+def deployment(session: boto3.Session, endpoint_url: str) -> Deployment:
+    """The project's own stack, deployed as `stepbridge deploy` does."""
+    lines: list[str] = []
+    return deploy_stack(session, project_root=ROOT, say=lines.append, endpoint_url=endpoint_url)
+
+
+@pytest.fixture(scope="session")
+def airflow_database() -> None:
+    """Airflow's tables, in the session's own home."""
+    from airflow.utils.db import initdb
+
+    initdb()
+
+
+@pytest.fixture
+def airflow(
+    airflow_database: None, deployment: Deployment, endpoint_url: str, monkeypatch: pytest.MonkeyPatch
+) -> AirflowRuns:
+    """Airflow with aws_default leading to the local AWS, and the deployment as its Variable."""
+    _ = airflow_database
+    connection = {
+        "conn_type": "aws",
+        "login": CREDENTIALS["aws_access_key_id"],
+        "password": CREDENTIALS["aws_secret_access_key"],
+        "extra": {"region_name": CREDENTIALS["region_name"], "endpoint_url": endpoint_url},
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(connection))
+    monkeypatch.setenv("AIRFLOW_VAR_STEPBRIDGE", deployment.to_json())
+    return AirflowRuns()
+
+
+@pytest.fixture
+def model(tmp_path: Path, session: boto3.Session, deployment: Deployment, endpoint_url: str) -> TinyModel:
+    """A model of a few lines, with its input in S3, under a name of its own."""
+    s3 = session.client("s3", endpoint_url=endpoint_url)
+    return write_tiny_model(tmp_path, s3, deployment)

@@ -1,0 +1,96 @@
+"""An endpoint before the local AWS that counts calls, and denies, throttles or loses the answers of chosen ones."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import urlsplit
+
+DENIED = (
+    "AccessDeniedException",
+    "User: arn:aws:iam::123456789012:user/airflow is not authorized to perform: states:{operation} "
+    "on resource: arn:aws:states:us-east-1:123456789012:stateMachine:any",
+)
+THROTTLED = ("ThrottlingException", "Rate exceeded")
+
+# What becomes of a call: "pass" it on, "deny" or "throttle" it, or pass it on and "lose" the answer.
+Verdict = Callable[[str, int], str]
+
+
+class FaultProxy:
+    """Listens on a port of its own. ``verdict`` gets the operation's name and how often it was called, from 1."""
+
+    def __init__(self, target: str) -> None:
+        self.calls: Counter[str] = Counter()
+        self.verdict: Verdict = lambda _operation, _count: "pass"
+        self._lock = threading.Lock()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self, urlsplit(target).netloc))
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def judged(self, operation: str) -> str:
+        with self._lock:
+            self.calls[operation] += 1
+            return self.verdict(operation, self.calls[operation])
+
+    @contextmanager
+    def running(self) -> Iterator[FaultProxy]:
+        thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._server.shutdown()
+            self._server.server_close()
+            thread.join()
+
+
+def _handler(proxy: FaultProxy, target: str) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            operation = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            verdict = proxy.judged(operation)
+            if verdict == "deny":
+                self._refuse(operation, *DENIED)
+            elif verdict == "throttle":
+                self._refuse(operation, *THROTTLED)
+            else:
+                self._pass_on(body, lose=verdict == "lose")
+
+        def _pass_on(self, body: bytes, *, lose: bool) -> None:
+            connection = http.client.HTTPConnection(target, timeout=60)
+            connection.request("POST", self.path, body, dict(self.headers))
+            answer = connection.getresponse()
+            content = answer.read()
+            connection.close()
+            if lose:
+                self.close_connection = True
+                return
+            self._send(answer.status, content, answer.headers["Content-Type"] or "application/x-amz-json-1.0")
+
+        def _refuse(self, operation: str, code: str, message: str) -> None:
+            document = {"__type": code, "message": message.format(operation=operation)}
+            self._send(400, json.dumps(document).encode(), "application/x-amz-json-1.0")
+
+        def _send(self, status: int, content: bytes, content_type: str) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: Any) -> None:
+            """The calls are counted, not logged."""
+
+    return Handler

@@ -1,0 +1,170 @@
+"""Executions watched by many triggers at once, as Airflow's triggerer runs them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from airflow.triggers.base import TriggerEvent
+from airflow.triggers.shared_stream import SharedStreamManager
+
+from stepbridge.aws.arns import execution_arn
+from stepbridge.core.deployment import Deployment
+from stepbridge.triggers.execution import ExecutionTrigger
+
+from .fault_proxy import FaultProxy
+
+DEADLINE_SECONDS = 60.0
+WAITING = json.dumps({"StartAt": "W", "States": {"W": {"Type": "Wait", "SecondsPath": "$.seconds", "End": True}}})
+
+Start = Callable[[float], str]
+
+
+@pytest.fixture(scope="module")
+def machines(session: Any, endpoint_url: str) -> Any:
+    return session.client("stepfunctions", endpoint_url=endpoint_url)
+
+
+@pytest.fixture
+def machine(machines: Any, deployment: Deployment) -> str:
+    """A state machine of its own whose executions only wait."""
+    role = deployment.processing_role_arn
+    return str(
+        machines.create_state_machine(name=f"w-{uuid.uuid4().hex}", definition=WAITING, roleArn=role)["stateMachineArn"]
+    )
+
+
+@pytest.fixture
+def start(machines: Any, machine: str) -> Start:
+    def started(seconds: float) -> str:
+        answer = machines.start_execution(stateMachineArn=machine, input=json.dumps({"seconds": seconds}))
+        return str(answer["executionArn"])
+
+    return started
+
+
+@pytest.fixture
+def proxy(endpoint_url: str, monkeypatch: pytest.MonkeyPatch, airflow: object) -> Iterator[FaultProxy]:
+    """Step Functions through the proxy; everything else goes to the local AWS as before."""
+    _ = airflow
+    with FaultProxy(endpoint_url).running() as running:
+        extra = {
+            "region_name": "us-east-1",
+            "endpoint_url": running.url,
+            "config_kwargs": {"retries": {"total_max_attempts": 1}},
+        }
+        connection = {"conn_type": "aws", "login": "local-key", "password": "local-secret-key", "extra": extra}
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(connection))
+        yield running
+
+
+async def fired(manager: SharedStreamManager, number: int, arn: str) -> dict[str, Any]:
+    """What the trigger fires when run as ``TriggerRunner.run_trigger`` runs it."""
+    trigger = ExecutionTrigger(execution_arn=arn)
+    key = trigger.shared_stream_key()
+    stream = manager.subscribe(trigger_id=number, trigger=trigger, key=key)
+    events: list[TriggerEvent] = []
+    try:
+        events += [event async for event in trigger.filter_shared_stream(stream)]
+    finally:
+        await manager.unsubscribe(number, key)
+    assert len(events) == 1
+    return dict(events[0].payload)
+
+
+async def all_fired(arns: list[str]) -> list[dict[str, Any]]:
+    manager = SharedStreamManager()
+    try:
+        waits = [fired(manager, number, arn) for number, arn in enumerate(arns)]
+        return await asyncio.wait_for(asyncio.gather(*waits), DEADLINE_SECONDS)
+    finally:
+        await manager.stop_all()
+
+
+def test_each_trigger_fires_once_for_its_own_execution(proxy: FaultProxy, start: Start) -> None:
+    """Sixty waits cost a listing a second and a description each, not sixty descriptions a second."""
+    _ = proxy
+    arns = [start(seconds) for seconds in (0, 1, 3) for _ in range(20)]
+    began = time.monotonic()
+    events = asyncio.run(all_fired(arns))
+    seconds = time.monotonic() - began
+    assert [(event["execution_arn"], event["status"], event["fault"]) for event in events] == [
+        (arn, "SUCCEEDED", "") for arn in arns
+    ]
+    assert proxy.calls["DescribeExecution"] <= 2 * len(arns)
+    assert proxy.calls["ListExecutions"] <= seconds + 3
+
+
+def test_an_end_is_noticed_within_two_seconds(proxy: FaultProxy, machines: Any, start: Start) -> None:
+    """Soon after the start the looks are a second apart."""
+    _ = proxy
+    arn = start(2)
+    asyncio.run(all_fired([arn]))
+    noticed = time.time()
+    assert noticed - machines.describe_execution(executionArn=arn)["stopDate"].timestamp() < 2
+
+
+def test_a_trigger_that_joins_an_idle_watcher_is_looked_for_soon(proxy: FaultProxy, start: Start) -> None:
+    """A watcher that looks every 30 s, because what it watches is old, wakes up for a newcomer."""
+
+    async def joined() -> float:
+        manager = SharedStreamManager()
+        old = asyncio.create_task(fired(manager, 1, start(600)))
+        while not proxy.calls["ListExecutions"]:
+            await asyncio.sleep(0.05)
+        arn, began = start(0), time.monotonic()
+        await asyncio.wait_for(fired(manager, 2, arn), DEADLINE_SECONDS)
+        old.cancel()
+        await manager.stop_all()
+        return time.monotonic() - began
+
+    assert asyncio.run(joined()) < 5
+
+
+def test_throttling_slows_the_watcher_and_fails_nothing(proxy: FaultProxy, start: Start) -> None:
+    """Looks that are throttled are tried again later."""
+    proxy.verdict = lambda _operation, count: "throttle" if count <= 2 else "pass"
+    [event] = asyncio.run(all_fired([start(0)]))
+    assert (event["status"], event["fault"]) == ("SUCCEEDED", "")
+    assert proxy.calls["ListExecutions"] >= 3
+
+
+def test_a_missing_permission_is_told_with_the_statement_to_add(proxy: FaultProxy, start: Start) -> None:
+    """No wait goes on for ever because nobody may look."""
+    proxy.verdict = lambda operation, _count: "deny" if operation == "ListExecutions" else "pass"
+    [event] = asyncio.run(all_fired([start(0)]))
+    assert event["status"] == ""
+    assert "allow states:ListExecutions on" in event["fault"]
+
+
+def test_an_execution_that_does_not_exist_is_told(proxy: FaultProxy, machine: str) -> None:
+    """A wrong ARN is no reason to wait."""
+    _ = proxy
+    [event] = asyncio.run(all_fired([execution_arn(machine, "nobody")]))
+    assert "ExecutionDoesNotExist" in event["fault"]
+
+
+def test_a_user_who_ends_the_task_stops_the_execution(proxy: FaultProxy, machines: Any, start: Start) -> None:
+    """``on_kill`` in the triggerer aborts it with a cause."""
+    _ = proxy
+    arn = start(600)
+    asyncio.run(ExecutionTrigger(execution_arn=arn).on_kill())
+    execution = machines.describe_execution(executionArn=arn)
+    assert execution["status"] == "ABORTED"
+    assert "by a user" in execution["cause"]
+
+
+def test_the_trigger_survives_serialization(proxy: FaultProxy, start: Start) -> None:
+    """The triggerer makes it again from what the worker wrote."""
+    _ = proxy
+    trigger = ExecutionTrigger(execution_arn=start(0), region_name="us-east-1")
+    path, arguments = trigger.serialize()
+    assert path == f"{ExecutionTrigger.__module__}.{ExecutionTrigger.__qualname__}"
+    again = ExecutionTrigger(**json.loads(json.dumps(arguments)))
+    assert again.serialize() == trigger.serialize()
+    assert again.shared_stream_key() == trigger.shared_stream_key()
