@@ -112,8 +112,9 @@ class EnvironmentBuilder:
     def _growing_folder(self, key: str) -> Path:
         with self._temporary_lock:
             if self._temporary is None:
-                self._cache.mkdir(parents=True, exist_ok=True)
                 self._store.folder.mkdir(parents=True, exist_ok=True)
+                self._cache = _usable(self._cache) or self._store.folder / "uv-cache"
+                self._cache.mkdir(parents=True, exist_ok=True)
                 one_disk = self._cache.stat().st_dev == self._store.folder.stat().st_dev
                 self._temporary = SessionFolder(
                     self._cache / "stepbridge" if one_disk else self._store.temporary_folder
@@ -192,6 +193,12 @@ class EnvironmentBuilder:
             return {ENVIRONMENT_PATH: str(inside)}, binds, environment
         environment["UV_LINK_MODE"] = "copy"
         return {}, [*binds, Bind(str(own), ENVIRONMENT_PATH, read_only=False)], environment
+
+
+def _usable(folder: Path) -> Path | None:
+    """The folder, unless this user can neither make it nor write to it."""
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    return folder if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK) else None
 
 
 def _uv_install() -> list[str]:

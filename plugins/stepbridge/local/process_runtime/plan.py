@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
 from typing import Final
 
 from stepbridge.errors import Problem
@@ -246,15 +247,15 @@ class _Planner:
     def _workdir(self, instruction: Instruction) -> None:
         path = self._absolute(self._expand(instruction.value))
         self.config = replace(self.config, working_dir=path)
-        if path.startswith(RESERVED_FOLDER):  # laid out anew for every job
+        if PurePosixPath(path).is_relative_to(RESERVED_FOLDER):  # laid out anew for every job
             return
         self.steps.append(MakeFolder(instruction.line, instruction.text, self._reachable(path)))
 
     def _reachable(self, path: str) -> str:
-        if path.startswith(f"{RESERVED_FOLDER}/") or path.rstrip("/") == RESERVED_FOLDER:
+        if PurePosixPath(path).is_relative_to(RESERVED_FOLDER):
             expected = f"a place outside of {RESERVED_FOLDER}, which SageMaker reserves and a job's own folder covers"
             raise _Refused(f"{path} as destination", expected, "use another folder, such as /opt/program")
-        if any(path.startswith(f"{folder}/") for folder in UNREACHABLE_FOLDERS):
+        if any(PurePosixPath(path).is_relative_to(folder) for folder in UNREACHABLE_FOLDERS):
             raise _Refused(f"{path} as destination", "a folder that is part of an image", "use another folder")
         return path
 

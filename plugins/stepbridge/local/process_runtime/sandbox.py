@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -72,10 +72,12 @@ class LaunchSpec:
     network_isolated: bool = False
     overlay: bool = True  # False: do as on a system without overlay mounts
 
-    def to_json(self) -> dict[str, Any]:
+    def to_plain(self) -> dict[str, Any]:
         """The specification as ``launcher`` reads it, without the two members that belong to the process."""
-        fields = asdict(self)
-        return {**fields, "binds": [[bind.source, bind.target, bind.read_only] for bind in self.binds]}
+        return {
+            **{name: value for name, value in vars(self).items() if name != "binds"},
+            "binds": [(bind.source, bind.target, bind.read_only) for bind in self.binds],
+        }
 
 
 def host_layout() -> HostLayout:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from stepbridge.local.process_runtime.faults import USE_DOCKER
 from stepbridge.local.process_runtime.sandbox import LaunchSpec
@@ -31,9 +32,10 @@ def _setting(path: str) -> str:
     return file.read_text().strip() if file.is_file() else ""
 
 
-def start_failure(message: Mapping[str, Any], spec: LaunchSpec, setting: Callable[[str], str] = _setting) -> str:
-    """The text for what ``launcher`` reported: ``step``, ``errno`` and ``detail``."""
-    step, number, detail = message["step"], message["errno"], message["detail"]
+def start_failure(message: bytes, spec: LaunchSpec, setting: Callable[[str], str] = _setting) -> str:
+    """The text for what ``launcher`` reported: step, errno and detail."""
+    step, digits, detail = os.fsdecode(message).split("\0", 2)
+    number = int(digits)
     if step.startswith("run "):
         return _not_run(spec, number, detail)
     name = errno.errorcode.get(number, str(number))

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-import json
+import _signal as signal  # type: ignore[import-not-found]  # signal itself, but for the names that need enum
+import marshal
 import os
 import select
-import signal
 import sys
 import time
 
@@ -36,6 +36,7 @@ EXIT_NOT_STARTED = 125  # these three as `docker run` has them
 EXIT_NOT_EXECUTABLE = 126
 EXIT_NOT_FOUND = 127
 ENOENT = 2
+LENGTH_BYTES = 8
 OUT_OF_MEMORY_SCORE = "500"  # of 1000: when memory runs out the container is killed, and not what started it
 
 
@@ -63,15 +64,17 @@ def main() -> NoReturn:
 
 
 def read_specification() -> tuple[dict[str, Any], bytes]:
-    """The first line of the control pipe, parsed, and what was read behind it."""
+    """The specification at the beginning of the control pipe, and what was read behind it."""
     collected = b""
-    while b"\n" not in collected:
+    end = LENGTH_BYTES
+    while len(collected) < end:
         block = os.read(0, 1 << 16)
         if not block:
             sys.exit(EXIT_NOT_STARTED)
         collected += block
-    line, _, rest = collected.partition(b"\n")
-    return json.loads(line), rest
+        if len(collected) >= LENGTH_BYTES:
+            end = LENGTH_BYTES + int.from_bytes(collected[:LENGTH_BYTES], "big")
+    return marshal.loads(collected[LENGTH_BYTES:end]), collected[end:]
 
 
 def write_setting(path: str, text: str) -> None:
@@ -100,12 +103,12 @@ def enter_namespaces(network_isolated: bool) -> bool:
 def report(status: int, error: OSError, step: str) -> None:
     """Say why the command was not started."""
     number = error.errno or 0
-    message = {"step": step, "errno": number, "detail": os.strerror(number)}
+    detail = os.strerror(number)
     if isinstance(error, StepError):
-        message["step"] = error.strerror
+        step = error.strerror or step
     elif error.filename is not None:
-        message["detail"] = f"{os.strerror(number)}: {os.fsdecode(error.filename)}"
-    os.write(status, json.dumps(message).encode())
+        detail += f": {os.fsdecode(error.filename)}"
+    os.write(status, os.fsencode(f"{step}\0{number}\0{detail}"))
 
 
 def exit_code_of(code: int) -> int:
