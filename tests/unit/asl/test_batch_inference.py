@@ -319,6 +319,7 @@ def test_attempts_are_counted_per_stage():
         (failed_job("AlgorithmError: See job logs"), "AlgorithmError"),
         (failed_job("ClientError: No S3 objects found"), "ClientError"),
         (failed_job(status="Stopped"), "JobStopped"),
+        (failed_job("ClientError: MaxRuntimeExceeded", status="Stopped"), "JobStopped"),
         (failed_job(status="Stopping"), "JobStopped"),
         (failed_job(), "States.TaskFailed"),
         (("SageMaker.AmazonSageMakerException", "ValidationException"), "SageMaker.AmazonSageMakerException"),

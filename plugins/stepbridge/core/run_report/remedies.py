@@ -95,6 +95,12 @@ _ROWS: Final = (
     ),
     _Row(
         "JobStopped",
+        r"MaxRuntime",
+        "The job ran past max_runtime and was stopped: raise max_runtime in the card or in the trigger's form, or let "
+        "the stage do less at once, then clear the run's tasks.",
+    ),
+    _Row(
+        "JobStopped",
         "",
         "The job was stopped: by somebody, or because it ran past max_runtime. Raise max_runtime if it needs longer, "
         f"{AGAIN}.",
