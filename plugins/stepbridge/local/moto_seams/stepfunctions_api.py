@@ -1,0 +1,344 @@
+"""The API operations on executions, as AWS answers them.
+
+https://docs.aws.amazon.com/step-functions/latest/apireference/API_Operations.html
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+import threading
+import uuid
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final, cast
+
+from moto.core.exceptions import ServiceException
+from moto.core.responses import ActionResult
+from moto.stepfunctions.models import StateMachine, StateMachineVersion
+from moto.stepfunctions.parser.api import ExecutionStatus
+from moto.stepfunctions.parser.models import StepFunctionsParserBackend
+from moto.stepfunctions.responses import StepFunctionResponse
+
+from stepbridge.local.moto_seams.replacement import replace
+from stepbridge.local.moto_seams.stepfunctions_executions import Execution, StateMachineSnapshot
+from stepbridge.local.moto_seams.stepfunctions_logging import logging_session
+from stepbridge.local.ports import LogSink
+
+__all__ = ["install"]
+
+MAXIMUM_INPUT_BYTES: Final = 262_144
+MAXIMUM_PAGE: Final = 1_000
+DEFAULT_PAGE: Final = 100
+_FORBIDDEN_IN_NAMES: Final = re.compile(r"[\s<>{}\[\]?*\"#%\\^|~`$&,;:/\u0000-\u001f\u007f-\u009f]")
+_EXECUTION_ARN: Final = re.compile(r"arn:[^:]+:states:[^:]+:\d{12}:execution:[^:]+:.+")
+_EXECUTION_DATA: Final = frozenset({"input", "output", "inputDetails", "outputDetails", "parameters"})
+_starting = threading.Lock()  # two StartExecution calls with one name must see each other
+
+
+# --- StartExecution ---------------------------------------------------------------------------------------------------
+def _start_execution(
+    self: StepFunctionsParserBackend,
+    state_machine_arn: str,
+    name: str | None = None,
+    execution_input: str | None = None,
+    trace_header: str | None = None,
+) -> Execution:
+    """Start, or hand back the running execution of that name and input."""
+    machine, version, alias_arn = _resolve(self, state_machine_arn)
+    execution_name = name or str(uuid.uuid4())
+    _validate_name(execution_name)
+    input_text = "{}" if execution_input is None else execution_input
+    _validate_input(input_text)
+    snapshot = _snapshot(machine, version, alias_arn)
+    arn = f"{machine.arn.replace(':stateMachine:', ':execution:')}:{execution_name}"
+    with _starting:
+        existing = next((one for one in _executions_of(machine) if one.name == execution_name), None)
+        if existing is not None:
+            if existing.exec_status == ExecutionStatus.RUNNING and existing.execution_input == input_text:
+                return existing
+            raise ServiceException("ExecutionAlreadyExists", f"Execution Already Exists: '{existing.execution_arn}'")
+        session = logging_session(_connected["logs"], machine.loggingConfiguration, arn)
+        execution = Execution(
+            arn, execution_name, self.account_id, self.region_name, snapshot, input_text, trace_header, session
+        )
+        _executions_of(machine).append(execution)
+    execution.start()
+    return execution
+
+
+def _executions_of(machine: StateMachine) -> list[Execution]:
+    """The executions of a machine: ours, in the place of moto's."""
+    return cast("list[Execution]", machine.executions)
+
+
+def _resolve(
+    backend: StepFunctionsParserBackend, arn: str
+) -> tuple[StateMachine, StateMachineVersion | None, str | None]:
+    """The machine, the version and the alias that ``arn`` names. Executions are kept with the machine."""
+    parts = arn.split(":")
+    if len(parts) <= 7:
+        return backend.describe_state_machine(arn), None, None
+    machine = backend.describe_state_machine(":".join(parts[:7]))
+    if parts[7].isdecimal():
+        version = machine.versions.get(int(parts[7]))
+        if version is not None:
+            return machine, version, None
+    elif (alias := machine.aliases.get(parts[7])) is not None:
+        version_arn = max(alias.routing_configuration, key=lambda route: route["weight"])["stateMachineVersionArn"]
+        return machine, machine.versions[int(version_arn.rsplit(":", 1)[1])], alias.arn
+    raise ServiceException("StateMachineDoesNotExist", f"State Machine Does Not Exist: '{arn}'")
+
+
+def _snapshot(
+    machine: StateMachine, version: StateMachineVersion | None, alias_arn: str | None
+) -> StateMachineSnapshot:
+    source = version or machine
+    return StateMachineSnapshot(
+        arn=machine.arn,
+        name=machine.name,
+        type=machine.type,
+        definition=source.definition,
+        role_arn=source.roleArn,
+        updated=source.update_date,
+        configurations={
+            "loggingConfiguration": source.loggingConfiguration,
+            "tracingConfiguration": source.tracingConfiguration,
+            "encryptionConfiguration": source.encryptionConfiguration,
+        },
+        version_arn=version.arn if version else None,
+        alias_arn=alias_arn,
+    )
+
+
+def _validate_name(name: str) -> None:
+    if len(name) > 80:
+        raise ServiceException(
+            "ValidationException",
+            f"1 validation error detected: Value '{name}' at 'name' failed to satisfy constraint: "
+            "Member must have length less than or equal to 80",
+        )
+    if _FORBIDDEN_IN_NAMES.search(name):
+        raise ServiceException("InvalidName", f"Invalid Name: '{name}'")
+
+
+def _validate_input(text: str) -> None:
+    if len(text.encode()) > MAXIMUM_INPUT_BYTES:
+        raise ServiceException(
+            "ValidationException",
+            "1 validation error detected: Value at 'input' failed to satisfy constraint: "
+            f"Member must have length less than or equal to {MAXIMUM_INPUT_BYTES}",
+        )
+    try:
+        json.loads(text)
+    except ValueError as error:
+        raise ServiceException("InvalidExecutionInput", f"Invalid State Machine Execution Input: '{error}'") from error
+
+
+# --- finding an execution ---------------------------------------------------------------------------------------------
+def _find_execution(self: StepFunctionsParserBackend, execution_arn: str) -> Execution:
+    if not _EXECUTION_ARN.fullmatch(execution_arn):
+        raise ServiceException("InvalidArn", f"Invalid Arn: 'Invalid ARN prefix: {execution_arn}'")
+    for machine in self.state_machines:
+        for execution in _executions_of(machine):
+            if execution.execution_arn == execution_arn:
+                return execution
+    raise ServiceException("ExecutionDoesNotExist", f"Execution Does Not Exist: '{execution_arn}'")
+
+
+def _described(execution: Execution) -> dict[str, Any]:
+    """What DescribeExecution and ListExecutions have in common."""
+    machine = execution.state_machine
+    answer: dict[str, Any] = {
+        "executionArn": execution.execution_arn,
+        "stateMachineArn": machine.arn,
+        "name": execution.name,
+        "status": execution.status,
+        "startDate": execution.start_date,
+        "redriveCount": execution.redrive_count,
+        "stopDate": execution.stop_date,
+        "redriveDate": execution.redrive_date,
+        "stateMachineVersionArn": machine.version_arn,
+        "stateMachineAliasArn": machine.alias_arn,
+    }
+    return {key: value for key, value in answer.items() if value is not None}
+
+
+def _full_description(execution: Execution, with_data: bool) -> dict[str, Any]:
+    answer = _described(execution)
+    reason = execution.not_redrivable_reason()
+    answer["redriveStatus"] = "REDRIVABLE" if reason is None else "NOT_REDRIVABLE"
+    if reason is not None:
+        answer["redriveStatusReason"] = reason
+    if execution.trace_header:
+        answer["traceHeader"] = execution.trace_header
+    if not with_data:
+        return answer
+    answer |= {"input": execution.execution_input, "inputDetails": {"included": True}}
+    if execution.output is not None:
+        answer |= {"output": execution.output, "outputDetails": {"included": True}}
+    answer |= {key: value for key in ("error", "cause") if (value := getattr(execution, key)) is not None}
+    return answer
+
+
+# --- the operations ---------------------------------------------------------------------------------------------------
+def start_execution(self: StepFunctionResponse) -> ActionResult:
+    execution = _backend(self).start_execution(
+        self._get_param("stateMachineArn"),
+        self._get_param("name"),
+        self._get_param("input"),
+        self._get_param("traceHeader"),
+    )
+    return ActionResult({"executionArn": execution.execution_arn, "startDate": execution.start_date})
+
+
+def describe_execution(self: StepFunctionResponse) -> ActionResult:
+    execution = _find_execution(_backend(self), self._get_param("executionArn"))
+    return ActionResult(_full_description(execution, self._get_param("includedData") != "METADATA_ONLY"))
+
+
+def stop_execution(self: StepFunctionResponse) -> ActionResult:
+    execution = _find_execution(_backend(self), self._get_param("executionArn"))
+    if execution.state_machine.type == "EXPRESS":
+        raise ServiceException("ValidationException", "StopExecution is not supported by EXPRESS state machines")
+    return ActionResult({"stopDate": execution.stop(self._get_param("error"), self._get_param("cause"))})
+
+
+def redrive_execution(self: StepFunctionResponse) -> ActionResult:
+    execution = _find_execution(_backend(self), self._get_param("executionArn"))
+    return ActionResult({"redriveDate": execution.redrive(self._get_param("clientToken"))})
+
+
+def list_executions(self: StepFunctionResponse) -> ActionResult:
+    """Newest first; a token names the last execution of a page, so that new ones do not shift the next page."""
+    arn = self._get_param("stateMachineArn")
+    if not arn:
+        raise ServiceException(
+            "ValidationException", "mapRunArn: the local AWS lists executions by stateMachineArn only"
+        )
+    machine, version, alias_arn = _resolve(_backend(self), arn)
+    wanted = [
+        execution
+        for execution in _executions_of(machine)
+        if (version is None or alias_arn is not None or execution.state_machine.version_arn == version.arn)
+        and (alias_arn is None or execution.state_machine.alias_arn == alias_arn)
+        and self._get_param("statusFilter") in (None, execution.status)
+        and _redrive_matches(execution, self._get_param("redriveFilter"))
+    ]
+    wanted.sort(key=_position, reverse=True)
+    after = _read_token(self._get_param("nextToken"))
+    if after is not None:
+        wanted = [execution for execution in wanted if _position(execution) < tuple(after)]
+    size = _page_size(self)
+    answer: dict[str, Any] = {"executions": [_described(execution) for execution in wanted[:size]]}
+    if len(wanted) > size:
+        answer["nextToken"] = _token(list(_position(wanted[size - 1])))
+    return ActionResult(answer)
+
+
+def get_execution_history(self: StepFunctionResponse) -> ActionResult:
+    execution = _find_execution(_backend(self), self._get_param("executionArn"))
+    history = execution.events.get_event_history()
+    if self._get_param("reverseOrder"):
+        history.reverse()
+    offset = (_read_token(self._get_param("nextToken")) or [0])[0]
+    size = _page_size(self)
+    events = [{**event, "timestamp": _moment(event["timestamp"])} for event in history[offset : offset + size]]
+    if self._get_param("includeExecutionData") is False:
+        events = [_without_data(event) for event in events]
+    answer: dict[str, Any] = {"events": events}
+    if len(history) > offset + size:
+        answer["nextToken"] = _token([offset + size])
+    return ActionResult(answer)
+
+
+def describe_state_machine_for_execution(self: StepFunctionResponse) -> ActionResult:
+    """The definition that the execution runs by, whatever the state machine has become since."""
+    machine = _find_execution(_backend(self), self._get_param("executionArn")).state_machine
+    return ActionResult(
+        {
+            "stateMachineArn": machine.arn,
+            "name": machine.name,
+            "definition": machine.definition,
+            "roleArn": machine.role_arn,
+            "updateDate": machine.updated,
+            **machine.configurations,
+        }
+    )
+
+
+def _backend(response: StepFunctionResponse) -> StepFunctionsParserBackend:
+    backend = response.stepfunction_backend
+    if not isinstance(backend, StepFunctionsParserBackend):
+        raise TypeError(f"moto's interpreter is off: {backend!r}; execute_state_machine must be set")
+    return backend
+
+
+def _redrive_matches(execution: Execution, redrive_filter: str | None) -> bool:
+    return redrive_filter is None or (redrive_filter == "REDRIVEN") == (execution.redrive_count > 0)
+
+
+def _position(execution: Execution) -> tuple[str, str]:
+    return execution.start_date.isoformat(timespec="microseconds"), execution.execution_arn
+
+
+def _moment(timestamp: str | datetime) -> datetime:
+    return timestamp if isinstance(timestamp, datetime) else datetime.fromisoformat(timestamp)
+
+
+def _without_data(event: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: {name: part for name, part in value.items() if name not in _EXECUTION_DATA}
+        if isinstance(value, dict)
+        else value
+        for key, value in event.items()
+    }
+
+
+# --- pages ------------------------------------------------------------------------------------------------------------
+def _page_size(response: StepFunctionResponse) -> int:
+    size = response._get_param("maxResults")
+    if size is not None and not 0 <= int(size) <= MAXIMUM_PAGE:
+        raise ServiceException(
+            "ValidationException",
+            f"1 validation error detected: Value '{size}' at 'maxResults' failed to satisfy constraint: "
+            f"Member must have value less than or equal to {MAXIMUM_PAGE}",
+        )
+    return int(size) if size else DEFAULT_PAGE
+
+
+def _token(position: list[Any]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(position).encode()).decode()
+
+
+def _read_token(token: str | None) -> list[Any] | None:
+    if token is None:
+        return None
+    try:
+        position: list[Any] = json.loads(base64.urlsafe_b64decode(token))
+    except (ValueError, binascii.Error) as error:
+        raise ServiceException("InvalidToken", f"Invalid Token: '{token}'") from error
+    return position
+
+
+_OPERATIONS: Final[list[Callable[[StepFunctionResponse], ActionResult]]] = [
+    start_execution,
+    describe_execution,
+    stop_execution,
+    list_executions,
+    get_execution_history,
+    describe_state_machine_for_execution,
+]
+_connected: dict[str, LogSink] = {}
+
+
+def install(logs: LogSink) -> None:
+    """Put these operations in the place of moto's; RedriveExecution is new there."""
+    _connected["logs"] = logs
+    for operation in _OPERATIONS:
+        replace(StepFunctionResponse, operation.__name__, operation)
+    StepFunctionResponse.redrive_execution = redrive_execution  # type: ignore[attr-defined]
+    replace(StepFunctionsParserBackend, "start_execution", _start_execution)
+    replace(StepFunctionsParserBackend, "describe_execution", _find_execution)
