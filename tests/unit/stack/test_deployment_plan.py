@@ -19,7 +19,6 @@ from stepbridge.aws.deployment_plan import (
     plan_deployment,
 )
 from stepbridge.aws.deployment_template import MAX_INLINE_BYTES, MAX_TEMPLATE_BYTES, PackagedTemplate
-from stepbridge.aws.scikit_image import newest_version
 from stepbridge.aws.stack_status import STACK_STATUSES, StackState, stack_state
 
 
@@ -193,9 +192,3 @@ def test_a_failed_stack_keeps_its_reasons_through_pickle() -> None:
     assert str(error) == (
         "stack s: ended in ROLLBACK_COMPLETE\n  Role (AWS::IAM::Role) CREATE_FAILED: not authorized; deploy again"
     )
-
-
-def test_the_newest_image_version_is_by_number_and_no_variant() -> None:
-    """1.10 comes after 1.9, and 1.4-2-py312 is a variant of 1.4-2."""
-    assert newest_version(dict.fromkeys(["0.20.0", "1.9-0", "1.10-1", "1.4-2-py312"])) == "1.10-1"
-    assert newest_version(dict.fromkeys(["1.2-1", "1.4-2-py312", "1.0-1"])) == "1.2-1"

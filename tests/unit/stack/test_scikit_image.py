@@ -1,0 +1,43 @@
+"""The region's scikit-learn image, against the SageMaker SDK's own answer."""
+
+from __future__ import annotations
+
+import pytest
+
+from stepbridge.aws.deployment_faults import TemplateFault
+from stepbridge.aws.scikit_image import newest_version, scikit_learn_image, scikit_learn_versions
+
+
+def test_the_image_is_what_the_sagemaker_sdk_retrieves() -> None:
+    """For the newest version in every region that the SDK knows, in all partitions."""
+    from sagemaker.core import image_uris  # seconds
+
+    version = newest_version(scikit_learn_versions())
+    regions = list(scikit_learn_versions()[version]["registries"])
+    assert len(regions) > 30
+    for region in regions:
+        retrieved = image_uris.retrieve(
+            "sklearn", region, version=version, py_version="py3", instance_type="ml.m5.large", image_scope="training"
+        )
+        assert scikit_learn_image(region) == retrieved
+
+
+def test_a_version_may_be_asked_for() -> None:
+    """An older one, and in a partition with a suffix of its own."""
+    assert scikit_learn_image("cn-north-1", "1.2-1") == (
+        "450853457545.dkr.ecr.cn-north-1.amazonaws.com.cn/sagemaker-scikit-learn:1.2-1-cpu-py3"
+    )
+
+
+def test_unknown_regions_and_versions_are_named_with_the_known_ones() -> None:
+    """And the error says how to name an image by hand."""
+    with pytest.raises(TemplateFault, match=r"in mars-1; expected one of .*eu-west-1.*ScikitImageUri="):
+        scikit_learn_image("mars-1")
+    with pytest.raises(TemplateFault, match=r"version '9\.9-9'; expected one of .*1\.2-1"):
+        scikit_learn_image("eu-west-1", "9.9-9")
+
+
+def test_the_newest_image_version_is_by_number_and_no_variant() -> None:
+    """1.10 comes after 1.9, and 1.4-2-py312 is a variant of 1.4-2."""
+    assert newest_version(["0.20.0", "1.9-0", "1.10-1", "1.4-2-py312"]) == "1.10-1"
+    assert newest_version(["1.2-1", "1.4-2-py312", "1.0-1"]) == "1.2-1"
