@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pendulum
 from airflow.sdk import DAG, BaseOperator
@@ -26,7 +26,7 @@ class BrokenCardOperator(BaseOperator):
 
     ui_color = "#f4cccc"
 
-    def __init__(self, *, error: CardError, **kwargs: object) -> None:
+    def __init__(self, *, error: CardError, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.error = error
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import pendulum
 from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, TriggerRule
 from airflow.sdk.exceptions import AirflowSkipException
+from croniter import CroniterError, croniter  # type: ignore[import-untyped]
 
 from stepbridge.core.model_card import ModelCard
 from stepbridge.dag_factory.documentation import documentation
@@ -42,11 +43,10 @@ def build_dag(card: ModelCard, project_root: Path) -> DAG:
     for what only Airflow can judge, such as a cron expression that has the form of one and means nothing.
     """
     timezone = pendulum.timezone(card.timezone)
-    schedule = CronDataIntervalTimetable(card.schedule, timezone=timezone) if card.schedule else None
     dag = DAG(
         card.name,
         description=card.description or None,
-        schedule=schedule,
+        schedule=_timetable(card),
         start_date=datetime(card.start_date.year, card.start_date.month, card.start_date.day, tzinfo=timezone),
         catchup=card.catchup,
         max_active_runs=card.max_active_runs,
@@ -64,8 +64,23 @@ def build_dag(card: ModelCard, project_root: Path) -> DAG:
     )
     with dag:
         add_tasks(card, project_root)
-    dag.validate()
+    dag.validate()  # type: ignore[no-untyped-call]
     return dag
+
+
+def _timetable(card: ModelCard) -> CronDataIntervalTimetable | None:
+    """The card's schedule in its time zone. Raises ValueError for one that never comes, such as 31 February.
+
+    Airflow would find out only when it looks for the next run, and its DAG processor ends with that error.
+    """
+    if card.schedule is None:
+        return None
+    timetable = CronDataIntervalTimetable(card.schedule, timezone=pendulum.timezone(card.timezone))
+    try:
+        croniter(timetable.expression).get_next()
+    except CroniterError as error:
+        raise ValueError(f"the schedule {card.schedule!r} has no next date: {error}") from error
+    return timetable
 
 
 def add_tasks(card: ModelCard, project_root: Path) -> ExecutionSensor:
@@ -83,7 +98,7 @@ def add_tasks(card: ModelCard, project_root: Path) -> ExecutionSensor:
     )
     return ExecutionSensor(
         task_id="wait_for_execution",
-        execution_arn=start.output,
+        execution_arn=cast(str, start.output),  # an XComArg, which Airflow resolves before the sensor runs
         outlets=[model_asset(card)],
     )
 

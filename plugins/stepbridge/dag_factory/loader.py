@@ -88,13 +88,14 @@ def _dag_of(path: Path, source: str, root: Path) -> DAG:
     except (OSError, UnicodeDecodeError) as error:
         raise CardError(source, [Problem(source, f"it cannot be read: {error}", "a text file in UTF-8")]) from error
     card = parse_card(text, source)
-    missing = _missing_files(card, source, root)
-    if missing:
-        raise CardError(source, missing)
+    problems = _missing_files(card, source, root)
     try:
-        return build_dag(card, root)
+        dag = build_dag(card, root)
     except (AirflowException, ValueError) as error:
-        raise CardError(source, [Problem(source, f"Airflow refuses it: {error}")]) from error
+        raise CardError(source, [Problem(source, f"Airflow refuses it: {error}"), *problems]) from error
+    if problems:
+        raise CardError(source, problems)
+    return dag
 
 
 def _missing_files(card: ModelCard, source: str, root: Path) -> list[Problem]:
