@@ -123,7 +123,9 @@ def _job(attempt: Attempt, descriptions: Mapping[str, Mapping[str, Any]], clock:
     )
     started_at = moment(description.get("ProcessingStartTime"))
     ended_at = moment(description.get("ProcessingEndTime"))
-    seconds = clock.between(started_at, ended_at or clock.end)
+    end = ended_at or clock.end
+    # Plain time: a job that outlives its execution's end by its stopping is billed for that too.
+    seconds = round(max((end - started_at).total_seconds(), 0.0), 3) if started_at and end else None
     count = cluster.get("InstanceCount")
     return JobReport(
         job_name=name,

@@ -16,8 +16,10 @@ def duration(seconds: float | None) -> str:
     """``0.42 s``, ``12.3 s``, ``4 min 05 s`` or ``2 h 05 min``; ``-`` when not known."""
     if seconds is None:
         return "-"
-    if seconds < 60:
-        return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
+    if round(seconds, 2) < 10:
+        return f"{seconds:.2f} s"
+    if round(seconds, 1) < 60:
+        return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"
