@@ -6,6 +6,7 @@ import errno
 import logging
 import sys
 import threading
+from typing import Any
 from wsgiref.types import WSGIApplication, WSGIEnvironment
 
 from cheroot import wsgi
@@ -35,6 +36,20 @@ class _Gateway(wsgi.Gateway_10):  # type: ignore[misc]
 class _Server(wsgi.Server):  # type: ignore[misc]
     keep_alive_conn_limit = _KEPT_CONNECTIONS
 
+    def bind(self, *arguments: Any, **keywords: Any) -> Any:
+        """As the base class, which hides the errno of a failure in a text. Raises PortTaken."""
+        host, port = self.bind_addr
+        try:
+            return super().bind(*arguments, **keywords)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            raise PortTaken(
+                f"{host}:{port}",
+                "something listens there already",
+                remedy="choose another port with --port, or --port 0 for a free one",
+            ) from None
+
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
         _log.log(level, "%s", msg, exc_info=sys.exc_info() if traceback else None)
 
@@ -56,18 +71,7 @@ class HttpServer:
 
     def bind(self) -> None:
         """Take the port; who connects now waits for ``serve``. Raises PortTaken."""
-        port = self._server.bind_addr[1]
-        try:
-            self._server.prepare()
-        except OSError as error:
-            cause = error.__cause__
-            if not isinstance(cause, OSError) or cause.errno != errno.EADDRINUSE:
-                raise
-            raise PortTaken(
-                f"{LOOPBACK}:{port}",
-                "something listens there already",
-                remedy="choose another port with --port, or --port 0 for a free one",
-            ) from None
+        self._server.prepare()
 
     @property
     def url(self) -> str:

@@ -33,8 +33,11 @@ _log = logging.getLogger(__name__)
 class LocalAws:
     """The local AWS on 127.0.0.1, from ``start`` to ``stop``. One per process: moto's state is global.
 
-    ``runtime`` replaces the process runtime, which is what runs containers otherwise.
+    ``runtime`` replaces the process runtime, which is what runs containers otherwise. ``services`` are there once it is
+    started.
     """
+
+    services: LocalServices
 
     def __init__(self, settings: LocalAwsSettings, runtime: ContainerRuntime | None = None) -> None:
         self._settings = settings
@@ -55,9 +58,9 @@ class LocalAws:
             cleanup.callback(folder.release)
             self._http.bind()
             cleanup.callback(self._http.stop)
-            services = self._build(cleanup)
-            moto_seams.install(services)
-            self._http.serve(_application(services, self._settings.verbose))
+            self.services = self._build(cleanup)
+            moto_seams.install(self.services)
+            self._http.serve(_application(self.services, self._settings.verbose))
             folder.announce(self.endpoint_url)
             self._cleanup = cleanup.pop_all()
 
@@ -70,7 +73,9 @@ class LocalAws:
         for folder in (settings.images_folder, settings.work_folder, settings.jobs_folder):
             folder.mkdir(parents=True, exist_ok=True)
         runtime = self._runtime or ProcessRuntime(
-            images_folder=settings.images_folder.resolve(), work_folder=settings.work_folder.resolve()
+            settings.images_folder.resolve(),
+            settings.work_folder.resolve(),
+            resolve=lambda uri: registry.resolve(uri),  # late: the registry builds with this runtime
         )
         store = MotoObjectStore(settings.s3_folder.resolve())
         cleanup.callback(store.close)

@@ -79,7 +79,8 @@ class MotoImageRegistry:
         self._runtime = runtime
         self._scikit_learn_folder = scikit_learn_folder
         self._prebuilt: str | None = None
-        self._building = threading.Lock()
+        self._building = threading.RLock()
+        self._is_building = False
         self._changing = threading.RLock()
 
     def install(self) -> None:
@@ -136,9 +137,21 @@ class MotoImageRegistry:
         """The ``image_id`` of the prebuilt scikit-learn image, built on the first call. Raises ImageBuildFault."""
         with self._building:
             if self._prebuilt is None:
-                built = self._runtime.build(self._scikit_learn_folder, "Dockerfile", {}, log)
-                self._prebuilt = built.image_id
+                self._refuse_recursion()
+                self._is_building = True
+                try:
+                    self._prebuilt = self._runtime.build(self._scikit_learn_folder, "Dockerfile", {}, log).image_id
+                finally:
+                    self._is_building = False
             return self._prebuilt
+
+    def _refuse_recursion(self) -> None:
+        if self._is_building:
+            raise ImageBuildFault(
+                str(self._scikit_learn_folder / "Dockerfile"),
+                f"starts FROM {_PREBUILT_REPOSITORY}, for which it is to stand",
+                "a base image of its own",
+            )
 
     def take_restored(self, account_id: str, region: str, repository_name: str) -> bool:
         """Whether the repository came back after a restart; true once, for the stack that takes it."""
