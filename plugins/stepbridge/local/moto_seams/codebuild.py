@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from moto.codebuild.responses import CodeBuildResponse
-from moto.core.exceptions import ServiceException
 
+from stepbridge.local.moto_seams.api_fault import ApiFault
 from stepbridge.local.moto_seams.replacement import replace
 from stepbridge.local.services import LocalServices
 
@@ -14,7 +14,7 @@ __all__ = ["install"]
 
 
 def _refuse(_response: CodeBuildResponse) -> Any:
-    raise ServiceException("InvalidInputException", "The local AWS cannot run builds yet")
+    raise ApiFault("InvalidInputException", "The local AWS cannot run builds yet")
 
 
 def install(_services: LocalServices) -> None:

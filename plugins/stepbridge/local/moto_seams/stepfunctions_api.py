@@ -15,13 +15,13 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final, cast
 
-from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult
 from moto.stepfunctions.models import StateMachine, StateMachineVersion
 from moto.stepfunctions.parser.api import ExecutionStatus
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 from moto.stepfunctions.responses import StepFunctionResponse
 
+from stepbridge.local.moto_seams.api_fault import ApiFault
 from stepbridge.local.moto_seams.replacement import replace
 from stepbridge.local.moto_seams.stepfunctions_executions import Execution, StateMachineSnapshot
 from stepbridge.local.moto_seams.stepfunctions_logging import logging_session
@@ -59,7 +59,7 @@ def _start_execution(
         if existing is not None:
             if existing.exec_status == ExecutionStatus.RUNNING and existing.execution_input == input_text:
                 return existing
-            raise ServiceException("ExecutionAlreadyExists", f"Execution Already Exists: '{existing.execution_arn}'")
+            raise ApiFault("ExecutionAlreadyExists", f"Execution Already Exists: '{existing.execution_arn}'")
         session = logging_session(_connected["logs"], machine.loggingConfiguration, arn)
         execution = Execution(
             arn, execution_name, self.account_id, self.region_name, snapshot, input_text, trace_header, session
@@ -89,7 +89,7 @@ def _resolve(
     elif (alias := machine.aliases.get(parts[7])) is not None:
         version_arn = max(alias.routing_configuration, key=lambda route: route["weight"])["stateMachineVersionArn"]
         return machine, machine.versions[int(version_arn.rsplit(":", 1)[1])], alias.arn
-    raise ServiceException("StateMachineDoesNotExist", f"State Machine Does Not Exist: '{arn}'")
+    raise ApiFault("StateMachineDoesNotExist", f"State Machine Does Not Exist: '{arn}'")
 
 
 def _snapshot(
@@ -115,18 +115,18 @@ def _snapshot(
 
 def _validate_name(name: str) -> None:
     if len(name) > 80:
-        raise ServiceException(
+        raise ApiFault(
             "ValidationException",
             f"1 validation error detected: Value '{name}' at 'name' failed to satisfy constraint: "
             "Member must have length less than or equal to 80",
         )
     if _FORBIDDEN_IN_NAMES.search(name):
-        raise ServiceException("InvalidName", f"Invalid Name: '{name}'")
+        raise ApiFault("InvalidName", f"Invalid Name: '{name}'")
 
 
 def _validate_input(text: str) -> None:
     if len(text.encode()) > MAXIMUM_INPUT_BYTES:
-        raise ServiceException(
+        raise ApiFault(
             "ValidationException",
             "1 validation error detected: Value at 'input' failed to satisfy constraint: "
             f"Member must have length less than or equal to {MAXIMUM_INPUT_BYTES}",
@@ -134,18 +134,18 @@ def _validate_input(text: str) -> None:
     try:
         json.loads(text)
     except ValueError as error:
-        raise ServiceException("InvalidExecutionInput", f"Invalid State Machine Execution Input: '{error}'") from error
+        raise ApiFault("InvalidExecutionInput", f"Invalid State Machine Execution Input: '{error}'") from error
 
 
 # --- finding an execution ---------------------------------------------------------------------------------------------
 def _find_execution(self: StepFunctionsParserBackend, execution_arn: str) -> Execution:
     if not _EXECUTION_ARN.fullmatch(execution_arn):
-        raise ServiceException("InvalidArn", f"Invalid Arn: 'Invalid ARN prefix: {execution_arn}'")
+        raise ApiFault("InvalidArn", f"Invalid Arn: 'Invalid ARN prefix: {execution_arn}'")
     for machine in self.state_machines:
         for execution in _executions_of(machine):
             if execution.execution_arn == execution_arn:
                 return execution
-    raise ServiceException("ExecutionDoesNotExist", f"Execution Does Not Exist: '{execution_arn}'")
+    raise ApiFault("ExecutionDoesNotExist", f"Execution Does Not Exist: '{execution_arn}'")
 
 
 def _described(execution: Execution) -> dict[str, Any]:
@@ -202,7 +202,7 @@ def describe_execution(self: StepFunctionResponse) -> ActionResult:
 def stop_execution(self: StepFunctionResponse) -> ActionResult:
     execution = _find_execution(_backend(self), self._get_param("executionArn"))
     if execution.state_machine.type == "EXPRESS":
-        raise ServiceException("ValidationException", "StopExecution is not supported by EXPRESS state machines")
+        raise ApiFault("ValidationException", "StopExecution is not supported by EXPRESS state machines")
     return ActionResult({"stopDate": execution.stop(self._get_param("error"), self._get_param("cause"))})
 
 
@@ -215,9 +215,7 @@ def list_executions(self: StepFunctionResponse) -> ActionResult:
     """Newest first; a token names the last execution of a page, so that new ones do not shift the next page."""
     arn = self._get_param("stateMachineArn")
     if not arn:
-        raise ServiceException(
-            "ValidationException", "mapRunArn: the local AWS lists executions by stateMachineArn only"
-        )
+        raise ApiFault("ValidationException", "mapRunArn: the local AWS lists executions by stateMachineArn only")
     machine, version, alias_arn = _resolve(_backend(self), arn)
     wanted = [
         execution
@@ -301,7 +299,7 @@ def _without_data(event: dict[str, Any]) -> dict[str, Any]:
 def _page_size(response: StepFunctionResponse) -> int:
     size = response._get_param("maxResults")
     if size is not None and not 0 <= int(size) <= MAXIMUM_PAGE:
-        raise ServiceException(
+        raise ApiFault(
             "ValidationException",
             f"1 validation error detected: Value '{size}' at 'maxResults' failed to satisfy constraint: "
             f"Member must have value less than or equal to {MAXIMUM_PAGE}",
@@ -319,7 +317,7 @@ def _read_token(token: str | None) -> list[Any] | None:
     try:
         position: list[Any] = json.loads(base64.urlsafe_b64decode(token))
     except (ValueError, binascii.Error) as error:
-        raise ServiceException("InvalidToken", f"Invalid Token: '{token}'") from error
+        raise ApiFault("InvalidToken", f"Invalid Token: '{token}'") from error
     return position
 
 

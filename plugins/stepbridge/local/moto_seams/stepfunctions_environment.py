@@ -91,6 +91,18 @@ def _property_while_running(name: str) -> property:
 _ENDINGS: Final = {
     name: _ending_once(getattr(Environment, name)) for name in ("set_ended", "set_error", "set_timed_out", "set_stop")
 }
+_moto_inner_frame: Final = vars(Environment)["as_inner_frame_of"].__func__
+
+
+def _inner_frame(cls: type[Environment], env: Environment, *args: Any, **kwargs: Any) -> Environment:
+    """moto's frames lose the context object's Map, so that a task inside an iteration does not know its item."""
+    frame: Environment = _moto_inner_frame(cls, env, *args, **kwargs)
+    outer = env.states.context_object.context_object_data
+    if "Map" in outer:
+        frame.states.context_object.context_object_data["Map"] = outer["Map"]
+    return frame
+
+
 _POSITIONS: Final = {name: _property_while_running(name) for name in ("next_state_name", "next_field_name")}
 
 
@@ -143,3 +155,4 @@ def install() -> None:
     """Make an environment end once, and every way in which it ends call those who wait for it."""
     for name, method in {**_ENDINGS, **_POSITIONS}.items():
         replace(Environment, name, method)
+    replace(Environment, "as_inner_frame_of", classmethod(_inner_frame))

@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
 
-from moto.core.exceptions import ServiceException
 from moto.stepfunctions.parser.api import ExecutionStatus, HistoryEventType, StateMachineType
 from moto.stepfunctions.parser.asl.component.program.program import Program
 from moto.stepfunctions.parser.asl.eval.environment import Environment
@@ -19,6 +18,7 @@ from moto.stepfunctions.parser.asl.eval.program_state import ProgramEnded, Progr
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from moto.stepfunctions.parser.utils import TMP_THREADS
 
+from stepbridge.local.moto_seams.api_fault import ApiFault
 from stepbridge.local.moto_seams.stepfunctions_environment import LocalEventManager, event_details
 from stepbridge.local.moto_seams.stepfunctions_queries import iso_timestamp
 from stepbridge.local.moto_seams.stepfunctions_redrive import Lane, put_into_lane
@@ -134,7 +134,7 @@ class Execution:
             if client_token is not None and client_token in self._redrive_tokens:
                 return self._redrive_tokens[client_token]
             if (reason := self.not_redrivable_reason()) is not None:
-                raise ServiceException("ExecutionNotRedrivable", reason)
+                raise ApiFault("ExecutionNotRedrivable", reason)
             self._ended.clear()
             self.redrive_count += 1
             self.redrive_date = datetime.now(UTC)

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import moto.stepfunctions
-from moto.core.exceptions import ServiceException
 from moto.stepfunctions import models
 from moto.stepfunctions.models import StateMachine
 from moto.stepfunctions.parser.asl.parse.asl_parser import ASLParserException
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend, stepfunctions_parser_backends
 
+from stepbridge.local.moto_seams.api_fault import ApiFault
 from stepbridge.local.moto_seams.replacement import replace
 from stepbridge.local.moto_seams.stepfunctions_executions import parse_definition
 
@@ -30,7 +30,7 @@ def _validate_definition(definition: str) -> None:
     try:
         parse_definition(definition)
     except (ASLParserException, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        raise ServiceException("InvalidDefinition", f"Invalid State Machine Definition: '{error}'") from error
+        raise ApiFault("InvalidDefinition", f"Invalid State Machine Definition: '{error}'") from error
 
 
 def _create_state_machine(self: StepFunctionsParserBackend, *args: Any, **kwargs: Any) -> StateMachine:
@@ -42,7 +42,7 @@ def _create_state_machine(self: StepFunctionsParserBackend, *args: Any, **kwargs
         role_arn = kwargs.get("roleArn") or args[2]
         kind = kwargs.get("sm_type") or "STANDARD"
         if (definition, role_arn, kind) != (existing.definition, existing.roleArn, existing.type):
-            raise ServiceException("StateMachineAlreadyExists", f"State Machine Already Exists: '{existing.arn}'")
+            raise ApiFault("StateMachineAlreadyExists", f"State Machine Already Exists: '{existing.arn}'")
     return _moto_create(self, *args, **kwargs)
 
 
@@ -50,7 +50,7 @@ def _create_state_machine(self: StepFunctionsParserBackend, *args: Any, **kwargs
 def _definition_of(properties: Mapping[str, Any]) -> str:
     refused = [name for name in _REFUSED_PROPERTIES if name in properties]
     if refused:
-        raise ServiceException(
+        raise ApiFault(
             "ValidationError",
             f"AWS::StepFunctions::StateMachine: the local AWS has no {', '.join(refused)}; use DefinitionString",
         )

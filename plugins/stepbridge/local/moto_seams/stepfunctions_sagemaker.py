@@ -179,12 +179,15 @@ def _shape_problems(parameters: dict[str, Any]) -> list[str]:
     return [line for line in report.splitlines() if line.startswith(_SHAPE_PROBLEMS)]
 
 
+_moto_unsupported: Final = state_task_service_factory._UNSUPPORTED_SERVICE_NAMES - {"sagemaker"}
 _moto_service_for: Final = state_task_service_factory.state_task_service_for
 
 
 def _service_for(service_name: str) -> StateTaskService:
     if service_name == "sagemaker":
         return ProcessingJobTask()  # type: ignore[no-untyped-call]
+    if service_name in _moto_unsupported:
+        raise ValueError(f"The local AWS cannot run tasks of the service {service_name!r}")
     return _moto_service_for(service_name)
 
 
