@@ -46,7 +46,7 @@ def timeline(report: RunReport) -> str:
 
 def _bar(report: RunReport, stage: StageReport) -> str:
     total = max([report.seconds or 0.0, *(_end(each) for each in report.stages)])
-    if total <= 0:
+    if total <= 0 or stage.seconds is None:  # it still runs, and the caller gave no clock
         return " " * BAR_WIDTH
     left = min(int((stage.offset_seconds or 0.0) / total * BAR_WIDTH), BAR_WIDTH - 1)
     right = max(round(_end(stage) / total * BAR_WIDTH), left + 1)
