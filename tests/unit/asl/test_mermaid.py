@@ -54,3 +54,9 @@ def test_batch_inference_is_drawn_whole():
     for name in ("Prepare", "Preprocessing", "Inference", "Postprocessing", "Back off", "Give up", "Invalid input"):
         assert f'"{name}"' in drawing
     assert drawing.count('-. "any error" .->') == 3
+
+
+def test_readme_shows_the_graph_as_it_is():
+    """A changed definition is drawn anew in the README."""
+    readme = (SOURCE.parents[1] / "README.md").read_text(encoding="utf-8")
+    assert to_mermaid(load_definition(SOURCE.read_text(encoding="utf-8"), "x")).strip() in readme
