@@ -1,4 +1,4 @@
-"""stepbridge deploy, through boto3, against a local AWS of its own."""
+"""stepbridge deploy against the local AWS, looked at through boto3."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import subprocess
 import sys
 import time
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
+from tests.contract.local_aws_process import LocalAwsProcess
 
 from stepbridge.aws.deployment import deploy_stack, preview_deployment
 from stepbridge.aws.deployment_faults import StackFailed
@@ -25,42 +25,6 @@ PROJECT = Path(__file__).parents[2]
 REGION = "us-east-1"
 IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
 MISTAKE = ('Action: "iam:PassRole"', 'Action: "PassRole"')  # an action without its service: IAM refuses the policy
-STARTED_WITHIN_SECONDS = 60.0
-
-
-@dataclass
-class LocalAwsProcess:
-    """A local AWS in a process of its own, because moto's state is the process's."""
-
-    data_dir: Path
-    process: subprocess.Popen[bytes] | None = None
-    url: str = ""
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "stepbridge.cli.main", "local", "up", "--port", "0"]
-        log = (self.data_dir.parent / "local-aws.log").open("ab")
-        self.process = subprocess.Popen([*command, "--data-dir", str(self.data_dir)], stdout=log, stderr=log)
-        log.close()
-        deadline = time.monotonic() + STARTED_WITHIN_SECONDS
-        while not (found := self._endpoint()):
-            said = (self.data_dir.parent / "local-aws.log").read_text()
-            assert self.process.poll() is None, said
-            assert time.monotonic() < deadline, said
-            time.sleep(0.05)
-        self.url = found
-
-    def stop(self) -> None:
-        assert self.process is not None
-        self.process.terminate()
-        self.process.wait(timeout=30)
-
-    def _endpoint(self) -> str:
-        try:
-            found = json.loads((self.data_dir / "endpoint.json").read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
-            return ""
-        assert self.process is not None
-        return str(found["url"]) if found["pid"] == self.process.pid else ""
 
 
 @dataclass
@@ -73,7 +37,7 @@ class Bench:
     stack_name: str
 
     def client(self, service: str) -> Any:
-        return self.session().client(service, endpoint_url=self.aws.url)
+        return self.aws.client(service)
 
     def session(self) -> boto3.Session:
         return boto3.Session(aws_access_key_id="local", aws_secret_access_key="local", region_name=REGION)
@@ -82,7 +46,7 @@ class Bench:
         values = {
             "project_root": self.project,
             "say": self.said.append,
-            "endpoint_url": self.aws.url,
+            "endpoint_url": self.aws.endpoint_url,
             "stack_name": self.stack_name,
             "scikit_image": lambda region: IMAGE,  # noqa: ARG005
         }
@@ -96,14 +60,6 @@ class Bench:
         text = (self.project / file).read_text()
         assert old in text
         (self.project / file).write_text(text.replace(old, new))
-
-
-@pytest.fixture(scope="module")
-def local_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAwsProcess]:
-    aws = LocalAwsProcess(tmp_path_factory.mktemp("local-aws") / "data")
-    aws.start()
-    yield aws
-    aws.stop()
 
 
 @pytest.fixture
@@ -129,7 +85,7 @@ def test_a_first_deploy_makes_everything_and_a_second_one_nothing(bench: Bench) 
     variables = {v["name"]: v["value"] for v in project["environment"]["environmentVariables"]}
     assert variables["IMAGE_REPOSITORY_URI"] == deployment.repository_uri
     assert deployment.scikit_image_uri == IMAGE
-    assert deployment.endpoint_url == bench.aws.url
+    assert deployment.endpoint_url == bench.aws.endpoint_url
 
     started = time.monotonic()
     assert bench.deploy() == deployment
@@ -232,28 +188,23 @@ def test_a_deleted_stack_leaves_its_data_to_the_next_one(bench: Bench) -> None:
     assert bench.client("s3").get_object(Bucket=deployment.bucket, Key="data/x.csv")["Body"].read() == b"1"
 
 
-def test_deploy_succeeds_after_a_restart_of_the_local_aws(tmp_path: Path, bench: Bench) -> None:
+def test_deploy_succeeds_after_a_restart_of_the_local_aws(own_local_aws: LocalAwsProcess) -> None:
     """Objects and repositories are still there, the stack is not: they are adopted."""
-    aws = LocalAwsProcess(tmp_path / "data")
-    own = Bench(aws, bench.project, [], "again")
-    aws.start()
-    try:
-        before = own.deploy()
-        own.client("s3").put_object(Bucket=before.bucket, Key="data/x.csv", Body=b"1")
-        aws.stop()
-        aws.start()
-        after = own.deploy()
-        assert after.model_copy(update={"endpoint_url": before.endpoint_url}) == before
-        assert own.client("s3").get_object(Bucket=after.bucket, Key="data/x.csv")["Body"].read() == b"1"
-    finally:
-        aws.stop()
+    own = Bench(own_local_aws, PROJECT, [], "again")
+    before = own.deploy()
+    own.client("s3").put_object(Bucket=before.bucket, Key="data/x.csv", Body=b"1")
+    own_local_aws.restart()
+    after = own.deploy()
+    assert after.model_copy(update={"endpoint_url": before.endpoint_url}) == before
+    assert f"  adopt {after.repository_name}, which outlived an earlier stack" in "\n".join(own.said).splitlines()
+    assert own.client("s3").get_object(Bucket=after.bucket, Key="data/x.csv")["Body"].read() == b"1"
 
 
 def test_the_command_prints_nothing_but_the_deployment(bench: Bench) -> None:
     """stdout is the JSON, progress is on stderr, --output holds the same; no credentials are needed here."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     output = bench.project / "deployment.json"
-    command = [sys.executable, "-m", "stepbridge.cli.main", "deploy", "--endpoint-url", bench.aws.url]
+    command = [sys.executable, "-m", "stepbridge.cli.main", "deploy", "--endpoint-url", bench.aws.endpoint_url]
     command += ["--stack-name", bench.stack_name, "--project", str(bench.project), "--output", str(output)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
