@@ -85,7 +85,10 @@ class StartExecutionOperator(StepbridgeOperator):
         if self._started:
             arn, name = self._started
             self.log.warning("stopping %s: the task was killed", arn)
-            self.hook.step_functions.stop(arn, "stepbridge.Killed", f"killed in the worker: {name}")
+            try:
+                self.hook.step_functions.stop(arn, "stepbridge.Killed", f"killed in the worker: {name}")
+            except NotFound:
+                self.log.info("there was nothing to stop: the kill came before the call that starts it")
 
     # --- the input ----------------------------------------------------------------------------------------------------
     def execution_input(self, context: Context) -> ExecutionInput:

@@ -7,12 +7,16 @@ from datetime import datetime
 from typing import Any
 
 from airflow.models.dagbundle import DagBundleModel
+from airflow.models.dagrun import DagRun
 from airflow.models.serialized_dag import SerializedDagModel
+from airflow.models.taskinstance import clear_task_instances
 from airflow.models.xcom import XComModel
 from airflow.sdk import DAG, Context
+from airflow.sdk.definitions.dag import _run_task
 from airflow.serialization.definitions.dag import SerializedDAG
 from airflow.serialization.serialized_objects import LazyDeserializedDAG
 from airflow.utils.session import create_session
+from airflow.utils.state import DagRunState, TaskInstanceState
 
 BUNDLE = "testing"
 
@@ -68,14 +72,36 @@ class AirflowRuns:
         if dag.dag_id not in self.synced:
             _sync(dag)
             self.synced.add(dag.dag_id)
-        run = dag.test(logical_date=logical_date, run_conf=conf)
-        instances = run.get_task_instances()
-        return Run(
-            run,
-            {instance.task_id: str(instance.state) for instance in instances},
-            {instance.task_id: instance.try_number for instance in instances},
-            failures,
-        )
+        return _ended(dag.test(logical_date=logical_date, run_conf=conf), failures)
+
+    def cleared(self, dag: DAG, run: Run) -> Run:
+        """Clear all tasks of the run, as a user does in the UI, and run them again."""
+        with create_session() as session:
+            dag_run = session.get_one(DagRun, run.run.id)
+            dag_run.dag = SerializedDagModel.get_dag(dag.dag_id, session=session)
+            clear_task_instances(list(dag_run.get_task_instances(session=session)), session=session)
+            dag_run.state = DagRunState.RUNNING
+            session.commit()
+            while dag_run.state == DagRunState.RUNNING:  # the loop of dag.test(), which itself only makes new runs
+                session.expire_all()
+                ready, _ = dag_run.update_state(session=session)
+                for instance in ready:
+                    instance.try_number += 1
+                    instance.state = TaskInstanceState.SCHEDULED
+                session.commit()
+                for instance in ready:
+                    _run_task(ti=instance, task=dag.task_dict[instance.task_id], run_triggerer=True)
+            return _ended(dag_run, run.failures)
+
+
+def _ended(run: Any, failures: Failures) -> Run:
+    instances = run.get_task_instances()
+    return Run(
+        run,
+        {instance.task_id: str(instance.state) for instance in instances},
+        {instance.task_id: instance.try_number for instance in instances},
+        failures,
+    )
 
 
 def _sync(dag: DAG) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 from datetime import UTC, datetime
 
+import boto3
 import pytest
 
 from stepbridge.core.deployment import Deployment
@@ -40,7 +41,9 @@ def test_a_run_ends_with_outputs_and_a_report(
     assert run.xcom("start_execution", "_link_ExecutionLink")
 
 
-def test_nothing_is_built_or_uploaded_twice(airflow: AirflowRuns, model: TinyModel, session, endpoint_url: str) -> None:
+def test_nothing_is_built_or_uploaded_twice(
+    airflow: AirflowRuns, model: TinyModel, session: boto3.Session, endpoint_url: str
+) -> None:
     """The second run finds image and scripts by their digests; a changed script is uploaded under another prefix."""
     failures = Failures()
     dag = model.dag(failures)

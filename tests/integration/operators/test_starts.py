@@ -73,7 +73,7 @@ def test_a_retry_of_the_wait_redrives_and_pays_for_no_finished_stage_again(
     """The same execution goes on at the stage that failed, and only there."""
     model.script("postprocessing", "import sys\nsys.exit(3)")
     failures = Failures()
-    run = airflow.run(model.dag(failures, retries=1), failures)
+    run = airflow.run(model.dag(failures, retries=1, stages=["preprocessing", "postprocessing"]), failures)
     assert not run.succeeded
     assert run.tries["wait_for_execution"] == 2
     errors = failures.by_task["wait_for_execution"]
@@ -81,4 +81,55 @@ def test_a_retry_of_the_wait_redrives_and_pays_for_no_finished_stage_again(
     arn = run.xcom("start_execution")
     assert machines.describe_execution(executionArn=arn)["redriveCount"] == 1
     stages = {stage["stage"]: len(stage["jobs"]) for stage in run.xcom("wait_for_execution", "run_report")["stages"]}
-    assert stages == {"preprocessing": 1, "inference": 1, "postprocessing": 2}
+    assert stages == {"preprocessing": 1, "postprocessing": 2}
+
+
+REFUSES_BAD_DATA = """
+import sys
+from pathlib import Path
+text = Path("/opt/ml/processing/input/day.txt").read_text()
+if "bad" in text:
+    sys.exit(3)
+Path("/opt/ml/processing/output/day.txt").write_text(text)
+"""
+
+
+def put_input(model: TinyModel, text: str) -> None:
+    model.s3.put_object(Bucket=model.bucket, Key=f"input/{model.name}/day.txt", Body=text.encode())
+
+
+def test_a_cleared_run_redrives_what_had_failed(airflow: AirflowRuns, model: TinyModel, machines: Any) -> None:
+    """The user mends the data and clears the run: the same execution goes on."""
+    model.script("preprocessing", REFUSES_BAD_DATA)
+    put_input(model, "bad")
+    failures = Failures()
+    dag = model.dag(failures, stages=["preprocessing"])
+    first = airflow.run(dag, failures)
+    assert not first.succeeded
+    arn = first.xcom("start_execution")
+    put_input(model, "good")
+    second = airflow.cleared(dag, first)
+    assert second.succeeded, failures.by_task
+    assert second.xcom("start_execution") == arn
+    assert machines.describe_execution(executionArn=arn)["redriveCount"] == 1
+    assert model.objects(model.output_uri())["day.txt"] == "good"
+
+
+def test_a_run_cleared_after_success_or_with_another_input_starts_anew(
+    airflow: AirflowRuns, model: TinyModel, machines: Any
+) -> None:
+    """The user wants it done again; and a mended script is another input."""
+    failures = Failures()
+    dag = model.dag(failures, stages=["preprocessing"])
+    first = airflow.run(dag, failures)
+    again = airflow.cleared(dag, first)
+    assert again.succeeded
+    model.script("preprocessing", "import sys\nsys.exit(3)")
+    broken = airflow.cleared(dag, again)
+    assert not broken.succeeded
+    broken_arn = broken.xcom("start_execution")
+    model.script("preprocessing", REFUSES_BAD_DATA)
+    mended = airflow.cleared(dag, broken)
+    assert mended.succeeded
+    assert len(executions_of(machines, broken_arn, model)) == 4
+    assert machines.describe_execution(executionArn=broken_arn)["status"] == "FAILED"
