@@ -1,8 +1,8 @@
 """The prebuilt scikit-learn image of a region, from the tables of the SageMaker Python SDK.
 
 ``sagemaker.core.image_uris.retrieve`` reads the same tables, but importing it takes five seconds of CPU, on each start
-of a demo that has none to spare. So the table is read from the installed distribution; a test holds that for every
-region the result is ``retrieve``'s.
+of a demo that has none to spare. So the table is read from the installed distribution; a contract test holds that for
+every region the result is ``retrieve``'s.
 """
 
 from __future__ import annotations
