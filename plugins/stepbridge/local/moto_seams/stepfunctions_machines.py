@@ -10,7 +10,9 @@ from typing import Any, Final
 import moto.stepfunctions
 from moto.stepfunctions import models
 from moto.stepfunctions.models import StateMachine
+from moto.stepfunctions.parser.asl.parse import asl_parser
 from moto.stepfunctions.parser.asl.parse.asl_parser import ASLParserException
+from moto.stepfunctions.parser.asl.parse.preprocessor import Preprocessor
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend, stepfunctions_parser_backends
 
 from stepbridge.local.moto_seams.api_fault import ApiFault
@@ -23,6 +25,13 @@ _SUBSTITUTION: Final = re.compile(r"\$\{([A-Za-z0-9_]+)\}")
 _ATTRIBUTES: Final = {"Arn": "arn", "Name": "name"}
 _REFUSED_PROPERTIES: Final = ("DefinitionS3Location", "EncryptionConfiguration")
 _moto_create: Final = StepFunctionsParserBackend.create_state_machine
+
+
+class _Preprocessor(Preprocessor):
+    """Keeps its scopes to itself. moto's are shared by all parses, so that one bad definition spoils all later ones."""
+
+    def __init__(self) -> None:
+        self._query_language_per_scope = []
 
 
 def _validate_definition(definition: str) -> None:
@@ -145,6 +154,7 @@ def _attribute(self: StateMachine, attribute_name: str) -> str:
 
 def install() -> None:
     """Check definitions, create idempotently, and let CloudFormation's state machines be those that run."""
+    replace(asl_parser, "Preprocessor", _Preprocessor)
     replace(StepFunctionsParserBackend, "_validate_definition", staticmethod(_validate_definition))
     replace(StepFunctionsParserBackend, "create_state_machine", _create_state_machine)
     for module in (models, moto.stepfunctions):

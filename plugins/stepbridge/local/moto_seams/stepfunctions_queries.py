@@ -13,6 +13,13 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from moto.stepfunctions.parser.asl.component.common.assign.assign_decl import AssignDecl
+from moto.stepfunctions.parser.asl.component.common.assign.assign_template_binding import AssignTemplateBinding
+from moto.stepfunctions.parser.asl.component.common.assign.assign_template_value_terminal import (
+    AssignTemplateValueTerminal,
+)
+from moto.stepfunctions.parser.asl.component.common.jsonata.jsonata_template_value_terminal import (
+    JSONataTemplateValueTerminal,
+)
 from moto.stepfunctions.parser.asl.component.common.query_language import QueryLanguageMode
 from moto.stepfunctions.parser.asl.component.common.string.string_expression import StringJSONata, StringVariableSample
 from moto.stepfunctions.parser.asl.component.common.timeouts.timeout import TimeoutSecondsJSONata
@@ -150,6 +157,15 @@ def _assigned_variables(self: VariableStore) -> dict[str, str]:
     return {name: json.dumps(self.get(name), separators=(",", ":")) for name in self._declaration_tracing}
 
 
+# --- naming the field at fault ----------------------------------------------------------------------------------------
+def _identifier(self: AssignTemplateBinding) -> str:
+    return str(self.identifier)
+
+
+def _same_field(_self: object) -> None:
+    """A value has no name of its own: the field is the one that it is the value of."""
+
+
 def install() -> None:
     """Evaluate JSONata with jsonata-python, and Assign as AWS orders it."""
     replace(StringJSONata, "__init__", _new_expression)
@@ -160,4 +176,7 @@ def install() -> None:
     replace(TimeoutSecondsJSONata, "_eval_seconds", _timeout_seconds)
     replace(SecondsJSONata, "_get_wait_seconds", _wait_seconds)
     replace(AssignDecl, "_eval_body", _assign)
+    replace(AssignTemplateBinding, "_field_name", _identifier)
+    for value in (AssignTemplateValueTerminal, JSONataTemplateValueTerminal):
+        replace(value, "_field_name", _same_field)
     replace(VariableStore, "get_assigned_variables", _assigned_variables)
