@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import re
 import signal
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -40,4 +41,5 @@ def client(local_aws: LocalAwsProcess) -> Callable[..., Any]:
 @pytest.fixture
 def name(request: pytest.FixtureRequest) -> str:
     """A name of the test's own, good for a bucket."""
-    return f"{request.node.name.replace('_', '-').replace('[', '-').rstrip(']').lower()[5:45]}-{os.getpid() % 10000}"
+    readable = re.sub("[^a-z0-9]+", "-", request.node.originalname.lower()).strip("-")[5:40].strip("-")
+    return f"{readable}-{zlib.crc32(request.node.nodeid.encode()):08x}"

@@ -27,8 +27,14 @@ _BACKLOG = 256
 
 class _Gateway(wsgi.Gateway_10):  # type: ignore[misc]
     def get_environ(self) -> WSGIEnvironment:
-        """With the headers' names as they were spelt: WSGI's own spelling takes an underscore for a dash."""
+        """With the headers' names as they were spelt: WSGI's own spelling takes an underscore for a dash.
+
+        ``wsgi.input_terminated`` stays only where it is true. werkzeug asks whether it is there, and would take the end
+        of a connection for the end of a body.
+        """
         environ: WSGIEnvironment = super().get_environ()
+        if not environ["wsgi.input_terminated"]:
+            del environ["wsgi.input_terminated"]
         environ["stepbridge.header_names"] = [name.decode("latin-1") for name in self.req.inheaders]
         return environ
 
