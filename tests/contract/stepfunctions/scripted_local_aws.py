@@ -1,4 +1,4 @@
-"""A local AWS whose jobs do what their environment says, in a process of its own: ``python scripted_local_aws.py FOLDER``.
+"""A local AWS whose jobs do what their environment says: ``python scripted_local_aws.py FOLDER``.
 
 Prints its endpoint and runs until its standard input ends. Only the container runtime is scripted, at its port; HTTP,
 moto, the interpreter and the Processing service are the real ones. A job's Environment:

@@ -47,7 +47,9 @@ def test_a_name_is_used_once(lab: Lab) -> None:
     """Same name and input after the end: ExecutionAlreadyExists."""
     machine = lab.machine(DONE)
     lab.end(lab.start(machine, name="once"))
-    assert code_of(lab.sfn.start_execution, stateMachineArn=machine, name="once", input="{}") == "ExecutionAlreadyExists"
+    assert (
+        code_of(lab.sfn.start_execution, stateMachineArn=machine, name="once", input="{}") == "ExecutionAlreadyExists"
+    )
 
 
 def test_starts_at_the_same_time_make_one_execution(lab: Lab) -> None:
@@ -176,8 +178,17 @@ def test_stop_does_not_sit_out_the_delay_of_a_retry(lab: Lab) -> None:
 # --- lists and pages --------------------------------------------------------------------------------------------------
 def test_list_is_newest_first_with_filter_and_pages(lab: Lab) -> None:
     """Pages do not overlap, and a new execution does not shift the next page."""
-    machine = lab.machine({"Any": {"Type": "Choice", "Default": "Done", "Choices": [
-        {"Condition": "{% $states.input.fail = true %}", "Next": "No"}]}, "No": {"Type": "Fail"}, **DONE})
+    machine = lab.machine(
+        {
+            "Any": {
+                "Type": "Choice",
+                "Default": "Done",
+                "Choices": [{"Condition": "{% $states.input.fail = true %}", "Next": "No"}],
+            },
+            "No": {"Type": "Fail"},
+            **DONE,
+        }
+    )
     arns = [lab.start(machine, {"fail": number % 2 == 0}) for number in range(7)]
     for arn in arns:
         lab.end(arn)

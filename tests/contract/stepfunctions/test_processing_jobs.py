@@ -199,7 +199,10 @@ def test_a_timeout_of_the_machine_stops_the_job(lab: Lab) -> None:
 def test_a_failing_branch_stops_the_jobs_of_its_siblings(lab: Lab) -> None:
     """In a Parallel state the first failure ends the other branches, jobs in nested states included."""
     slow, bad = lab.unique("slow-branch"), lab.unique("bad-branch")
-    nested = {"Type": "Parallel", "Branches": [{"StartAt": "Slow", "States": {"Slow": lab.task(slow, {"SECONDS": "60"})}}]}
+    nested = {
+        "Type": "Parallel",
+        "Branches": [{"StartAt": "Slow", "States": {"Slow": lab.task(slow, {"SECONDS": "60"})}}],
+    }
     execution = lab.run(
         {
             "Both": {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from datetime import UTC, datetime, timedelta
@@ -171,7 +172,7 @@ def test_retry_delays(lab: Lab) -> None:
     entered = [
         event["timestamp"] for event in lab.history(execution["executionArn"]) if event["type"] == "FailStateEntered"
     ]
-    delays = [(after - before).total_seconds() for before, after in zip(entered, entered[1:], strict=False)]
+    delays = [(after - before).total_seconds() for before, after in itertools.pairwise(entered)]
     assert execution["error"] == "Bad"
     assert delays == pytest.approx([1, 2, 2], abs=0.3)
 
@@ -179,12 +180,20 @@ def test_retry_delays(lab: Lab) -> None:
 def test_full_jitter_shortens_delays(lab: Lab) -> None:
     """JitterStrategy FULL takes a delay between nothing and the whole."""
     retry = {"ErrorEquals": ["Bad"], "IntervalSeconds": 4, "MaxAttempts": 1, "JitterStrategy": "FULL"}
-    branches = [{f"P{n}": parallel({f"No{n}": fail("Bad")}, Retry=[retry], Catch=[
-        {"ErrorEquals": ["States.ALL"], "Next": f"D{n}"}]), f"D{n}": {"Type": "Succeed"}} for n in range(6)]
+    branches = [
+        {
+            f"P{n}": parallel(
+                {f"No{n}": fail("Bad")}, Retry=[retry], Catch=[{"ErrorEquals": ["States.ALL"], "Next": f"D{n}"}]
+            ),
+            f"D{n}": {"Type": "Succeed"},
+        }
+        for n in range(6)
+    ]
     execution = lab.run({"All": parallel(*branches)})
     assert execution["status"] == "SUCCEEDED", execution
-    retried = [event["timestamp"] for event in lab.history(execution["executionArn"])
-               if event["type"] == "FailStateEntered"][6:]
+    retried = [
+        event["timestamp"] for event in lab.history(execution["executionArn"]) if event["type"] == "FailStateEntered"
+    ][6:]
     delays = [(moment - execution["startDate"]).total_seconds() for moment in retried]
     assert len(delays) == 6
     assert max(delays) < 4.5
