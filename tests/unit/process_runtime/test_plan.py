@@ -129,7 +129,7 @@ def test_env_sees_what_was_set_before_its_own_line() -> None:
 
 
 def test_scopes_of_arg() -> None:
-    """An ARG before FROM is seen again only where it is declared again; ENV wins over ARG; build arguments over both."""
+    """An ARG before FROM is seen where it is declared again; ENV wins over ARG, build arguments over defaults."""
     text = "ARG G=global\nFROM python\nENV A=$G\nARG G\nARG D=default\nARG N\nENV B=$G C=$D D=env\nENV E=$D F=$N"
     env = dict(planned(text, D="given").config.env)
     assert [env[name] for name in "ABCDEF"] == ["", "global", "given", "env", "env", ""]

@@ -227,12 +227,16 @@ def _platform_problem(reference: BaseReference, where: str) -> list[Problem]:
 
 
 def _lay_out_rootfs(rootfs: Path, python: PythonInstallation) -> None:
-    """The commands of the official image at their usual place, leading to the image's environment."""
+    """The commands of the official image at their usual place, leading to the image's environment.
+
+    As scripts: through a link, Python would not find the environment that it belongs to.
+    """
     commands = rootfs / "usr/local/bin"
     commands.mkdir(parents=True)
     for name in ("python", "python3", f"python{python.minor_version}", "pip", "pip3"):
         if Path("/usr/local/bin", name) != Path(python.executable):  # to which the environment itself leads
-            (commands / name).symlink_to(f"{ENVIRONMENT_PATH}/bin/{name}")
+            (commands / name).write_text(f'#!/bin/sh\nexec {ENVIRONMENT_PATH}/bin/{name} "$@"\n')
+            (commands / name).chmod(0o755)
 
 
 def _keys(chain: str, plan: Plan, sources: Mapping[int, list[Source]]) -> list[str]:

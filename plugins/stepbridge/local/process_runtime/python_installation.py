@@ -64,7 +64,7 @@ def _candidates(minor: str, environ: Mapping[str, str]) -> Iterator[Path]:
     pyenv = Path(environ.get("PYENV_ROOT") or home / ".pyenv") / "versions"
     folders = [Path(folder) for folder in environ.get("PATH", os.defpath).split(":") if folder]
     for folder in (*folders, Path("/usr/local/bin"), Path("/usr/bin")):
-        if (folder / f"python{minor}").is_file():
+        if os.access(folder / f"python{minor}", os.X_OK):
             yield folder / f"python{minor}"
     yield from sorted(managed.glob(f"cpython-{minor}*/bin/python{minor}"), reverse=True)
     yield from sorted(pyenv.glob(f"{minor}*/bin/python{minor}"), reverse=True)

@@ -37,6 +37,7 @@ EXIT_NOT_EXECUTABLE = 126
 EXIT_NOT_FOUND = 127
 ENOENT = 2
 LENGTH_BYTES = 8
+AWAITED_SIGNALS = (signal.SIGTERM, signal.SIGCHLD)
 OUT_OF_MEMORY_SCORE = "500"  # of 1000: when memory runs out the container is killed, and not what started it
 
 
@@ -52,6 +53,8 @@ def main() -> NoReturn:
         write_setting("/proc/self/oom_score_adj", OUT_OF_MEMORY_SCORE)
         in_user_namespace = enter_namespaces(spec["network_isolated"])
         own_death = os.pidfd_open(os.getpid())
+        # Blocked before the fork: the first process of a namespace loses signals for which it is not ready yet.
+        signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED_SIGNALS)
         child = os.fork()
     except OSError as error:
         report(status, error, "start")
@@ -59,6 +62,7 @@ def main() -> NoReturn:
     if child == 0:
         os.close(parent_death)
         os._exit(first_process(spec, status, own_death, in_user_namespace))
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
     os.close(status)
     os._exit(exit_code_of(watch(child, parent_death, command)))
 
@@ -188,15 +192,13 @@ def bring_up_loopback() -> None:
 
 def run_and_reap(spec: dict[str, Any], status: int) -> int:
     """Start the command, forward SIGTERM to it and collect every process that ends, until it does itself."""
-    awaited = {signal.SIGTERM, signal.SIGCHLD}
-    signal.pthread_sigmask(signal.SIG_BLOCK, awaited)  # from here on signals wait for sigwait, whatever happens when
     command = os.fork()
     if command == 0:
         become_command(spec, status)
     os.close(status)
     redirect_to_null(1, 2)
     while True:
-        if signal.sigwait(awaited) == signal.SIGTERM:
+        if signal.sigwait(AWAITED_SIGNALS) == signal.SIGTERM:
             os.kill(command, signal.SIGTERM)
             continue
         exit_code = reap(command)
