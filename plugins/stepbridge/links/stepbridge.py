@@ -1,35 +1,41 @@
 """The buttons on a task's page that lead to its execution, its job's logs or its image build.
 
-An operator pushes an address as soon as it knows it (``push``), so the button works while the task still waits.
+An operator pushes an address as soon as it knows it (``push``), so the button works while the task still waits. When a
+task ends or defers, Airflow asks ``get_link`` and writes the answer over what was pushed, so the task keeps it too: a
+read of an XCom that is not there would be an error line in every log of a task that had nothing to link to.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from airflow.sdk import BaseOperator, BaseOperatorLink
-from airflow.sdk.execution_time.xcom import XCom
+from airflow.sdk import BaseOperatorLink
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import BaseOperator, Context
     from airflow.sdk.types import TaskInstanceKey
 
 __all__ = ["BuildLink", "ExecutionLink", "JobLogsLink", "StepbridgeLink"]
 
 
+_ADDRESSES: Final = "_stepbridge_addresses"  # the operator's attribute: addresses by XCom key
+
+
 class StepbridgeLink(BaseOperatorLink):
-    """A link whose address the task pushed as an XCom."""
+    """A link whose address the task pushed as an XCom in this process."""
 
     @classmethod
     def push(cls, context: Context, address: str) -> None:
         """Keep ``address`` for the button."""
-        context["ti"].xcom_push(key=cls().xcom_key, value=address)
+        key = cls().xcom_key
+        context["ti"].xcom_push(key=key, value=address)
+        vars(context["task"]).setdefault(_ADDRESSES, {})[key] = address
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """The address; empty when the task has none (yet)."""
-        _ = operator
-        address = XCom.get_value(key=self.xcom_key, ti_key=ti_key)
-        return address if isinstance(address, str) else ""
+        """The address; empty when the task has none."""
+        _ = ti_key
+        address: str = vars(operator).get(_ADDRESSES, {}).get(self.xcom_key, "")
+        return address
 
 
 class ExecutionLink(StepbridgeLink):

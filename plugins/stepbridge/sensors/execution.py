@@ -90,9 +90,7 @@ class ExecutionSensor(BaseSensorOperator):
             raise ConfigurationFault(
                 f"execution_arn of {who(context)}", "empty", "an execution's ARN", "run start_execution again"
             )
-        self._name = who(context)
-        local = self.hook.local_endpoint("stepfunctions")
-        ExecutionLink.push(context, execution_address(self.execution_arn, local))
+        self._begin(context)
         execution = self._redriven_by_a_retry(context, self.hook.step_functions.describe(self.execution_arn))
         if self.deferrable:
             return self._reported_or_deferred(context, execution)
@@ -118,7 +116,7 @@ class ExecutionSensor(BaseSensorOperator):
 
     def resume(self, context: Context, event: dict[str, Any]) -> Any:
         """What the worker does when the trigger fired. Raises as ``execute`` does."""
-        self._name = who(context)
+        self._begin(context)
         if event["fault"]:
             raise WatchFailed(
                 self.execution_arn,
@@ -132,13 +130,19 @@ class ExecutionSensor(BaseSensorOperator):
         """Called by Airflow after the deferral; past the deadline the execution is stopped."""
         error = (next_kwargs or {}).get("error")
         if next_method == TRIGGER_FAIL_REPR and error == TriggerFailureReason.TRIGGER_TIMEOUT:
-            self._name = who(context)
+            self._begin(context)
             return self._reported_or_deferred(context, self.hook.step_functions.describe(self.execution_arn))
         return super().resume_execution(next_method, next_kwargs, context)
 
     def on_kill(self) -> None:
         """Stop the execution."""
         self._stop("killed in the worker")
+
+    def _begin(self, context: Context) -> None:
+        """What each process that takes up the task needs: its name in words, and the link."""
+        self._name = who(context)
+        local = self.hook.local_endpoint("stepfunctions")
+        ExecutionLink.push(context, execution_address(self.execution_arn, local))
 
     # --- waiting ------------------------------------------------------------------------------------------------------
     def _redriven_by_a_retry(self, context: Context, execution: Execution) -> Execution:

@@ -1,4 +1,4 @@
-"""A line per state that an execution enters or leaves, while somebody waits."""
+"""A line per state that an execution enters or fails in, while somebody waits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from stepbridge.aws.step_functions import StepFunctions
 
-__all__ = ["StateChanges"]
+__all__ = ["StateChanges", "line_of"]
 
 
 class StateChanges:
@@ -24,15 +24,14 @@ class StateChanges:
         if not fresh:
             return []
         self._last_event = max(event["id"] for event in fresh)
-        return [line for event in fresh if (line := _line(event))]
+        return [line for event in fresh if (line := line_of(event))]
 
 
-def _line(event: Mapping[str, Any]) -> str:
+def line_of(event: Mapping[str, Any]) -> str:
+    """The line for a history event; empty for one that is no change of state."""
     kind, at = event["type"], event["timestamp"].strftime("%H:%M:%S")
     if "stateEnteredEventDetails" in event:
         return f"{at} {event['stateEnteredEventDetails']['name']} entered"
-    if "stateExitedEventDetails" in event:
-        return f"{at} {event['stateExitedEventDetails']['name']} done"
     if kind in {"TaskFailed", "TaskTimedOut", "TaskStartFailed", "TaskSubmitFailed"}:
         details = event[f"{kind[0].lower()}{kind[1:]}EventDetails"]
         return f"{at} {kind}: {details.get('error', '')}"

@@ -37,6 +37,7 @@ class Failures:
 
     def of(self, task_id: str) -> BaseException:
         """What the task failed with last."""
+        assert task_id in self.by_task, f"{task_id} did not fail; these did: {self.by_task}"
         return self.by_task[task_id][-1]
 
 

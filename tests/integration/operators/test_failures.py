@@ -32,7 +32,8 @@ def test_a_script_that_exits_3(airflow: AirflowRuns, model: TinyModel, deferrabl
     model.script(
         "preprocessing", "import sys\nprint('reading')\nprint('no column dep_delay', file=sys.stderr)\nsys.exit(3)"
     )
-    run, failures = failed_run(airflow, model, wait={"deferrable": deferrable})
+    stages = ["preprocessing", "postprocessing"]
+    run, failures = failed_run(airflow, model, stages=stages, wait={"deferrable": deferrable})
     error = failures.of("wait_for_execution")
     assert isinstance(error, ExecutionFailed)
     text = str(error)
@@ -50,9 +51,9 @@ def test_a_script_that_exits_3(airflow: AirflowRuns, model: TinyModel, deferrabl
 def test_a_script_that_writes_no_output(airflow: AirflowRuns, model: TinyModel) -> None:
     """The next stage finds no input, and says so."""
     model.script("preprocessing", "print('nothing to do')")
-    run, failures = failed_run(airflow, model)
+    run, failures = failed_run(airflow, model, stages=["preprocessing", "postprocessing"])
     text = str(failures.of("wait_for_execution"))
-    assert "stage: inference" in text
+    assert "stage: postprocessing" in text
     assert "ClientError" in text
     assert run.xcom("wait_for_execution", "run_report")["stages"][0]["status"] == "Completed"
 
