@@ -66,8 +66,9 @@ def _candidates(minor: str, environ: Mapping[str, str]) -> Iterator[Path]:
     for folder in (*folders, Path("/usr/local/bin"), Path("/usr/bin")):
         if os.access(folder / f"python{minor}", os.X_OK):
             yield folder / f"python{minor}"
-    yield from sorted(managed.glob(f"cpython-{minor}*/bin/python{minor}"), reverse=True)
-    yield from sorted(pyenv.glob(f"{minor}*/bin/python{minor}"), reverse=True)
+    for folder, pattern in ((managed, f"cpython-{minor}*/bin/python{minor}"), (pyenv, f"{minor}*/bin/python{minor}")):
+        if os.access(folder, os.R_OK | os.X_OK):
+            yield from sorted(folder.glob(pattern), reverse=True)
 
 
 def _probed(executable: Path) -> PythonInstallation | None:
