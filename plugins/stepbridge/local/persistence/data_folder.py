@@ -24,8 +24,9 @@ class DataFolder:
         return self.path / "endpoint.json"
 
     def hold(self) -> None:
-        """Make the folder and lock it. Raises DataFolderInUse."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        """Make the folder, which only its owner may read, and lock it. Raises DataFolderInUse."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.mkdir(mode=0o700, exist_ok=True)
         lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
