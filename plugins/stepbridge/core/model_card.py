@@ -84,7 +84,8 @@ class ModelCard(BaseModel):
 
     ``input_uri``, ``output_uri`` and the values of ``environment`` are Jinja templates, rendered when a task runs.
     ``volume_size`` is in GB and ``max_runtime`` in seconds, both for each stage. ``schedule`` is a cron expression in
-    ``timezone``, or None for a model that is run by hand. ``image`` is a ready image that takes the place of the
+    ``timezone``, or None for a model that is run by hand; runs are scheduled for days from ``start_date`` to ``end_date``,
+    both included. ``image`` is a ready image that takes the place of the
     container folder.
     """
 
@@ -97,6 +98,7 @@ class ModelCard(BaseModel):
     schedule: Annotated[str, AfterValidator(_schedule)] | None = None
     timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
     start_date: date = DEFAULT_START_DATE
+    end_date: date | None = None
     catchup: bool = False
     input_uri: UriTemplate
     output_uri: UriTemplate
@@ -121,6 +123,8 @@ class ModelCard(BaseModel):
             faults.append("catchup runs every interval since start_date, so start_date must be in the card")
         if self.catchup and self.schedule is None:
             faults.append("catchup needs a schedule")
+        if self.end_date is not None and self.end_date < self.start_date:
+            faults.append(f"end_date {self.end_date} is before start_date {self.start_date}")
         if faults:
             raise ValueError("; ".join(faults))
         return self

@@ -7,7 +7,7 @@ upload_scripts┘
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -42,12 +42,12 @@ def build_dag(card: ModelCard, project_root: Path) -> DAG:
     Reads the model's README; reaches for nothing else, neither Variables nor AWS. Raises AirflowException or ValueError
     for what only Airflow can judge, such as a cron expression that has the form of one and means nothing.
     """
-    timezone = pendulum.timezone(card.timezone)
     dag = DAG(
         card.name,
         description=card.description or None,
         schedule=_timetable(card),
-        start_date=datetime(card.start_date.year, card.start_date.month, card.start_date.day, tzinfo=timezone),
+        start_date=_local(card, card.start_date, time.min),
+        end_date=None if card.end_date is None else _local(card, card.end_date, time.max),
         catchup=card.catchup,
         max_active_runs=card.max_active_runs,
         tags=[*card.tags, MODEL_TAG],
@@ -66,6 +66,10 @@ def build_dag(card: ModelCard, project_root: Path) -> DAG:
         add_tasks(card, project_root)
     dag.validate()  # type: ignore[no-untyped-call]
     return dag
+
+
+def _local(card: ModelCard, day: date, moment: time) -> datetime:
+    return datetime.combine(day, moment, tzinfo=pendulum.timezone(card.timezone))
 
 
 def _timetable(card: ModelCard) -> CronDataIntervalTimetable | None:

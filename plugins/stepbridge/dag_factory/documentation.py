@@ -9,7 +9,7 @@ from stepbridge.core.model_card import ModelCard
 __all__ = ["documentation"]
 
 # Shown by Airflow itself, or in the form.
-_SHOWN_ELSEWHERE = {"name", "description", "owner", "tags", "schedule", "start_date", "catchup"}
+_SHOWN_ELSEWHERE = {"name", "description", "owner", "tags", "schedule", "start_date", "end_date", "catchup"}
 
 
 def documentation(card: ModelCard, project_root: Path) -> str:
