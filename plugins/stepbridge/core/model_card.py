@@ -84,9 +84,8 @@ class ModelCard(BaseModel):
 
     ``input_uri``, ``output_uri`` and the values of ``environment`` are Jinja templates, rendered when a task runs.
     ``volume_size`` is in GB and ``max_runtime`` in seconds, both for each stage. ``schedule`` is a cron expression in
-    ``timezone``, or None for a model that is run by hand; runs are scheduled for days from ``start_date`` to ``end_date``,
-    both included. ``image`` is a ready image that takes the place of the
-    container folder.
+    ``timezone``, or None for a model that is run by hand; runs are scheduled for the days from ``start_date`` to
+    ``end_date``, both included. ``image`` is a ready image that takes the place of the container folder.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)

@@ -61,6 +61,7 @@ tags: [flights, nightly]
 schedule: "@daily"
 timezone: America/New_York
 start_date: 2013-06-01
+end_date: 2013-12-31
 catchup: true
 input_uri: "{{ var.value.flights }}/{{ ds }}/"
 output_uri: s3://bucket/predictions/
@@ -145,6 +146,7 @@ retries: 4
     [
         ("start_date: 2013-02-30", "day is out of range for month; expected a YAML document"),
         ("catchup: yes please", "a valid boolean"),
+        ("end_date: 2013-01-01", "end_date 2013-01-01 is before start_date 2020-01-01"),
         ("catchup: true", "catchup runs every interval since start_date, so start_date must be in the card"),
         ("image: a/b:1\nbuild_args: {A: b}", "image is a ready image, so container and build_args have no effect"),
         ("container: ../elsewhere", "a folder inside the project"),
