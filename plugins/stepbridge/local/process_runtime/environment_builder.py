@@ -29,8 +29,18 @@ CACHE_FOLDER: Final = f"{TOOL_FOLDER}/uv-cache"
 UV: Final = f"{TOOL_FOLDER}/uv"
 KEPT_LINES: Final = 12  # of a failed command's output, in the error's text
 
-# Byte code is made once here, not by every job anew. Test suites are never imported by a job.
-COMPILE: Final = ("python", "-m", "compileall", "-qq", "-j", "0", "-x", "/tests?/", f"{ENVIRONMENT_PATH}/lib")
+# Byte code is made once here, not by every job anew; but for what jobs hardly ever import: test suites, and pip itself.
+COMPILE: Final = (
+    "python",
+    "-m",
+    "compileall",
+    "-qq",
+    "-j",
+    "0",
+    "-x",
+    "/tests?/|/site-packages/pip/",
+    f"{ENVIRONMENT_PATH}/lib",
+)
 
 
 class EnvironmentBuilder:
