@@ -17,6 +17,7 @@ import pytest
 
 from stepbridge.local.ports import BuiltImage, ContainerExit, ContainerSpec
 from stepbridge.local.process_runtime import ProcessRuntime
+from stepbridge.local.process_runtime.container import ProcessContainer
 from stepbridge.local.process_runtime.running import RunningContainers
 from stepbridge.local.process_runtime.sandbox import host_layout, launch_spec
 
@@ -291,6 +292,35 @@ def test_it_outlives_the_thread_that_started_it(run: Start) -> None:
     thread.start()
     thread.join()
     assert (started[0].end(), started[0].lines) == (ContainerExit(0), ["done"])
+
+
+def test_it_ends_with_what_watches_over_it(run: Start) -> None:
+    """kill -9 of the launcher alone leaves nothing either."""
+    marker = f"marker-{uuid.uuid4().hex}"
+    job = run("/bin/sh", "-c", f"echo ready; sleep 600; echo {marker}")
+    job.until("ready")
+    assert isinstance(job.container, ProcessContainer)
+    os.kill(job.container.process_id, signal.SIGKILL)
+    assert job.end(10) == ContainerExit(137)
+    gone(marker)
+
+
+def test_output_that_cannot_be_handed_on_ends_it(
+    runtime: ProcessRuntime, image: BuiltImage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error is seen by the thread's hook, and nobody waits for ever."""
+    seen: list[BaseException | None] = []
+    monkeypatch.setattr(threading, "excepthook", lambda arguments: seen.append(arguments.exc_value))
+
+    def refuse(line: str) -> None:
+        raise RuntimeError(f"no room for {line}")
+
+    entrypoint = ["/bin/sh", "-c", "while :; do echo x; done"]
+    container = runtime.start(ContainerSpec("job", image.image_id, tmp_path, entrypoint=entrypoint), refuse)
+    assert container.wait(20) == ContainerExit(None, "its output could not be handed on")
+    assert isinstance(container, ProcessContainer)
+    container.join()
+    assert [str(error) for error in seen] == ["no room for x"]
 
 
 def test_close_kills_all_and_leaves_no_folder(image: BuiltImage, runtime: ProcessRuntime, tmp_path: Path) -> None:

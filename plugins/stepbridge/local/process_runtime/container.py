@@ -114,6 +114,11 @@ class ProcessContainer:
             start_new_session=True,  # Ctrl-C is for the local AWS to handle, which then stops its containers
         )
 
+    @property
+    def process_id(self) -> int:
+        """The process outside of the namespaces that watches over it."""
+        return self._process.pid
+
     def wait(self, timeout_seconds: float | None = None) -> ContainerExit | None:
         """How it ended, once all of its output was handed on; None when ``timeout_seconds`` passed first."""
         return self._exit if self._ended.wait(timeout_seconds) else None

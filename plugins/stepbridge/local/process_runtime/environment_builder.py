@@ -20,7 +20,7 @@ from stepbridge.local.process_runtime.package_index import cache_folder, index_b
 from stepbridge.local.process_runtime.pip_command import PipInstall
 from stepbridge.local.process_runtime.plan import InstallPackages
 from stepbridge.local.process_runtime.running import RunningContainers
-from stepbridge.local.process_runtime.sandbox import Bind, host_layout, launch_spec
+from stepbridge.local.process_runtime.sandbox import Bind, LaunchSpec, host_layout, launch_spec
 
 __all__ = ["EnvironmentBuilder"]
 
@@ -143,7 +143,6 @@ class EnvironmentBuilder:
         log: Callable[[str], None],
     ) -> None:
         """Run one command in the sandbox, its output to ``log``."""
-        job_folder = self._containers.new_folder("build")
         lines: list[str] = []
 
         def on_line(line: str) -> None:
@@ -151,10 +150,36 @@ class EnvironmentBuilder:
             lines.append(line)
             del lines[:-KEPT_LINES]
 
+        try:
+            job_folder = self._containers.new_folder("build")
+            spec = self._spec(tree, rootfs, python, command, working_folder, variables, job_folder)
+            container = self._containers.launch(spec, on_line)
+        except OSError as error:
+            raise ImageBuildFault(where, f"the build could not be started: {error}") from error
+        end = container.wait()
+        assert end is not None, "wait without a timeout returns at the end only"
+        if end.error is not None:
+            raise ImageBuildFault(where, end.error)
+        if end.exit_code != 0 and command is not COMPILE:  # a package may hold files of another Python's grammar
+            shown = " ".join(command).replace(UV, "uv")
+            output = "\n".join(lines)
+            raise ImageBuildFault(where, f"`{shown}` ended with exit code {end.exit_code}:\n{output}")
+
+    def _spec(
+        self,
+        tree: Path,
+        rootfs: Path | None,
+        python: PythonInstallation,
+        command: Sequence[str],
+        working_folder: str,
+        variables: Mapping[str, str],
+        job_folder: Path,
+    ) -> LaunchSpec:
+        """The sandbox for one command that works on ``tree``."""
         empty = job_folder / "empty"
         empty.mkdir()
         links, binds, environment = self._surroundings(tree)
-        spec = launch_spec(
+        return launch_spec(
             host_layout(),
             job_folder=job_folder,
             rootfs=rootfs or empty,
@@ -167,18 +192,6 @@ class EnvironmentBuilder:
             binds=binds,
             links=links,
         )
-        try:
-            container = self._containers.launch(spec, on_line)
-        except OSError as error:
-            raise ImageBuildFault(where, f"the build's first process could not be started: {error}") from error
-        end = container.wait()
-        assert end is not None, "wait without a timeout returns at the end only"
-        if end.error is not None:
-            raise ImageBuildFault(where, end.error)
-        if end.exit_code != 0 and command is not COMPILE:  # a package may hold files of another Python's grammar
-            shown = " ".join(command).replace(UV, "uv")
-            output = "\n".join(lines)
-            raise ImageBuildFault(where, f"`{shown}` ended with exit code {end.exit_code}:\n{output}")
 
     def _surroundings(self, tree: Path) -> tuple[dict[str, str], list[Bind], dict[str, str]]:
         """The links, binds and variables with which uv works on ``tree``."""

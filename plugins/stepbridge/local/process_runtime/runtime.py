@@ -67,23 +67,23 @@ class ProcessRuntime:
         if image is None or problem:
             return FailedContainer(problem)
         name = _NOT_IN_HOSTNAME.sub("-", spec.name)
-        launch = launch_spec(
-            host_layout(),
-            job_folder=self._containers.new_folder(name),
-            rootfs=image.rootfs,
-            environment_layer=self._environment_layer(image),
-            python_prefix=image.python.prefix,
-            command=command_of(image.config, spec.entrypoint, spec.arguments),
-            environment={**dict(image.config.env), **spec.environment},
-            working_folder=image.config.working_dir,
-            name=name,
-            binds=[Bind(str(spec.ml_folder.resolve()), "/opt/ml", read_only=False)],
-            network_isolated=spec.network_isolated,
-        )
         try:
+            launch = launch_spec(
+                host_layout(),
+                job_folder=self._containers.new_folder(name),
+                rootfs=image.rootfs,
+                environment_layer=self._environment_layer(image),
+                python_prefix=image.python.prefix,
+                command=command_of(image.config, spec.entrypoint, spec.arguments),
+                environment={**dict(image.config.env), **spec.environment},
+                working_folder=image.config.working_dir,
+                name=name,
+                binds=[Bind(str(spec.ml_folder.resolve()), "/opt/ml", read_only=False)],
+                network_isolated=spec.network_isolated,
+            )
             return self._containers.launch(launch, on_line)
         except OSError as error:
-            return FailedContainer(f"the container's first process could not be started: {error}")
+            return FailedContainer(f"the container could not be started: {error}")
 
     def close(self) -> None:
         """Kill every container and build that still runs, and wait until they are gone. Idempotent."""
