@@ -201,10 +201,14 @@ def _answers(url: str) -> bool:
 def _deploy(
     settings: SiteSettings, site: AirflowSite, say: Say, prepare: Callable[[RunningSite], object]
 ) -> RunningSite:
-    deployment = deploy_stack(
-        session=local_session(), endpoint_url=site.aws_endpoint_url, project_root=settings.project, say=say
-    )
-    say(f"Stack: {deployment.stack_name} deployed")
+    with (settings.logs / "deploy.log").open("w") as log:
+        deployment = deploy_stack(
+            session=local_session(),
+            endpoint_url=site.aws_endpoint_url,
+            project_root=settings.project,
+            say=lambda line: print(line, file=log, flush=True),
+        )
+    say(f"Stack: {deployment.stack_name} deployed, state machine {deployment.state_machine_arn.rpartition(':')[2]}")
     ticks = process_start_ticks(os.getpid())
     assert ticks is not None
     running = RunningSite(
