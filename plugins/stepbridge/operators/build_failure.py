@@ -16,6 +16,8 @@ _EXIT_CODE: Final = re.compile(r"exit (?:status|code):? (\d+)")
 
 # What a known line of a build's log means. The first that fits is told.
 _HINTS: Final = (
+    (re.compile(r"exit (?:status|code):? 137|^Killed$", re.IGNORECASE | re.MULTILINE),
+     "the build was killed, most likely out of memory: take a larger compute type for the CodeBuild project"),
     (re.compile(r"toomanyrequests|pull rate limit", re.IGNORECASE),
      "Docker Hub limits anonymous pulls: take the base image from public.ecr.aws, for example "
      "public.ecr.aws/docker/library/python"),
@@ -38,9 +40,7 @@ def exit_code_of(message: str) -> int | None:
 
 def hint_for(exit_code: int | None, log_lines: Sequence[str]) -> str:
     """What to do about the failure, as far as it is a known one; else empty."""
-    text = "\n".join(log_lines)
-    if exit_code == 137:
-        return "the build was killed, most likely out of memory: take a larger compute type for the CodeBuild project"
+    text = "\n".join([*log_lines, f"exit code {exit_code}"])  # docker's own exit code hides the one of the step in it
     return next((advice for pattern, advice in _HINTS if pattern.search(text)), "")
 
 
@@ -50,7 +50,8 @@ class BuildFailed(StepbridgeError):
     def __init__(self, build_id: str, status: str, phase: str, message: str, log_lines: Sequence[str]) -> None:
         exit_code = exit_code_of(message)
         code = "" if exit_code is None else f" with exit code {exit_code}"
-        found = f"{status} in phase {phase or 'SUBMITTED'}{code}" + (f" ({message})" if message else "")
+        reason = message.rpartition("Reason: ")[2]  # before it stands the whole script of the buildspec
+        found = f"{status} in phase {phase or 'SUBMITTED'}{code}" + (f" ({reason})" if reason else "")
         remedy = hint_for(exit_code, log_lines) or "mend what the log below names, then run the task again"
         super().__init__(f"image build {build_id}", found, "a build that succeeds", remedy)
         self.args = (build_id, status, phase, message, tuple(log_lines))  # what pickle hands to __init__
