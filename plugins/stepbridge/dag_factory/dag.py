@@ -19,6 +19,7 @@ from croniter import CroniterError, croniter  # type: ignore[import-untyped]
 from stepbridge.core.model_card import ModelCard
 from stepbridge.dag_factory.documentation import documentation
 from stepbridge.dag_factory.form import form_params
+from stepbridge.operators.base import CONTAINER_STAGE
 from stepbridge.operators.build_image import BuildImageOperator
 from stepbridge.operators.start_execution import StartExecutionOperator
 from stepbridge.operators.upload_scripts import UploadScriptsOperator
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["MODEL_TAG", "add_tasks", "build_dag", "model_asset"]
 
 MODEL_TAG: Final = "stepbridge"
-CONTAINER_STAGE: Final = "inference"
 FIRST_RETRY: Final = timedelta(minutes=1)
 RETRY_GROWTH: Final = 2.0
 LONGEST_RETRY: Final = timedelta(minutes=30)

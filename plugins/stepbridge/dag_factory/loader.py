@@ -22,6 +22,7 @@ from stepbridge.core.model_card import ModelCard, parse_card
 from stepbridge.dag_factory.broken_card import broken_card_dag
 from stepbridge.dag_factory.dag import build_dag
 from stepbridge.errors import CardError, DocumentError, Problem
+from stepbridge.operators.base import CONTAINER_STAGE
 
 __all__ = ["BrokenCards", "check_cards", "load_dags"]
 
@@ -101,7 +102,7 @@ def _dag_of(path: Path, source: str, root: Path) -> DAG:
 def _missing_files(card: ModelCard, source: str, root: Path) -> list[Problem]:
     """A problem per file that the model needs and does not have."""
     needed = [f"{card.container_folder}/Dockerfile"] if card.builds_image else []
-    needed += [f"{card.scripts_folder}/{stage}.py" for stage in card.stages if stage != "inference"]
+    needed += [f"{card.scripts_folder}/{stage}.py" for stage in card.stages if stage != CONTAINER_STAGE]
     return [
         Problem(source, f"{name} does not exist", "the files of the model", "add it, or say in the card where it is")
         for name in needed
