@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.contract.local_aws_process import LocalAwsProcess
 
 

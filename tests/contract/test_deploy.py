@@ -15,11 +15,11 @@ from typing import Any
 
 import boto3
 import pytest
-from tests.contract.local_aws_process import LocalAwsProcess
 
 from stepbridge.aws.deployment import deploy_stack, preview_deployment
 from stepbridge.aws.deployment_faults import StackFailed
 from stepbridge.core.deployment import Deployment, parse_deployment
+from tests.contract.local_aws_process import LocalAwsProcess
 
 PROJECT = Path(__file__).parents[2]
 REGION = "us-east-1"

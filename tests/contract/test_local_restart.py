@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+
 from tests.contract.local_aws_process import LocalAwsProcess
 
 ENDS = [signal.SIGTERM, signal.SIGKILL]

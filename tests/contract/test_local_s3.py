@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
+
 from tests.contract.local_aws_process import LocalAwsProcess
 
 MB = 1 << 20

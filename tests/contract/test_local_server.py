@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+
 from tests.contract.local_aws_process import LocalAwsProcess
 
 

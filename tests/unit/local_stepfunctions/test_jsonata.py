@@ -10,6 +10,7 @@ import uuid
 from typing import Any
 
 import pytest
+
 from stepbridge.local.moto_seams.jsonata import UNDEFINED, QueryFault, compile_expression, evaluate
 
 STATES = {

@@ -85,8 +85,8 @@ class MotoImageRegistry:
 
     def install(self) -> None:
         """Bring back the recorded repositories. Raises RuntimeError when moto's ECR was already in use."""
-        if len(ecr_backends):
-            raise RuntimeError("moto's ECR holds something already: one process can be one local AWS only")
+        if len(ecr_backends) or ecr_backends.backend is not ECRBackend:
+            raise RuntimeError("moto's ECR is in use already: one process can be one local AWS only")
         replace(Image, "_create_digest", _manifest_digest)
         replace(Image, "get_image_size_in_bytes", _size_of_layers)
         replace(ecr_backends, "backend", _StoredECRBackend)

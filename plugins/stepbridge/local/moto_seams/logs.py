@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Sequence
 
 from moto.logs.models import logs_backends
+from moto.logs.responses import LogsResponse
 
+from stepbridge.local.moto_seams.replacement import replace
 from stepbridge.local.ports import Scope
 from stepbridge.local.services import LocalServices
 
@@ -35,7 +38,26 @@ class MotoLogSink:
             backend.put_log_events(group, stream, events)
 
 
+_moto_filter_log_events = LogsResponse.filter_log_events
+
+
+def _filter_log_events(response: LogsResponse) -> str:
+    """Replaces LogsResponse.filter_log_events, which ignores logStreamNamePrefix and sorts only when asked to.
+
+    See "interleaved" in https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html
+    """
+    request = json.loads(response.body) | {"interleaved": True}
+    group = response.logs_backend.groups.get(request.get("logGroupName"))
+    prefix = request.get("logStreamNamePrefix")
+    if group is not None and prefix:
+        names = [name for name in list(group.streams) if name.startswith(prefix)]
+        request["logStreamNames"] = names or [prefix]  # no names at all would be all streams
+    response.body = json.dumps(request)
+    answer: str = _moto_filter_log_events(response)
+    return answer
+
+
 def install(services: LocalServices) -> None:
-    """Nothing in moto's Logs needs replacing."""
     if not isinstance(services.logs, MotoLogSink):
         raise TypeError(f"moto's Logs need a MotoLogSink, not {services.logs!r}")
+    replace(LogsResponse, "filter_log_events", _filter_log_events)

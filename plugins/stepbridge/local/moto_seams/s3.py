@@ -204,8 +204,8 @@ class MotoObjectStore:
 
         Raises RuntimeError when moto's S3 was already in use: what it holds would be lost.
         """
-        if len(s3_backends):
-            raise RuntimeError("moto's S3 holds something already: one process can be one local AWS only")
+        if len(s3_backends) or s3_backends.backend is not S3Backend:
+            raise RuntimeError("moto's S3 is in use already: one process can be one local AWS only")
         StoredKey.files, StoredKey.journal, StoredBucket.journal = self._files, self._journal, self._journal
         replace(moto.s3.models, "FakeKey", StoredKey)
         replace(moto.s3.models, "FakeMultipart", StoredMultipart)
@@ -246,14 +246,17 @@ class MotoObjectStore:
                 yield ObjectSummary(name, key.size, key.etag.strip('"'), key.last_modified.replace(tzinfo=UTC))
 
     def download(self, scope: Scope, bucket: str, key: str, destination: Path) -> None:
-        found = _find_bucket(scope, bucket).keys.get(key)
-        missing = ServiceFault("NoSuchKey", f"The specified key does not exist: s3://{bucket}/{key}", 404)
-        if found is None or isinstance(found, FakeDeleteMarker):
-            raise missing
         try:
-            found.content.copy_to(destination)
+            _find_content(scope, bucket, key).copy_to(destination)
         except FileNotFoundError:
-            raise missing from None
+            raise _no_such_key(bucket, key) from None
+
+    def read(self, scope: Scope, bucket: str, key: str) -> Iterator[bytes]:
+        try:
+            content = _find_content(scope, bucket, key).open()
+        except FileNotFoundError:
+            raise _no_such_key(bucket, key) from None
+        return iter(content)
 
     def upload(self, scope: Scope, source: Path, bucket: str, key: str) -> None:
         _find_bucket(scope, bucket)
@@ -271,6 +274,19 @@ def _find_bucket(scope: Scope, bucket: str) -> Any:
         return _backend(scope).get_bucket(bucket)
     except MissingBucket:
         raise ServiceFault("NoSuchBucket", f"The specified bucket does not exist: {bucket}", 404) from None
+
+
+def _find_content(scope: Scope, bucket: str, key: str) -> StoredContent:
+    """The content of the object's current version. Raises ServiceFault NoSuchBucket or NoSuchKey."""
+    found = _find_bucket(scope, bucket).keys.get(key)
+    if found is None or isinstance(found, FakeDeleteMarker):
+        raise _no_such_key(bucket, key)
+    content: StoredContent = found.content
+    return content
+
+
+def _no_such_key(bucket: str, key: str) -> ServiceFault:
+    return ServiceFault("NoSuchKey", f"The specified key does not exist: s3://{bucket}/{key}", 404)
 
 
 def install(services: LocalServices) -> None:
