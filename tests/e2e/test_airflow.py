@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from stepbridge.cli.airflow_site import AirflowClient
-from stepbridge.cli.flight_data import upload_day
+from stepbridge.cli.flight_data import write_day
 from stepbridge.cli.local_site import RunningSite, local_session
 
 DAY = date(2013, 7, 1)
@@ -43,7 +43,8 @@ def add_models(project: Path) -> None:
 @pytest.fixture(scope="module")
 def airflow(site: RunningSite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowClient]:
     s3 = local_session().client("s3", endpoint_url=site.aws_endpoint_url)
-    upload_day(DAY, site.stack().bucket, s3, tmp_path_factory.mktemp("day"))
+    for file in write_day(DAY, tmp_path_factory.mktemp("day")):
+        s3.upload_file(str(file), site.stack().bucket, f"flights/{DAY}/{file.name}")
     client = site.airflow()
     yield client
     client.close()

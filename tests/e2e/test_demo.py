@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-DAY = "2013-06-14"
+DAY = "2013-07-01"
 COMMAND = [sys.executable, "-m", "stepbridge.cli.main", "demo", "--day", DAY, "--port", "0", "--aws-port", "0"]
 ROOT = Path(__file__).parents[2]
 

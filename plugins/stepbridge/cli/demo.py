@@ -40,7 +40,7 @@ from stepbridge.core.run_report import RunReport, timeline
 __all__ = ["DemoResult", "demo", "run_demo"]
 
 MODEL = "flight_delay"
-DEFAULT_DAY = "2013-06-14"
+DEFAULT_DAY = "2013-07-01"
 RUN_TIMEOUT_SECONDS = 900.0
 
 DayOption = Annotated[str, typer.Option("--day", help=f"A day of flights, {FIRST_DAY} to {LAST_DAY}.")]
@@ -246,7 +246,7 @@ def _parse_day(text: str) -> date:
     try:
         day = date.fromisoformat(text)
     except ValueError:
-        raise SiteError("--day", f"found {text!r}", "a date such as 2013-06-14") from None
+        raise SiteError("--day", f"found {text!r}", "a date such as 2013-07-01") from None
     if not FIRST_DAY <= day <= LAST_DAY:
         raise SiteError("--day", f"found {day}", f"a day from {FIRST_DAY} to {LAST_DAY}, of which there are flights")
     return day
