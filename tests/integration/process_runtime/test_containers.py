@@ -123,6 +123,13 @@ import time; print(time.tzname[0], oct(os.umask(0)))
     )
 
 
+def test_a_host_name_and_the_names_of_other_hosts(run: Start) -> None:
+    """As several instances of one job see each other."""
+    code = "import socket as s; print(s.gethostname(), *map(s.gethostbyname, ['algo-1', 'algo-2', 'localhost']))"
+    job = run(*python(code), hostname="algo-2", hosts={"algo-1": "127.0.0.1", "algo-2": "127.0.0.2"})
+    assert (job.end(), job.lines) == (ContainerExit(0), ["algo-2 127.0.0.1 127.0.0.2 127.0.0.1"])
+
+
 def test_network_isolation(run: Start) -> None:
     """An isolated container reaches itself only, any other also what the machine reaches."""
     with socket.create_server(("127.0.0.1", 0)) as server:

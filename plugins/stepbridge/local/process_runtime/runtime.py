@@ -77,7 +77,8 @@ class ProcessRuntime:
                 command=command_of(image.config, spec.entrypoint, spec.arguments),
                 environment={**dict(image.config.env), **spec.environment},
                 working_folder=image.config.working_dir,
-                name=name,
+                name=spec.hostname or name,
+                hosts=spec.hosts,
                 binds=[Bind(str(spec.ml_folder.resolve()), "/opt/ml", read_only=False)],
                 network_isolated=spec.network_isolated,
             )

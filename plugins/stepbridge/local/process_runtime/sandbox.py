@@ -106,13 +106,17 @@ def launch_spec(
     name: str,
     binds: Sequence[Bind] = (),
     links: Mapping[str, str] | None = None,
+    hosts: Mapping[str, str] | None = None,
     network_isolated: bool = False,
     overlay: bool = True,
 ) -> LaunchSpec:
-    """The specification of a container named ``name``. ``binds`` and ``links`` come on top of what each has."""
+    """The specification of a container named ``name``. ``binds``, ``links`` and ``hosts`` come on top of what each has.
+
+    ``hosts`` are names and their addresses.
+    """
     hostname = name[:HOSTNAME_LENGTH].strip("-") or "container"
     files = {
-        "/etc/hosts": f"127.0.0.1 localhost {hostname}\n::1 localhost\n",
+        "/etc/hosts": _hosts_file(hostname, hosts or {}),
         "/etc/hostname": f"{hostname}\n",
         "/etc/resolv.conf": layout.resolv_conf,
     }
@@ -136,3 +140,9 @@ def launch_spec(
         network_isolated=network_isolated,
         overlay=overlay,
     )
+
+
+def _hosts_file(hostname: str, hosts: Mapping[str, str]) -> str:
+    own = "" if hostname in hosts else f" {hostname}"
+    lines = [f"127.0.0.1 localhost{own}", "::1 localhost", *(f"{address} {name}" for name, address in hosts.items())]
+    return "\n".join(lines) + "\n"
