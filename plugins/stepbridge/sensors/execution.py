@@ -165,12 +165,14 @@ class ExecutionSensor(BaseSensorOperator):
     def _reported_or_deferred(self, context: Context, execution: Execution) -> Any:
         if execution_status(execution.status).terminal:
             return self._report(context, execution)
+        left = self._seconds_left(execution)
+        self.log.info("%s is %s: waiting for it in the triggerer", execution.arn, execution.status)
         return self.defer(
             trigger=ExecutionTrigger(
                 execution_arn=self.execution_arn, aws_conn_id=self.aws_conn_id, region_name=self.region_name
             ),
             method_name="resume",
-            timeout=timedelta(seconds=self._seconds_left(execution)),
+            timeout=timedelta(seconds=left),
         )
 
     def _seconds_left(self, execution: Execution) -> float:
