@@ -51,7 +51,7 @@ class BuildFailed(StepbridgeError):
         exit_code = exit_code_of(message)
         code = "" if exit_code is None else f" with exit code {exit_code}"
         reason = message.rpartition("Reason: ")[2]  # before it stands the whole script of the buildspec
-        found = f"{status} in phase {phase or 'SUBMITTED'}{code}" + (f" ({reason})" if reason else "")
+        found = f"{status} in phase {phase}{code}" + (f" ({reason})" if reason else "")
         remedy = hint_for(exit_code, log_lines) or "mend what the log below names, then run the task again"
         super().__init__(f"image build {build_id}", found, "a build that succeeds", remedy)
         self.args = (build_id, status, phase, message, tuple(log_lines))  # what pickle hands to __init__

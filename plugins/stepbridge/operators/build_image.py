@@ -87,9 +87,8 @@ class BuildImageOperator(StepbridgeOperator):
         pinned = self._pinned(tag)
         if not build.succeeded and not pinned:
             phase = build.failed_phase
-            raise BuildFailed(
-                build.id, build.status, phase.type if phase else "", phase.message if phase else "", last_lines
-            )
+            where, message = (phase.type, phase.message) if phase else (build.current_phase, "")
+            raise BuildFailed(build.id, build.status, where, message, last_lines)
         if not pinned:
             raise StepbridgeError(
                 f"image build {build.id}",

@@ -51,5 +51,5 @@ def test_an_unknown_cause_leads_to_the_log() -> None:
     """No guess is made."""
     assert hint_for(1, ["make: *** [all] Error 1"]) == ""
     assert "mend what the log below names" in str(BuildFailed("p:1", "FAILED", "BUILD", "", ["make: error"]))
-    assert "(the build wrote no log)" in str(BuildFailed("p:1", "TIMED_OUT", "", "", []))
+    assert "(the build wrote no log)" in str(BuildFailed("p:1", "TIMED_OUT", "QUEUED", "", []))
     assert exit_code_of("no code here") is None
