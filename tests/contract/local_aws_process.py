@@ -88,14 +88,15 @@ class LocalAwsProcess:
 def client_of(endpoint_url: str, service: str, **options: Any) -> Any:
     """A boto3 client with keys that are worth nothing, which does not try again."""
     config = Config(retries={"total_max_attempts": 1}).merge(options.pop("config", Config()))
-    values = {
+    values: dict[str, Any] = {
         "endpoint_url": endpoint_url,
         "region_name": REGION,
         "aws_access_key_id": "local",
         "aws_secret_access_key": "local",
         "config": config,
     }
-    return boto3.session.Session().client(service, **(values | options))
+    session: Any = boto3.session.Session()
+    return session.client(service, **(values | options))
 
 
 def run_in_child(function: Callable[..., Result], *arguments: Any) -> Result:

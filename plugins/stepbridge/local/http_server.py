@@ -21,25 +21,25 @@ _log = logging.getLogger(__name__)
 _THREADS = 24
 _KEPT_CONNECTIONS = 500  # cheroot keeps 10; every client of a scheduler's workers and triggers has one or two
 _IDLE_SECONDS = 60
-_SHUTDOWN_SECONDS = 2.0
+_SHUTDOWN_SECONDS = 2
 _BACKLOG = 256
 
 
-class _Gateway(wsgi.Gateway_10):  # type: ignore[misc]
-    def get_environ(self) -> WSGIEnvironment:
+class _Gateway(wsgi.Gateway_10):
+    def get_environ(self) -> Any:
         """With the headers' names as they were spelt: WSGI's own spelling takes an underscore for a dash.
 
         ``wsgi.input_terminated`` stays only where it is true. werkzeug asks whether it is there, and would take the end
         of a connection for the end of a body.
         """
-        environ: WSGIEnvironment = super().get_environ()
+        environ: WSGIEnvironment = super().get_environ()  # type: ignore[no-untyped-call]
         if not environ["wsgi.input_terminated"]:
             del environ["wsgi.input_terminated"]
         environ["stepbridge.header_names"] = [name.decode("latin-1") for name in self.req.inheaders]
         return environ
 
 
-class _Server(wsgi.Server):  # type: ignore[misc]
+class _Server(wsgi.Server):
     keep_alive_conn_limit = _KEPT_CONNECTIONS
 
     def bind(self, *arguments: Any, **keywords: Any) -> Any:

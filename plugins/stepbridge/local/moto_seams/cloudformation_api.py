@@ -24,8 +24,8 @@ _moto_create_change_set = CloudFormationResponse.create_change_set
 
 def create_change_set(response: CloudFormationResponse) -> Any:
     """Replaces CloudFormationResponse.create_change_set, which does not hand on ImportExistingResources."""
-    answer = _moto_create_change_set(response)
-    change_set = response.cloudformation_backend.change_sets[answer.result["Id"]]
+    answer: Any = _moto_create_change_set(response)
+    change_set: Any = response.cloudformation_backend.change_sets[answer.result["Id"]]
     change_set.adopting = response._get_bool_param("ImportExistingResources", False)
     return answer
 
@@ -48,10 +48,11 @@ class LocalCloudFormation(CloudFormationBackend):
 
     _changing = threading.RLock()
 
-    def create_stack(self, name: str, template: str, parameters: dict[str, Any], **options: Any) -> Stack:
+    def create_stack(self, name: str, template: str, parameters: dict[str, Any], *rest: Any, **options: Any) -> Stack:
         with self._changing:
             if self._find(name) is not None:
                 raise AlreadyExistsException(f"Stack {name} already exists")
+            assert not rest, "moto gives the options by name"
             stack = self._new_stack(name, template, parameters, **options)
             self.stacks[stack.stack_id] = stack
             stack.create(adopting=False)
@@ -174,7 +175,7 @@ class LocalCloudFormation(CloudFormationBackend):
         return stack
 
     def _new_stack(self, name: str, template: Any, parameters: dict[str, Any], **options: Any) -> LocalStack:
-        return LocalStack(
+        return LocalStack(  # type: ignore[abstract]
             stack_id=generate_stack_id(name, self.region_name, self.account_id),
             name=name,
             template=template,

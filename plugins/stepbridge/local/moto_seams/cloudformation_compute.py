@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
-
-from moto.codebuild.models import codebuild_backends
 
 from stepbridge.local.moto_seams.cloudformation_kinds import Kind, KindContext, Made, Properties, ResourceFailure
 from stepbridge.local.moto_seams.cloudformation_storage import boolean, lower_camel
@@ -36,31 +33,9 @@ def _make_project(context: KindContext, name: str, properties: Properties) -> st
 
 def _configure_project(context: KindContext, name: str, old: Properties, new: Properties) -> Made:
     if old:
-        _update_project(context, _project(name, new))
+        context.client("codebuild").update_project(**_project(name, new))
     arn = f"arn:aws:codebuild:{context.region}:{context.account_id}:project/{name}"
     return Made(name, {"Arn": arn})
-
-
-def _update_project(context: KindContext, project: Mapping[str, Any]) -> None:
-    """moto has no UpdateProject: make the project anew and give it back its builds."""
-    backend = codebuild_backends[context.account_id][context.region]
-    builds = backend.build_history.get(project["name"], [])
-    backend.create_project(
-        project_name=project["name"],
-        description=project.get("description"),
-        project_source=project["source"],
-        artifacts=project["artifacts"],
-        environment=project["environment"],
-        service_role=project["serviceRole"],
-        tags=project.get("tags"),
-        cache=project.get("cache"),
-        timeout=project.get("timeoutInMinutes"),
-        queued_timeout=project.get("queuedTimeoutInMinutes"),
-        source_version=project.get("sourceVersion"),
-        logs_config=project.get("logsConfig"),
-        vpc_config=None,
-    )
-    backend.build_history[project["name"]] = builds
 
 
 def _delete_project(context: KindContext, name: str, _properties: Properties) -> None:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from moto.cloudformation.models import Event, OutputMap, Stack
-from moto.cloudformation.parsing import clean_json, generate_resource_name
+from moto.cloudformation.models import Event, Stack
+from moto.cloudformation.parsing import OutputMap, clean_json, generate_resource_name
 
 from stepbridge.local.moto_seams.cloudformation_catalogue import KINDS
 from stepbridge.local.moto_seams.cloudformation_kinds import (
@@ -38,6 +38,7 @@ class LocalStack(Stack):
     """Replaces moto.cloudformation.models.Stack. ``context_of(account_id, region)`` is how resources are reached."""
 
     context_of: ClassVar[Callable[[str, str], KindContext]]
+    resource_map: StackResources
     status_reason: str | None = None
 
     @property
@@ -45,6 +46,7 @@ class LocalStack(Stack):
         return type(self).context_of(self.account_id, self.region_name)
 
     def _parse_template(self) -> None:
+        assert isinstance(self.template, str)
         self.template_dict = parse_template(self.template)
 
     def has_template(self, other_template: str) -> bool:

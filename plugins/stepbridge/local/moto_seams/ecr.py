@@ -76,6 +76,7 @@ class MotoImageRegistry:
     def __init__(self, folder: Path, runtime: ContainerRuntime, scikit_learn_folder: Path) -> None:
         self._records = Records(folder / "records.sqlite")
         self._recorded: dict[RecordName, Document] = {}
+        self._restored: dict[tuple[str, str], Repository] = {}  # until a stack takes them
         self._runtime = runtime
         self._scikit_learn_folder = scikit_learn_folder
         self._prebuilt: str | None = None
@@ -91,7 +92,7 @@ class MotoImageRegistry:
         replace(Image, "get_image_size_in_bytes", _size_of_layers)
         replace(ecr_backends, "backend", _StoredECRBackend)
         for scope, name, (document,) in self._records.load(_REPOSITORY):
-            _restore(scope, name, document)
+            self._restored[(scope, name)] = _restore(scope, name, document)
             self._recorded[(_REPOSITORY, scope, name)] = document
 
     def resolve(self, image_uri: str) -> str:
@@ -129,7 +130,8 @@ class MotoImageRegistry:
                     "be overwritten because the tag is immutable.",
                 )
             backend = ecr_backends[reference.scope.account_id][reference.scope.region]
-            backend.put_image(repository.name, manifest, reference.tag, _MANIFEST_TYPE, digest)
+            tag: Any = reference.tag  # None, for a push by digest: no tag
+            backend.put_image(repository.name, manifest, tag, _MANIFEST_TYPE, digest)
         self.flush()
         return digest
 
@@ -155,18 +157,16 @@ class MotoImageRegistry:
 
     def take_restored(self, account_id: str, region: str, repository_name: str) -> bool:
         """Whether the repository came back after a restart; true once, for the stack that takes it."""
-        repository = ecr_backends[account_id][region].repositories.get(repository_name)
-        restored = bool(repository) and getattr(repository, "restored", False)
-        if restored:
-            repository.restored = False
-        return restored
+        restored = self._restored.pop((f"{account_id}/{region}", repository_name), None)
+        return restored is not None and restored is ecr_backends[account_id][region].repositories.get(repository_name)
 
     def flush(self) -> None:
         """Write what has changed since the last call."""
         with self._changing:
             current = {
                 (_REPOSITORY, f"{account_id}/{region}", name): _document(backend, repository)
-                for account_id, region, backend in list(ecr_backends.iter_backends())
+                for account_id, backends in list(ecr_backends.items())
+                for region, backend in list(backends.items())
                 for name, repository in list(backend.repositories.items())
             }
             changes: list[Change] = [
@@ -265,24 +265,25 @@ def _document(backend: ECRBackend, repository: Repository) -> Document:
     }
 
 
-def _restore(scope: str, name: str, document: Document) -> None:
+def _restore(scope: str, name: str, document: Document) -> Repository:
     account_id, _, region = scope.partition("/")
     backend = ecr_backends[account_id][region]
-    repository = Repository(account_id, region, name, None, None, "", "")
+    repository = Repository(account_id, region, name, None, None, "", "")  # type: ignore[abstract]
     for field in _REPOSITORY_FIELDS:
         setattr(repository, field, document[field])
     repository.created_at = datetime.fromisoformat(document["created_at"])
     repository.images = [_restore_image(account_id, name, image) for image in document["images"]]
-    repository.restored = True  # until a stack has it: CloudFormation then adopts it
     backend.repositories[name] = repository
     backend.tagger.tag_resource(repository.arn, [{"Key": key, "Value": tag} for key, tag in document["tags"].items()])
+    return repository
 
 
 def _restore_image(account_id: str, repository: str, document: Document) -> Image:
     tags: list[str] = document["tags"]
+    newest: Any = tags[-1] if tags else None
     image = Image(
         account_id,
-        tags[-1] if tags else None,
+        newest,
         document["manifest"],
         repository,
         document["media_type"],

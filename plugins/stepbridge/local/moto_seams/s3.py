@@ -49,7 +49,7 @@ class _KeyWithValue:
         return getattr(self._key, name)
 
 
-class _StoredS3Backend(S3Backend):  # type: ignore[misc]
+class _StoredS3Backend(S3Backend):
     """moto's S3Backend where it would read content into memory, answer 500, or change something unseen."""
 
     def delete_bucket(self, bucket_name: str) -> Any:
@@ -60,7 +60,8 @@ class _StoredS3Backend(S3Backend):  # type: ignore[misc]
     def copy_object(self, src_key: FakeKey, *args: Any, **kwargs: Any) -> None:
         content = IncomingContent(_existing(src_key, lambda key: StoredKey.files.link(key.content)))
         try:
-            super().copy_object(_KeyWithValue(src_key, content), *args, **kwargs)
+            source: Any = _KeyWithValue(src_key, content)
+            super().copy_object(source, *args, **kwargs)
         finally:
             content.drop()
 
@@ -83,8 +84,9 @@ class _StoredS3Backend(S3Backend):  # type: ignore[misc]
         source = self.get_object(src_bucket_name, src_key_name, version_id=src_version_id)
         whole = _existing(source, lambda key: key.content.open())
         part = whole if start_byte is None or end_byte is None else whole[start_byte : end_byte + 1]
-        multipart = self.get_bucket(dest_bucket_name).multiparts[multipart_id]
-        return multipart.set_part(part_id, StoredKey.files.receive(part))
+        multipart: Any = self.get_bucket(dest_bucket_name).multiparts[multipart_id]
+        copied: FakeKey = multipart.set_part(part_id, StoredKey.files.receive(part))
+        return copied
 
     def complete_multipart_upload(self, bucket_name: str, multipart_id: str, body: Any) -> FakeKey | None:
         self._require_upload(bucket_name, multipart_id)
@@ -92,6 +94,7 @@ class _StoredS3Backend(S3Backend):  # type: ignore[misc]
 
     def put_object_tagging(self, key: FakeKey, tags: dict[str, str] | None) -> FakeKey:
         tagged = super().put_object_tagging(key, tags)
+        assert key.bucket_name is not None
         StoredKey.journal.object_changed(key.bucket_name, key.name)
         return tagged
 
@@ -123,7 +126,7 @@ def _existing(key: FakeKey | None, use: Any) -> Any:
         raise MissingKey(key=key.name) from None
 
 
-class _StoredS3Response(S3Response):  # type: ignore[misc]
+class _StoredS3Response(S3Response):
     """moto's S3Response, with the bodies of uploads and downloads in files."""
 
     _NOT_CONTENT = frozenset({"acl", "legal-hold", "retention", "tagging"})
@@ -156,7 +159,7 @@ class _StoredS3Response(S3Response):  # type: ignore[misc]
         chunks = aws_chunks(request.stream, trailers) if framed else plain_chunks(request.stream)
         return StoredKey.files.receive(checked(chunks, headers, trailers, self._checksums))
 
-    def setup_class(self, request: Any, full_url: Any = None, headers: Any = None) -> None:
+    def setup_class(self, request: Any, full_url: Any = None, headers: Any = None) -> None:  # type: ignore[override]
         super().setup_class(request, full_url, headers)
         if self._upload is not None:
             self.body = self._upload
@@ -227,8 +230,8 @@ class MotoObjectStore:
 
     def take_restored(self, bucket: str) -> bool:
         """Whether the bucket came back after a restart; true once, for the stack that takes it."""
-        for backend in (backend for _, _, backend in s3_backends.iter_backends()):
-            found = backend.buckets.get(bucket)
+        for backend in [backend for backends in s3_backends.values() for backend in backends.values()]:
+            found: Any = backend.buckets.get(bucket)
             if found is not None and found.restored:
                 found.restored = False
                 return True

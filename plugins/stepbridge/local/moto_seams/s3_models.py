@@ -58,7 +58,7 @@ class Journal:
         return taken
 
 
-class StoredKey(FakeKey):  # type: ignore[misc]
+class StoredKey(FakeKey):
     """One version of an object, or one part of a multipart upload, with its content in a file."""
 
     files: ClassVar[ContentFiles]
@@ -73,8 +73,9 @@ class StoredKey(FakeKey):  # type: ignore[misc]
             self._changed()
 
     def _changed(self) -> None:
-        if self.__dict__.get("bucket_name"):  # parts of an upload have none: they are not recorded
-            self.journal.object_changed(self.bucket_name, self.name)
+        bucket_name = self.__dict__.get("bucket_name")
+        if bucket_name:  # parts of an upload have none: they are not recorded
+            self.journal.object_changed(bucket_name, self.name)
 
     @property
     def value(self) -> bytes:
@@ -83,7 +84,7 @@ class StoredKey(FakeKey):  # type: ignore[misc]
 
     @value.setter
     def value(self, new_value: IncomingContent | StoredContent | bytes) -> None:
-        self._value_buffer = None
+        self._value_buffer: Any = None
         if isinstance(new_value, IncomingContent):
             self.content = new_value.take()
         elif isinstance(new_value, StoredContent):
@@ -144,10 +145,12 @@ class CompletedContent:
         return "FULL_OBJECT", self._whole.value(), 1
 
 
-class StoredMultipart(FakeMultipart):  # type: ignore[misc]
+class StoredMultipart(FakeMultipart):
     """A multipart upload whose completion joins files. Parts are forgotten at exit, as their upload is."""
 
-    def complete(self, body: Iterator[tuple[int, str]]) -> tuple[StoredContent, str, tuple[str, str, int] | None]:
+    parts: dict[int, StoredKey]  # type: ignore[assignment]
+
+    def complete(self, body: Iterator[tuple[int, str]]) -> tuple[Any, str, tuple[str, str, int] | None]:
         """Replaces FakeMultipart.complete, which joins the parts in memory. Same errors, same ETag."""
         parts = self._listed_parts(body)
         md5s = b"".join(bytes.fromhex(part.etag.strip('"')) for part in parts)
@@ -172,7 +175,7 @@ class StoredMultipart(FakeMultipart):  # type: ignore[misc]
         return parts
 
 
-class _JournaledKeys(_VersionedKeyStore):  # type: ignore[misc]
+class _JournaledKeys(_VersionedKeyStore):
     """The objects of a bucket by name; each change of a name is noted."""
 
     def __init__(self, bucket: str, journal: Journal) -> None:
@@ -188,12 +191,12 @@ class _JournaledKeys(_VersionedKeyStore):  # type: ignore[misc]
         super().setlist(key, list_)
         self._journal.object_changed(self._bucket, key)
 
-    def pop(self, key: str) -> None:
+    def pop(self, key: str) -> None:  # type: ignore[override]
         super().pop(key)
         self._journal.object_changed(self._bucket, key)
 
 
-class StoredBucket(FakeBucket):  # type: ignore[misc]
+class StoredBucket(FakeBucket):
     """A bucket whose configuration is recorded. ``restored``: it came back from records and no stack has it yet."""
 
     journal: ClassVar[Journal]

@@ -112,7 +112,9 @@ def _bucket_document(bucket: StoredBucket) -> Document:
 
 
 def _restore_bucket(name: str, document: Document) -> None:
-    bucket = StoredBucket(name, document["account_id"], document["region_name"], document["bucket_namespace"])
+    bucket = StoredBucket(  # type: ignore[abstract]
+        name, document["account_id"], document["region_name"], document["bucket_namespace"]
+    )
     if document["lifecycle_input"]:
         bucket.set_lifecycle(document["lifecycle_input"])
     if document["cors_input"]:
@@ -163,7 +165,8 @@ def _restore_object(bucket: StoredBucket, key: str, documents: Iterable[Document
     versions: list[StoredKey | FakeDeleteMarker] = []
     for document in documents:
         if "marker" in document:
-            marker = FakeDeleteMarker(versions[-1] if versions else SimpleNamespace(name=key))
+            hidden: Any = versions[-1] if versions else SimpleNamespace(name=key)
+            marker = FakeDeleteMarker(hidden)
             marker._version_id = document["marker"]
             marker.last_modified = datetime.fromisoformat(document["last_modified"])
             versions.append(marker)
@@ -173,9 +176,10 @@ def _restore_object(bucket: StoredBucket, key: str, documents: Iterable[Document
 
 
 def _restore_version(bucket: StoredBucket, key: str, document: Document, files: ContentFiles) -> StoredKey:
+    content: Any = files.named(document["file"], document["size_bytes"], document["md5"])
     version = StoredKey(
         name=key,
-        value=files.named(document["file"], document["size_bytes"], document["md5"]),
+        value=content,
         account_id=document["account_id"],
         region_name=document["region_name"],
         bucket_name=bucket.name,

@@ -23,7 +23,7 @@ __all__ = ["install"]
 Answer = tuple[str, dict[str, Any]]  # body and headers, as BaseResponse.call_action takes it
 
 
-class _ProcessingResponse(BaseResponse):  # type: ignore[misc]
+class _ProcessingResponse(BaseResponse):
     """Replaces moto.sagemaker.responses.SageMakerResponse. Each public method is the operation of that name."""
 
     processing: ClassVar[ProcessingService]
