@@ -53,6 +53,9 @@ class ObjectStore(Protocol):
     def download(self, scope: Scope, bucket: str, key: str, destination: Path) -> None:
         """Write the object to ``destination``, whose parent folder exists."""
 
+    def read(self, scope: Scope, bucket: str, key: str) -> Iterator[bytes]:
+        """The object's content in chunks; what it raises comes before the first one."""
+
     def upload(self, scope: Scope, source: Path, bucket: str, key: str) -> None:
         """Store the file ``source`` as the object."""
 
@@ -99,6 +102,8 @@ class ContainerSpec:
     arguments: Sequence[str] | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     network_isolated: bool = False
+    hostname: str = ""  # empty: the runtime chooses one
+    hosts: Mapping[str, str] = field(default_factory=dict)  # names for /etc/hosts, with their loopback addresses
     memory_bytes: int | None = None
     cpus: float | None = None
 

@@ -16,15 +16,26 @@ _GONE_STATUS_CODES = (
     404,
     409,
 )  # removed, being removed, or not running any more: https://docs.docker.com/reference/api/engine/
+# How the engine's init process says that there is nothing to run: https://github.com/krallin/tini
+_NOT_EXECUTED_CODES = (126, 127)
+_INIT_FAILED = "[FATAL tini ("
 _LONGEST_LINE_BYTES = 256 * 1024  # CloudWatch Logs takes no longer event
 
 
 class DockerContainer:
     """Implements ``Container``. The engine's container is removed once it ended and its output was handed on."""
 
-    def __init__(self, container: EngineContainer, on_line: Callable[[str], None], on_end: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        container: EngineContainer,
+        on_line: Callable[[str], None],
+        on_exit: Callable[[], None],
+        on_end: Callable[[], None],
+    ) -> None:
+        """``on_exit`` is called when its processes have ended, before ``wait`` tells; ``on_end`` is called last."""
         self._container = container
         self._on_line = on_line
+        self._on_exit = on_exit
         self._on_end = on_end
         self._exit: ContainerExit | None = None
         self._started = threading.Event()  # also set when the start failed: there is no more to wait for
@@ -82,13 +93,18 @@ class DockerContainer:
             self._remove()
             return ContainerExit(None, f"the container did not start: {error.explanation}")
         self._started.set()
+        last_line = ""
         try:
             for line in _lines(stream):
                 self._on_line(line)
+                last_line = line
             code: int = self._container.wait()["StatusCode"]
             self._remove()
         except NotFound:
             return ContainerExit(137, None)  # removed from outside while it ran: as good as killed
+        self._on_exit()
+        if code in _NOT_EXECUTED_CODES and last_line.startswith(_INIT_FAILED):
+            return ContainerExit(None, f"the container did not start: {last_line.partition('] ')[2]}")
         return ContainerExit(code)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from docker.utils.json_stream import json_stream
 
 from stepbridge.errors import ImageBuildFault
 from stepbridge.local.docker_runtime.container import DockerContainer
+from stepbridge.local.docker_runtime.ownership import foreign, hand_over
 from stepbridge.local.ports import BuiltImage, Container, ContainerExit, ContainerSpec
 
 __all__ = ["DockerRuntime", "find_engine"]
@@ -46,6 +48,7 @@ class DockerRuntime:
         self._client = client
         self._owner = hashlib.sha256(str(owner_folder.resolve()).encode()).hexdigest()[:16]
         self._network = "bridge" if client.networks.list(names=["bridge"]) else "host"
+        self._rootless = "name=rootless" in (client.info().get("SecurityOptions") or [])
         self._running: dict[str, DockerContainer] = {}
         self._lock = threading.Lock()
         self._remove_leftovers()
@@ -94,13 +97,20 @@ class DockerRuntime:
         except ImageNotFound:
             error = f"image {spec.image_id}: the Docker engine does not hold it any more; build it again"
             return _NotStarted(ContainerExit(None, error))
-        container = DockerContainer(engine_container, on_line, lambda: self._forget(spec.name))
+        container = DockerContainer(
+            engine_container, on_line, lambda: self._take_over(spec), lambda: self._forget(spec.name)
+        )
         with self._lock:
             self._running[spec.name] = container
         container.start()
         return container
 
     def _create(self, spec: ContainerSpec) -> EngineContainer:
+        network = self._network
+        if spec.network_isolated:
+            network = "none"
+        elif len(spec.hosts) > 1:
+            network = "host"  # the loopback addresses by which they know each other are not shared on a bridge
         return self._client.containers.create(
             spec.image_id,
             name=f"stepbridge-{self._owner}-{spec.name}",
@@ -108,11 +118,14 @@ class DockerRuntime:
             command=list(spec.arguments) if spec.arguments else None,
             environment=dict(spec.environment),
             volumes={str(spec.ml_folder.resolve()): {"bind": "/opt/ml", "mode": "rw"}},
-            network_mode="none" if spec.network_isolated else self._network,
+            network_mode=network,
+            # On a bridge the engine writes down the container's own address.
+            extra_hosts=dict(spec.hosts) if network != "bridge" else None,
+            init=True,  # as process 1 a program without a handler for SIGTERM would ignore it
             mem_limit=spec.memory_bytes,
             nano_cpus=int(spec.cpus * 1e9) if spec.cpus else None,
             labels={_OWNER_LABEL: self._owner},
-            hostname=spec.name[:63] if self._network == "bridge" or spec.network_isolated else None,
+            hostname=spec.hostname or spec.name[:63],
         )
 
     def close(self) -> None:
@@ -123,6 +136,14 @@ class DockerRuntime:
             container.stop(0)
         for container in running:
             container.wait()
+
+    def _take_over(self, spec: ContainerSpec) -> None:
+        """Make what a container of another user wrote readable and removable for this process."""
+        folder, user_id = spec.ml_folder.resolve(), os.geteuid()
+        if user_id != 0 and foreign(folder, user_id):
+            # In a rootless engine's containers this user is root.
+            owner = (0, 0) if self._rootless else (user_id, os.getegid())
+            hand_over(self._client, spec.image_id, folder, *owner)
 
     def _forget(self, name: str) -> None:
         with self._lock:

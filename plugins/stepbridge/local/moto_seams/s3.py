@@ -7,7 +7,7 @@ Replaces in ``moto.s3.models``: FakeKey, FakeMultipart, FakeBucket and the backe
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from moto.utilities.utils import get_partition
 from stepbridge.local.moto_seams import s3_records
 from stepbridge.local.moto_seams.replacement import replace
 from stepbridge.local.moto_seams.s3_models import Journal, StoredBucket, StoredKey, StoredMultipart
-from stepbridge.local.persistence.content import ContentFiles, IncomingContent, StoredContent, read_chunks
+from stepbridge.local.persistence.content import ContentFiles, FileContent, IncomingContent, StoredContent, read_chunks
 from stepbridge.local.persistence.records import Records
 from stepbridge.local.persistence.uploads import (
     ChecksumMismatch,
@@ -249,17 +249,21 @@ class MotoObjectStore:
                 yield ObjectSummary(name, key.size, key.etag.strip('"'), key.last_modified.replace(tzinfo=UTC))
 
     def download(self, scope: Scope, bucket: str, key: str, destination: Path) -> None:
-        try:
-            _find_content(scope, bucket, key).copy_to(destination)
-        except FileNotFoundError:
-            raise _no_such_key(bucket, key) from None
+        self._use(scope, bucket, key, lambda content: content.copy_to(destination))
 
     def read(self, scope: Scope, bucket: str, key: str) -> Iterator[bytes]:
-        try:
-            content = _find_content(scope, bucket, key).open()
-        except FileNotFoundError:
-            raise _no_such_key(bucket, key) from None
+        content: FileContent = self._use(scope, bucket, key, lambda content: content.open())
         return iter(content)
+
+    def _use(self, scope: Scope, bucket: str, key: str, use: Callable[[StoredContent], Any]) -> Any:
+        missing = ServiceFault("NoSuchKey", f"The specified key does not exist: s3://{bucket}/{key}", 404)
+        found = _find_bucket(scope, bucket).keys.get(key)
+        if found is None or isinstance(found, FakeDeleteMarker):
+            raise missing
+        try:
+            return use(found.content)
+        except FileNotFoundError:
+            raise missing from None
 
     def upload(self, scope: Scope, source: Path, bucket: str, key: str) -> None:
         _find_bucket(scope, bucket)
