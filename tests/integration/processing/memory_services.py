@@ -26,9 +26,13 @@ class MemoryStore:
                 yield ObjectSummary(key, len(content), hashlib.md5(content).hexdigest(), datetime.now(UTC))
 
     def download(self, scope: Scope, bucket: str, key: str, destination: Path) -> None:
+        destination.write_bytes(b"".join(self.read(scope, bucket, key)))
+
+    def read(self, scope: Scope, bucket: str, key: str) -> Iterator[bytes]:
         if key not in self._bucket(bucket):
             raise ServiceFault("NoSuchKey", "The specified key does not exist.", 404)
-        destination.write_bytes(self._bucket(bucket)[key])
+        content = self._bucket(bucket)[key]
+        return iter([content[start : start + 1000] for start in range(0, len(content), 1000)])
 
     def upload(self, scope: Scope, source: Path, bucket: str, key: str) -> None:
         self._bucket(bucket)[key] = source.read_bytes()

@@ -1,4 +1,4 @@
-"""A Processing service over plain processes and services in memory."""
+"""A Processing service over a real runtime and services in memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stepbridge.local.ports import Scope
 from stepbridge.local.processing.service import ProcessingService
 
 from .memory_services import MemoryLogs, MemoryRegistry, MemoryStore
-from .subprocess_runtime import RecordingRuntime
+from .recording_runtime import RecordingRuntime
 
 SCOPE = Scope("123456789012", "us-east-1")
 IMAGE_URI = "123456789012.dkr.ecr.us-east-1.amazonaws.com/model:1"

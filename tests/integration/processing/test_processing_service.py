@@ -12,6 +12,7 @@ import pytest
 
 from stepbridge.local.ports import Scope, ServiceFault
 from stepbridge.local.processing.service import ProcessingService
+from stepbridge.local.processing.store import RECORDS_FILE
 
 from .processing_support import SCOPE, Aws
 
@@ -133,9 +134,9 @@ def test_what_a_dead_process_left_is_failed(aws: Aws, job: Job, tmp_path: Path) 
     service.create(SCOPE, job(SLEEP))
     wait_for(lambda: bool(aws.logs.lines))
     left = tmp_path / "left"  # what a killed process leaves behind: its files, as they are now
-    record = aws.jobs_folder / SCOPE.account_id / SCOPE.region / "job-1.json"
-    (left / SCOPE.account_id / SCOPE.region).mkdir(parents=True)
-    (left / record.relative_to(aws.jobs_folder)).write_bytes(record.read_bytes())
+    left.mkdir()
+    for file in aws.jobs_folder.glob(f"{RECORDS_FILE}*"):
+        (left / file.name).write_bytes(file.read_bytes())
     (left / "work" / "x" / "ml").mkdir(parents=True)
     aws.jobs_folder = left
     after = aws.open()

@@ -295,6 +295,22 @@ def test_every_pattern_of_the_operations_compiles() -> None:
             {"ProcessingInputs": [one_input(S3CompressionType="Gzip")]},
             "ProcessingInput 'data': S3CompressionType Gzip can only be used when S3InputMode is Pipe.",
         ),
+        (
+            {"ProcessingInputs": [one_input(S3InputMode="Pipe") | {"InputName": "a/b"}]},
+            "ProcessingInput 'a/b': the name of a Pipe input is that of a file, its FIFO, and cannot hold '/'",
+        ),
+        (
+            {"ProcessingInputs": [one_input(S3Uri="https://example.com/k")]},
+            "ProcessingInput 'data': S3Uri 'https://example.com/k' is not an S3 location",
+        ),
+        (
+            cluster(InstanceType=None, InstanceCount=1, InstancePreferences=[{"InstanceType": "ml.m5.large"}] * 2),
+            "InstancePreferences InstanceType 'ml.m5.large' occurs 2 times; it must be unique.",
+        ),
+        (
+            {"ProcessingInputs": [{"InputName": "d", "AppManaged": True, "DatasetDefinition": {}}]},
+            "ProcessingInput 'd' must specify exactly one of AthenaDatasetDefinition and RedshiftDatasetDefinition.",
+        ),
         (cluster(InstanceType=None), "ClusterConfig must have exactly one of InstanceType and InstancePreferences."),
         (
             cluster(SelectedInstanceType="ml.m5.large"),
@@ -307,38 +323,65 @@ def test_what_the_rules_forbid(members: dict[str, Any], text: str) -> None:
     assert rule_refusal(**members).startswith(text)
 
 
+DATASET = {
+    "LocalPath": "/opt/ml/processing/x",
+    "RedshiftDatasetDefinition": {
+        "ClusterId": "c",
+        "Database": "d",
+        "DbUser": "u",
+        "QueryString": "select 1",
+        "ClusterRoleArn": "arn:aws:iam::123456789012:role/x",
+        "OutputS3Uri": "s3://b/k",
+        "OutputFormat": "CSV",
+    },
+}
+
+
+def test_what_the_local_aws_does_not_do_is_refused_by_name() -> None:
+    """Never a silent pass: the member, where it stands, and what to use instead."""
+    text = rule_refusal(ProcessingInputs=[{"InputName": "data", "DatasetDefinition": DATASET}])
+    assert text == (
+        "The local AWS does not do DatasetDefinition (ProcessingInput 'data'): no Athena and no Redshift to query; "
+        "give an S3Input."
+    )
+
+
+def test_what_the_application_manages_is_its_own() -> None:
+    """Then SageMaker only describes it to the container, and so does the local AWS."""
+    given = {"InputName": "data", "AppManaged": True, "DatasetDefinition": DATASET}
+    feature = {"OutputName": "r", "AppManaged": True, "FeatureStoreOutput": {"FeatureGroupName": "g"}}
+    accepted = validated("CreateProcessingJob", request(ProcessingInputs=[given]) | outputs(feature))
+    rules.check(SCOPE, accepted)
+
+
 @pytest.mark.parametrize(
-    ("members", "text"),
+    ("members", "accepted"),
     [
+        ({"InstancePreferences": [{"InstanceType": "ml.m5.large"}], "InstanceCount": 2}, True),
+        ({"InstancePreferences": [{"InstanceType": "ml.m5.large", "InstanceCount": 2}]}, True),
+        ({"InstancePreferences": [{"InstanceType": "ml.m5.large"}]}, False),
+        ({"InstancePreferences": [{"InstanceType": "ml.m5.large", "InstanceCount": 2}], "InstanceCount": 2}, False),
         (
-            {"ProcessingInputs": [one_input(S3InputMode="Pipe")]},
-            "The local AWS does not do S3InputMode Pipe (ProcessingInput 'data') yet; use File.",
-        ),
-        (
-            {"ProcessingInputs": [one_input(S3InputMode="Pipe", S3CompressionType="Gzip")]},
-            "The local AWS does not do S3InputMode Pipe (ProcessingInput 'data') yet; use File.",
-        ),
-        (
-            {"ProcessingInputs": [{"InputName": "data", "DatasetDefinition": {"LocalPath": "/opt/ml/processing/x"}}]},
-            "The local AWS does not do DatasetDefinition (ProcessingInput 'data') yet; give an S3Input.",
-        ),
-        (
-            outputs({"OutputName": "r", "AppManaged": True, "FeatureStoreOutput": {"FeatureGroupName": "g"}}),
-            "The local AWS does not do FeatureStoreOutput (ProcessingOutput 'r') yet; give an S3Output.",
-        ),
-        (
-            cluster(InstanceType=None, InstancePreferences=[{"InstanceType": "ml.m5.large"}]),
-            "The local AWS does not do ClusterConfig.InstancePreferences yet; give an InstanceType.",
-        ),
-        (
-            outputs(one_output(S3Uri="https://s3.amazonaws.com/b/k")),
-            "The local AWS does not do S3Uri with https:// (ProcessingOutput 'result') yet; write it as s3://bucket/key.",
+            {
+                "InstancePreferences": [
+                    {"InstanceType": "ml.m5.large", "InstanceCount": 2},
+                    {"InstanceType": "ml.m4.xlarge"},
+                ]
+            },
+            False,
         ),
     ],
 )
-def test_what_the_local_aws_does_not_do_is_refused_by_name(members: dict[str, Any], text: str) -> None:
-    """Never a silent pass: the member, where it stands, and what to use instead."""
-    assert rule_refusal(**members) == text
+def test_who_says_how_many_instances(members: dict[str, Any], accepted: bool) -> None:
+    """Each of InstancePreferences, or ClusterConfig for all of them."""
+    given = cluster(**members)
+    del given["ProcessingResources"]["ClusterConfig"]["InstanceType"]
+    if accepted:
+        rules.check(SCOPE, validated("CreateProcessingJob", request(**given)))
+    else:
+        assert rule_refusal(**given) == (
+            "InstanceCount must be set in ClusterConfig or in each of InstancePreferences, and not in both."
+        )
 
 
 @pytest.mark.parametrize(
@@ -366,4 +409,6 @@ def test_defaults() -> None:
     assert filled["ProcessingInputs"][0]["S3Input"]["S3DataDistributionType"] == "FullyReplicated"
     assert filled["ProcessingOutputConfig"]["Outputs"][0]["AppManaged"] is False
     assert rules.with_defaults(filled) == filled
+    preferred = cluster(InstancePreferences=[{"InstanceType": "ml.m5.large", "InstanceCount": 2}])
+    assert rules.with_defaults(request(**preferred))["ProcessingResources"] == preferred["ProcessingResources"]
     assert "StoppingCondition" not in given

@@ -32,9 +32,9 @@ _DESCRIBED = (  # members that DescribeProcessingJob gives back from the request
 
 def describe(job: ProcessingJob) -> dict[str, Any]:
     """The DescribeProcessingJob response; times are datetimes, absent members are left out as AWS does."""
-    members = {member: job.request[member] for member in _DESCRIBED if member in job.request}
-    return members | _present(
+    return _as_created(job) | _present(
         {
+            "ProcessingResources": _resources(job),
             "ProcessingJobArn": job.arn,
             "ProcessingJobStatus": str(job.status),
             "ExitMessage": job.exit_message,
@@ -79,13 +79,25 @@ def description_for_step_functions(
 
 def processing_job_config(job: ProcessingJob) -> dict[str, Any]:
     """The content of /opt/ml/config/processingjobconfig.json: the request with its defaults (byoc-config page)."""
-    members = {member: job.request[member] for member in _DESCRIBED if member in job.request}
-    return {"ProcessingJobArn": job.arn} | members
+    return {"ProcessingJobArn": job.arn} | _as_created(job)
 
 
 def resource_config(host: str, hosts: Sequence[str]) -> dict[str, Any]:
     """The content of /opt/ml/config/resourceconfig.json for one instance."""
     return {"current_host": host, "hosts": list(hosts)}
+
+
+def _as_created(job: ProcessingJob) -> dict[str, Any]:
+    return {member: job.request[member] for member in _DESCRIBED if member in job.request}
+
+
+def _resources(job: ProcessingJob) -> dict[str, Any]:
+    """ProcessingResources, which of InstancePreferences shows the selected one once the job runs."""
+    cluster = job.request["ProcessingResources"]["ClusterConfig"]
+    if "InstancePreferences" in cluster and job.start_time is not None:
+        instance_type, count = job.selected_instances
+        cluster = {**cluster, "SelectedInstanceType": instance_type, "SelectedInstanceCount": count}
+    return {"ClusterConfig": cluster}
 
 
 def _present(members: Mapping[str, Any]) -> dict[str, Any]:

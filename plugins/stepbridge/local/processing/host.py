@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from stepbridge.local.processing.job import ProcessingJob
 from stepbridge.local.processing.outputs import create_folders
 from stepbridge.local.processing.verdict import EXIT_MESSAGE_MAX_BYTES
 
-__all__ = ["Host", "hosts_of"]
+__all__ = ["Host", "addresses", "hosts_of"]
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,9 @@ class Host:
         """Make the folders and configuration files that SageMaker gives a container."""
         for folder in ("config", "output", "processing"):
             (self.ml_folder / folder).mkdir(parents=True)
-        names = [_host_name(index) for index in range(self.job.instance_count)]
         documents = {
             "processingjobconfig.json": processing_job_config(self.job),
-            "resourceconfig.json": resource_config(self.name, names),
+            "resourceconfig.json": resource_config(self.name, list(addresses(self.job))),
         }
         for name, document in documents.items():
             (self.ml_folder / "config" / name).write_text(json.dumps(document), encoding="utf-8")
@@ -52,6 +52,8 @@ class Host:
             # AWS documents the job's own variables only; AWS_REGION is there too, and the SDK's local mode sets it.
             environment={"AWS_REGION": scope.region} | self.job.request.get("Environment", {}),
             network_isolated=self.job.request.get("NetworkConfig", {}).get("EnableNetworkIsolation", False),
+            hostname=self.name,
+            hosts=addresses(self.job),
         )
 
     def log_stream_name(self, epoch_seconds: int) -> str:
@@ -70,6 +72,17 @@ class Host:
             return b""
         with path.open("rb") as file:
             return file.read(EXIT_MESSAGE_MAX_BYTES + 1)
+
+
+def addresses(job: ProcessingJob) -> dict[str, str]:
+    """The loopback address of each instance, ``algo-1`` and so on, by its name.
+
+    127.0.0.0/8 is this machine's on Linux. Each job has 254 addresses of its own there, so that instances that listen
+    under their names do not meet each other, another job or what else listens on this machine.
+    """
+    digest = hashlib.sha256(job.arn.encode()).digest()
+    block = f"127.{1 + digest[0] % 254}.{digest[1]}"
+    return {_host_name(index): f"{block}.{1 + index}" for index in range(job.instance_count)}
 
 
 def hosts_of(job: ProcessingJob, workspace: Path) -> list[Host]:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 import posixpath
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,10 +15,10 @@ from typing import Any
 
 from stepbridge.local.ports import ObjectStore, Scope, ServiceFault
 from stepbridge.local.processing.faults import DataDownloadFault
+from stepbridge.local.processing.pipes import PipeInput, StreamedObject
+from stepbridge.local.processing.s3_uri import split_uri
 
-__all__ = ["InputFile", "S3Inputs", "manifest_entries", "relative_path", "shard", "split_uri"]
-
-_URI = re.compile(r"s3://([^/]+)/?(.*)", re.DOTALL)
+__all__ = ["InputFile", "S3Inputs", "manifest_entries", "relative_path", "shard"]
 
 
 @dataclass(frozen=True)
@@ -29,14 +28,6 @@ class InputFile:
     bucket: str
     key: str
     path: str | None
-
-
-def split_uri(uri: str) -> tuple[str, str]:
-    """Bucket and key of an ``s3://`` URI; the key may be empty. Raises ValueError for anything else."""
-    match = _URI.fullmatch(uri)
-    if match is None:
-        raise ValueError(f"{uri!r} is not an s3:// URI")
-    return match.group(1), match.group(2)
 
 
 def relative_path(prefix: str, key: str) -> str | None:
@@ -97,19 +88,37 @@ class S3Inputs:
             self._files[given["InputName"]] = self._listed(given["InputName"], given["S3Input"])
 
     def download(self, ml_folder: Path, instance: int, instances: int) -> None:
-        """Bring the share of one instance into its ``/opt/ml``. Raises DataDownloadFault."""
-        folders = [ml_folder / posixpath.relpath(given["S3Input"]["LocalPath"], "/opt/ml") for given in self._inputs]
-        for folder in folders:
-            folder.mkdir(parents=True, exist_ok=True)
-        for given, folder in zip(self._inputs, folders, strict=True):
-            files = self._files[given["InputName"]]
-            if given["S3Input"]["S3DataDistributionType"] == "ShardedByS3Key":
-                files = shard(files, instance, instances)
-            for file in files:
+        """Bring the File inputs' share of one instance into its ``/opt/ml``. Raises DataDownloadFault."""
+        chosen = [given for given in self._inputs if given["S3Input"]["S3InputMode"] == "File"]
+        for given in chosen:
+            _folder(given, ml_folder).mkdir(parents=True, exist_ok=True)
+        for given in chosen:
+            for file in self._share(given, instance, instances):
                 if not self._go_on():
                     return
                 if file.path is not None:
-                    self._fetch(given["InputName"], file, folder / _inside(given["InputName"], file))
+                    self._fetch(given["InputName"], file, _folder(given, ml_folder) / _inside(given["InputName"], file))
+
+    def pipes(self, ml_folder: Path, instance: int, instances: int) -> Iterator[PipeInput]:
+        """The Pipe inputs of one instance, each with its share of the objects."""
+        for given in self._inputs:
+            source = given["S3Input"]
+            if source["S3InputMode"] == "Pipe":
+                objects = [
+                    self._streamed(file) for file in self._share(given, instance, instances) if file.path is not None
+                ]
+                gzip = source["S3CompressionType"] == "Gzip"
+                yield PipeInput(given["InputName"], source["S3Uri"], _folder(given, ml_folder), objects, gzip)
+
+    def _share(self, given: Mapping[str, Any], instance: int, instances: int) -> Sequence[InputFile]:
+        files = self._files[given["InputName"]]
+        sharded = given["S3Input"]["S3DataDistributionType"] == "ShardedByS3Key"
+        return shard(files, instance, instances) if sharded else files
+
+    def _streamed(self, file: InputFile) -> StreamedObject:
+        return StreamedObject(
+            f"s3://{file.bucket}/{file.key}", lambda: self._store.read(self._scope, file.bucket, file.key)
+        )
 
     def _listed(self, name: str, source: Mapping[str, Any]) -> list[InputFile]:
         bucket, key = split_uri(source["S3Uri"])
@@ -147,6 +156,10 @@ class S3Inputs:
         except (ServiceFault, OSError) as fault:
             found = f's3://{file.bucket}/{file.key} of input "{name}": {fault}'
             raise DataDownloadFault(f"ProcessingInput {name}", found) from fault
+
+
+def _folder(given: Mapping[str, Any], ml_folder: Path) -> Path:
+    return ml_folder / posixpath.relpath(given["S3Input"]["LocalPath"], "/opt/ml")
 
 
 def _inside(name: str, file: InputFile) -> str:

@@ -101,7 +101,16 @@ class ProcessingJob:
 
     @property
     def instance_count(self) -> int:
-        return int(self.request["ProcessingResources"]["ClusterConfig"]["InstanceCount"])
+        return self.selected_instances[1]
+
+    @property
+    def selected_instances(self) -> tuple[str, int]:
+        """Instance type and count that the job runs on: of InstancePreferences the first, as there is capacity."""
+        cluster = self.request["ProcessingResources"]["ClusterConfig"]
+        chosen = cluster["InstancePreferences"][0] if "InstancePreferences" in cluster else cluster
+        return chosen["InstanceType"], int(
+            chosen["InstanceCount"] if "InstanceCount" in chosen else cluster["InstanceCount"]
+        )
 
 
 def partition(region: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 from stepbridge.local.ports import ObjectStore, Scope, ServiceFault
 from stepbridge.local.processing.faults import DataUploadFault
-from stepbridge.local.processing.inputs import split_uri
+from stepbridge.local.processing.s3_uri import join
 
 __all__ = ["CONTINUOUS_INTERVAL_SECONDS", "ContinuousUpload", "create_folders", "files_below", "upload_at_end"]
 
@@ -140,8 +140,7 @@ def _files_of(output: Mapping[str, Any], ml_folders: Sequence[Path]) -> Iterator
 
 
 def _upload(store: ObjectStore, scope: Scope, output: Mapping[str, Any], relative: str, path: Path) -> None:
-    bucket, prefix = split_uri(output["S3Output"]["S3Uri"])
-    key = f"{prefix.rstrip('/')}/{relative}" if prefix else relative
+    bucket, key = join(output["S3Output"]["S3Uri"], relative)
     try:
         key.encode()
         store.upload(scope, path, bucket, key)

@@ -1,11 +1,8 @@
-"""What AWS demands of a CreateProcessingJob request beyond its shapes, and what the local AWS does not do yet.
+"""What AWS demands of a CreateProcessingJob request beyond its shapes, and what the local AWS does not do.
 
 Pure functions over a request that ``validation`` has accepted. Sources: the documentation strings of the service model
-and the pages byoc-* of the SageMaker developer guide; where AWS's own wording is known it is used.
-
-Kept and described, without effect here: KmsKeyId and VolumeKmsKeyId (nothing is encrypted), VolumeSizeInGB and
-InstanceType (a job may use what the machine has), VpcConfig and EnableInterContainerTrafficEncryption (there is no VPC,
-and no traffic leaves the machine), ExperimentConfig, RoleArn beyond its account.
+and the pages byoc-* of the SageMaker developer guide; where AWS's own wording is known it is used. What is kept without
+effect, and what is refused, is in the table of ``contract``.
 """
 
 from __future__ import annotations
@@ -17,7 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from stepbridge.local.ports import Scope
+from stepbridge.local.processing.contract import CONTRACT, Treatment, is_known, takes
 from stepbridge.local.processing.faults import validation_fault
+from stepbridge.local.processing.s3_uri import split_uri
 
 __all__ = ["DEFAULT_MAX_RUNTIME_SECONDS", "PROCESSING_FOLDER", "check", "with_defaults"]
 
@@ -34,7 +33,7 @@ _ECR_IMAGE = re.compile(
 
 def check(scope: Scope, request: Mapping[str, Any]) -> None:
     """Raise ValidationException with everything about ``request`` that AWS refuses or the local AWS cannot do."""
-    problems = [*_broken_rules(scope, request), *_not_done_yet(request)]
+    problems = [*_broken_rules(scope, request), *_not_done_here(request)]
     if problems:
         raise validation_fault(" ".join(problems))
 
@@ -42,8 +41,9 @@ def check(scope: Scope, request: Mapping[str, Any]) -> None:
 def with_defaults(request: Mapping[str, Any]) -> dict[str, Any]:
     """The request with AWS's defaults filled in, as DescribeProcessingJob and processingjobconfig.json show it."""
     filled = dict(request)
-    cluster = {"InstanceCount": 1, **request["ProcessingResources"]["ClusterConfig"]}
-    filled["ProcessingResources"] = {"ClusterConfig": cluster}
+    cluster = request["ProcessingResources"]["ClusterConfig"]
+    if "InstancePreferences" not in cluster:  # which say how many instances themselves, or leave it to InstanceCount
+        filled["ProcessingResources"] = {"ClusterConfig": {"InstanceCount": 1, **cluster}}
     filled.setdefault("StoppingCondition", {"MaxRuntimeInSeconds": DEFAULT_MAX_RUNTIME_SECONDS})
     if "ProcessingInputs" in request:
         filled["ProcessingInputs"] = [_input_with_defaults(given) for given in request["ProcessingInputs"]]
@@ -100,19 +100,30 @@ def _cluster_rules(cluster: Mapping[str, Any]) -> Iterator[str]:
     for member in ("SelectedInstanceType", "SelectedInstanceCount"):
         if member in cluster:
             yield f"{member} is read-only and not accepted in CreateProcessingJob."
+    preferences = cluster.get("InstancePreferences", [])
+    yield from _repeated("InstancePreferences InstanceType", (given["InstanceType"] for given in preferences))
+    counted = [given for given in preferences if "InstanceCount" in given]
+    if preferences and len(counted) != (0 if "InstanceCount" in cluster else len(preferences)):
+        yield "InstanceCount must be set in ClusterConfig or in each of InstancePreferences, and not in both."
 
 
 def _input_rules(given: Mapping[str, Any]) -> Iterator[str]:
     name = f"ProcessingInput '{given['InputName']}'"
     if ("S3Input" in given) == ("DatasetDefinition" in given):
         yield f"{name} must specify exactly one of S3Input and DatasetDefinition."
-    source = given.get("S3Input")
+    definition, source = given.get("DatasetDefinition"), given.get("S3Input")
+    if definition is not None:
+        if ("AthenaDatasetDefinition" in definition) == ("RedshiftDatasetDefinition" in definition):
+            yield f"{name} must specify exactly one of AthenaDatasetDefinition and RedshiftDatasetDefinition."
+        yield from _path_rules(name, definition.get("LocalPath"), given.get("AppManaged", False))
     if source is None:
         return
     yield from _path_rules(name, source.get("LocalPath"), given.get("AppManaged", False))
     yield from _uri_rules(name, source["S3Uri"])
     if source.get("S3CompressionType") == "Gzip" and source.get("S3InputMode") != "Pipe":
         yield f"{name}: S3CompressionType Gzip can only be used when S3InputMode is Pipe."
+    if source.get("S3InputMode") == "Pipe" and ("/" in given["InputName"] or "\0" in given["InputName"]):
+        yield f"{name}: the name of a Pipe input is that of a file, its FIFO, and cannot hold '/' or a NUL character."
 
 
 def _output_rules(given: Mapping[str, Any]) -> Iterator[str]:
@@ -138,8 +149,12 @@ def _path_rules(name: str, path: str | None, app_managed: bool) -> Iterator[str]
 
 
 def _uri_rules(name: str, uri: str) -> Iterator[str]:
-    bucket = uri.removeprefix("s3://").partition("/")[0]
-    if uri.startswith("s3://") and not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", bucket):
+    try:
+        bucket, _ = split_uri(uri)
+    except ValueError as error:
+        yield f"{name}: S3Uri {error}."
+        return
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", bucket):
         yield f"{name}: S3Uri '{uri}' has no valid bucket name."
 
 
@@ -154,27 +169,28 @@ def _outputs(request: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     return outputs
 
 
-# --- what AWS does and the local AWS does not yet ---------------------------------------------------------------------
-def _not_done_yet(request: Mapping[str, Any]) -> Iterator[str]:
-    for where, instead in _unsupported(request):
-        yield f"The local AWS does not do {where} yet; {instead}."
+# --- what AWS does and the local AWS does not -------------------------------------------------------------------------
+def _not_done_here(request: Mapping[str, Any]) -> Iterator[str]:
+    for path, where in _refused(request, "CreateProcessingJob", ""):
+        reason = CONTRACT[path].note if path in CONTRACT else "it is newer than this version of stepbridge"
+        yield f"The local AWS does not do {path.rpartition('.')[2].replace('=', ' ')}{where}: {reason}."
 
 
-def _unsupported(request: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Pairs of what was asked for and what to use instead."""
-    if "InstancePreferences" in request["ProcessingResources"]["ClusterConfig"]:
-        yield "ClusterConfig.InstancePreferences", "give an InstanceType"
-    for given in request.get("ProcessingInputs", []):
-        name, source = given["InputName"], given.get("S3Input", {})
-        if "DatasetDefinition" in given:
-            yield f"DatasetDefinition (ProcessingInput '{name}')", "give an S3Input"
-        if source.get("S3InputMode") == "Pipe":
-            yield f"S3InputMode Pipe (ProcessingInput '{name}')", "use File"
-        if source.get("S3Uri", "").startswith("https://"):
-            yield f"S3Uri with https:// (ProcessingInput '{name}')", "write it as s3://bucket/key"
-    for given in _outputs(request):
-        name = given["OutputName"]
-        if "FeatureStoreOutput" in given:
-            yield f"FeatureStoreOutput (ProcessingOutput '{name}')", "give an S3Output"
-        if given.get("S3Output", {}).get("S3Uri", "").startswith("https://"):
-            yield f"S3Uri with https:// (ProcessingOutput '{name}')", "write it as s3://bucket/key"
+def _refused(value: Any, path: str, where: str, app_managed: bool = False) -> Iterator[tuple[str, str]]:
+    """The outermost members and values that the table does not let pass, and which input or output each is in."""
+    row = CONTRACT.get(path)
+    needs_app_managed = row is not None and row.treatment is Treatment.APP_MANAGED
+    if not is_known(path) or (needs_app_managed and not app_managed):
+        yield path, where
+    elif isinstance(value, list):
+        for item in value:
+            yield from _refused(item, f"{path}[]", where, app_managed)
+    elif isinstance(value, str):
+        if not takes(path, value):
+            yield f"{path}={value}", where
+    elif isinstance(value, Mapping) and f"{path}{{}}" not in CONTRACT:
+        app_managed = value.get("AppManaged", app_managed)
+        for kind in ("Input", "Output"):
+            where = f" (Processing{kind} '{value[f'{kind}Name']}')" if f"{kind}Name" in value else where
+        for member, inner in value.items():
+            yield from _refused(inner, f"{path}.{member}", where, app_managed)

@@ -28,6 +28,7 @@ from stepbridge.local.processing.inputs import S3Inputs
 from stepbridge.local.processing.job import Event, Outcome, ProcessingJob, Status
 from stepbridge.local.processing.job_logs import LogStream
 from stepbridge.local.processing.outputs import ContinuousUpload, upload_at_end
+from stepbridge.local.processing.pipes import PipeFeeds
 from stepbridge.local.processing.verdict import StopCause, exit_message, judge
 
 __all__ = ["JobRun", "Surroundings"]
@@ -62,6 +63,7 @@ class JobRun:
         self._lock = Lock()
         self._containers: list[Container] = []
         self._cause: StopCause | None = None
+        self._feeds = PipeFeeds(lambda: self.stop(StopCause.INPUT))
 
     def run(self) -> Outcome:
         """Run the job to its end and say how it ended; its workspace is gone then."""
@@ -70,6 +72,7 @@ class JobRun:
         except JobFault as fault:
             return Outcome(Status.FAILED, fault.failure_reason)
         finally:
+            self._feeds.end()
             remove_tree(self._workspace)
 
     def stop(self, cause: StopCause, grace_seconds: float | None = None) -> None:
@@ -105,7 +108,7 @@ class JobRun:
         return self._with_message(outcome, hosts)
 
     def _verdict(self, exits: Sequence[ContainerExit]) -> Outcome:
-        return judge(exits, self._cause, self._job.max_runtime_seconds)
+        return judge(exits, self._cause, self._job.max_runtime_seconds, self._feeds.fault)
 
     def _image(self) -> str:
         uri = self._job.request["AppSpecification"]["ImageUri"]
@@ -124,6 +127,8 @@ class JobRun:
         inputs.find()
         for host in hosts:
             inputs.download(host.ml_folder, host.index, len(hosts))
+            for pipe in inputs.pipes(host.ml_folder, host.index, len(hosts)):
+                self._feeds.open(pipe)
         return hosts
 
     def _run_containers(
@@ -142,7 +147,9 @@ class JobRun:
                 if self._containers:
                     self._report(Event.STARTED)
                 continuous.start()
-                return self._collect(ended, len(self._containers))
+                exits = self._collect(ended, len(self._containers))
+                self._feeds.end()
+                return exits
             except BaseException:
                 self.stop(StopCause.SHUTDOWN, 0.0)  # whatever broke this, no container is left running
                 continuous.end()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import BoundedSemaphore, Lock, Thread
 from threading import Event as Flag
+from threading import Lock, Thread
 from time import monotonic
 from typing import Any
 
@@ -16,7 +17,7 @@ from stepbridge.local.ports import ContainerRuntime, ImageRegistry, LogSink, Obj
 from stepbridge.local.processing import description, rules
 from stepbridge.local.processing.faults import FAILURE_REASON_MAX_LENGTH, job_not_stoppable, service_closed
 from stepbridge.local.processing.job import INTERRUPTED, Event, Outcome, ProcessingJob, Status, advance, finish
-from stepbridge.local.processing.listing import list_jobs
+from stepbridge.local.processing.listing import page, selection
 from stepbridge.local.processing.runner import JobRun, Surroundings, remove_tree
 from stepbridge.local.processing.store import JobStore
 from stepbridge.local.processing.validation import validated
@@ -61,7 +62,9 @@ class ProcessingService:
         self._work = jobs_folder / "work"
         remove_tree(self._work)  # what a killed process left
         self._jobs = JobStore(jobs_folder, clock())
-        self._slots = BoundedSemaphore(max_concurrent_jobs)
+        self._max_concurrent_jobs = max_concurrent_jobs
+        self._running = 0
+        self._waiting: deque[_ActiveJob] = deque()
         self._lock = Lock()
         self._active: dict[tuple[Scope, str], _ActiveJob] = {}
         self._closed = False
@@ -79,13 +82,14 @@ class ProcessingService:
         name = accepted["ProcessingJobName"]
         job = ProcessingJob(scope, name, rules.with_defaults(accepted), now, now)
         run = JobRun(job, self._surroundings, self._workspace(job), lambda event: self._happened(scope, name, event))
-        active = _ActiveJob(run, Thread(target=self._live, args=(job,), name=f"job-{name}", daemon=True))
+        active = _ActiveJob(scope, name, run)
         with self._lock:
             if self._closed:
                 raise service_closed()
             self._jobs.add(job)
             self._active[scope, name] = active
-        active.thread.start()
+            self._waiting.append(active)
+            self._start_waiting()
         return {"ProcessingJobArn": job.arn}
 
     def describe(self, scope: Scope, name: str) -> dict[str, Any]:
@@ -104,7 +108,7 @@ class ProcessingService:
     def list(self, scope: Scope, request: Mapping[str, Any]) -> dict[str, Any]:
         """ListProcessingJobs."""
         accepted = validated("ListProcessingJobs", request)
-        return list_jobs(self._jobs.of_scope(scope), accepted)
+        return page(accepted, self._jobs.select(scope, selection(accepted)))
 
     def stop(self, scope: Scope, name: str) -> None:
         """StopProcessingJob. A job that has not begun is Stopped at once, another one when its containers have ended.
@@ -160,19 +164,28 @@ class ProcessingService:
     def _happened(self, scope: Scope, name: str, event: Event) -> None:
         self._jobs.update(scope, name, lambda job: advance(job, event, self._clock()))
 
-    def _live(self, job: ProcessingJob) -> None:
-        """The thread of a job: wait for a slot, run, record the end."""
-        active = self._active[job.scope, job.name]
-        with self._slots:
-            if not active.claim():
-                return  # stopped before its turn came
-            outcome: Outcome | None = None
+    def _start_waiting(self) -> None:
+        """Give the free places to the jobs that wait for one, in the order of their creation. Holds the lock."""
+        while self._waiting and self._running < self._max_concurrent_jobs:
+            active = self._waiting.popleft()
+            if active.claim():  # else it was stopped before its turn came
+                self._running += 1
+                Thread(target=self._live, args=(active,), name=f"job-{active.name}", daemon=True).start()
+
+    def _live(self, active: _ActiveJob) -> None:
+        """The thread of a job: run it, record its end, make place for the next."""
+        outcome: Outcome | None = None
+        try:
+            outcome = active.run.run()
+        finally:
+            # An error that nobody foresaw ends this thread with its traceback in the log, but it must not leave the
+            # job InProgress for ever, nor keep its place.
             try:
-                outcome = active.run.run()
+                self._settle(active.scope, active.name, outcome or _crash(sys.exception()))
             finally:
-                # An error that nobody foresaw ends this thread with its traceback in the log, but it must not leave the
-                # job InProgress for ever.
-                self._settle(job.scope, job.name, outcome or _crash(sys.exception()))
+                with self._lock:
+                    self._running -= 1
+                    self._start_waiting()
 
     def _settle(self, scope: Scope, name: str, outcome: Outcome) -> None:
         self._jobs.update(scope, name, lambda job: finish(job, outcome, self._clock()))
@@ -182,16 +195,17 @@ class ProcessingService:
 
 
 class _ActiveJob:
-    """A job that has not ended: its run, its thread, and who may decide how it ends."""
+    """A job that has not ended: its run, and who may decide how it ends."""
 
-    def __init__(self, run: JobRun, thread: Thread) -> None:
+    def __init__(self, scope: Scope, name: str, run: JobRun) -> None:
+        self.scope = scope
+        self.name = name
         self.run = run
-        self.thread = thread
         self.ended = Flag()
         self._unclaimed = Lock()
 
     def claim(self) -> bool:
-        """True for the first caller only: the job's thread, or who stops the job before its turn came."""
+        """True for the first caller only: who gives the job a place, or who stops it before its turn came."""
         return self._unclaimed.acquire(blocking=False)
 
 

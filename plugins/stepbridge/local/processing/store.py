@@ -1,55 +1,70 @@
-"""The records of all processing jobs ever created: one JSON file each, indexed in memory.
+"""The records of all processing jobs ever created, in one SQLite file.
 
-A name is taken for ever, so records are never deleted. A file is replaced atomically, so a killed process leaves either
-the old record or the new one.
+A name is taken for ever, so records are never deleted, and there may be many: none is kept in memory. A change is
+written before its call returns; a killed process leaves either the old record or the new one.
 """
 
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from stepbridge.local.ports import Scope
 from stepbridge.local.processing.faults import BrokenRecordFault, job_name_in_use, job_not_found
-from stepbridge.local.processing.job import INTERRUPTED, Event, ProcessingJob, Status, advance
+from stepbridge.local.processing.job import FINAL, INTERRUPTED, Event, ProcessingJob, Status, advance
+from stepbridge.local.processing.listing import Selection
 
-__all__ = ["JobStore"]
+__all__ = ["RECORDS_FILE", "JobStore"]
 
-_RECORD_VERSION = 1
+RECORDS_FILE = "jobs.sqlite"
+_VERSION = 1
 _TIMES = ("creation_time", "last_modified_time", "start_time", "end_time")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+# What ListProcessingJobs asks for has columns of its own; times are microseconds since the epoch.
+_SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS jobs (
+    account_id TEXT, region TEXT, name TEXT,
+    status TEXT, creation_time INTEGER, last_modified_time INTEGER, record TEXT,
+    PRIMARY KEY (account_id, region, name)
+);
+CREATE INDEX IF NOT EXISTS jobs_by_time ON jobs (account_id, region, creation_time, name);
+CREATE INDEX IF NOT EXISTS jobs_by_status ON jobs (status, account_id, region, name);
+PRAGMA user_version = {_VERSION};
+"""
 
 
 class JobStore:
-    """Records under ``folder/<account>/<region>/<name>.json``. Safe to use from several threads.
+    """Records in ``folder``. Safe to use from several threads.
 
     Opening a folder ends what a dead process left unfinished: such jobs become Failed, at ``now``. Raises
-    BrokenRecordFault when a record cannot be read.
+    BrokenRecordFault when the records cannot be read.
     """
 
     def __init__(self, folder: Path, now: datetime) -> None:
-        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path = folder / RECORDS_FILE
         self._lock = Lock()
-        self._jobs: dict[Scope, dict[str, ProcessingJob]] = {}
-        for path in sorted(folder.glob("[0-9]*/*/*.json")):
-            job = _read(path)
-            if not job.is_final:
-                job = advance(job, Event.FAILED, now, INTERRUPTED)
-                self._write(job)
-            self._jobs.setdefault(job.scope, {})[job.name] = job
+        try:
+            self._database = self._opened()
+        except sqlite3.DatabaseError as error:
+            remedy = "move the file away to forget all jobs"
+            raise BrokenRecordFault(str(self._path), f"not the records of jobs ({error})", remedy=remedy) from error
+        for job in self._unfinished():
+            self._write(advance(job, Event.FAILED, now, INTERRUPTED))
 
     def add(self, job: ProcessingJob) -> None:
         """Keep a new job. Raises ServiceFault ResourceInUse when its name was ever used in its scope."""
         with self._lock:
-            of_scope = self._jobs.setdefault(job.scope, {})
-            if job.name in of_scope:
+            if self._find(job.scope, job.name) is not None:
                 raise job_name_in_use(job.arn)
             self._write(job)
-            of_scope[job.name] = job
 
     def get(self, scope: Scope, name: str) -> ProcessingJob:
         """The job. Raises the ServiceFault of a name that no job has."""
@@ -61,43 +76,66 @@ class JobStore:
         with self._lock:
             job = change(self._get(scope, name))
             self._write(job)
-            self._jobs[scope][name] = job
             return job
 
-    def of_scope(self, scope: Scope) -> Sequence[ProcessingJob]:
-        """All jobs of an account and region, in the order of their creation."""
+    def select(self, scope: Scope, selection: Selection) -> Sequence[ProcessingJob]:
+        """The jobs of an account and region that the selection asks for, in its order."""
+        query = f"SELECT record FROM jobs WHERE account_id = ? AND region = ? AND {selection.condition}"
+        query += f" ORDER BY {selection.order} LIMIT ?"
         with self._lock:
-            return list(self._jobs.get(scope, {}).values())
+            rows = self._database.execute(
+                query, (scope.account_id, scope.region, *selection.parameters, selection.limit)
+            ).fetchall()
+        return [self._read(record) for (record,) in rows]
+
+    def _opened(self) -> sqlite3.Connection:
+        database = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
+        version = database.execute("PRAGMA user_version").fetchone()[0]
+        if version not in (0, _VERSION):
+            raise BrokenRecordFault(str(self._path), f"records of version {version}", f"version {_VERSION}")
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = OFF")  # survives the death of the process, not a power cut
+        database.executescript(_SCHEMA)
+        return database
+
+    def _unfinished(self) -> list[ProcessingJob]:
+        # A list: the statuses must be named for the index to be used, and what is found is changed while going through.
+        statuses = sorted(status for status in Status if status not in FINAL)
+        marks = ", ".join("?" * len(statuses))
+        rows = self._database.execute(f"SELECT record FROM jobs WHERE status IN ({marks})", statuses).fetchall()
+        return [self._read(record) for (record,) in rows]
+
+    def _find(self, scope: Scope, name: str) -> ProcessingJob | None:
+        query = "SELECT record FROM jobs WHERE account_id = ? AND region = ? AND name = ?"
+        row = self._database.execute(query, (scope.account_id, scope.region, name)).fetchone()
+        return None if row is None else self._read(row[0])
 
     def _get(self, scope: Scope, name: str) -> ProcessingJob:
-        job = self._jobs.get(scope, {}).get(name)
+        job = self._find(scope, name)
         if job is None:
             raise job_not_found(name)
         return job
 
     def _write(self, job: ProcessingJob) -> None:
-        path = self._folder / job.scope.account_id / job.scope.region / f"{job.name}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # One writer at a time (the lock), so one name for the new file is enough; a killed writer's is overwritten.
-        draft = path.with_suffix(".draft")
-        draft.write_text(json.dumps(_record(job), indent=1), encoding="utf-8")
-        draft.replace(path)
+        times = (_microseconds(job.creation_time), _microseconds(job.last_modified_time))
+        row = (job.scope.account_id, job.scope.region, job.name, str(job.status), *times, json.dumps(_record(job)))
+        self._database.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+
+    def _read(self, text: str) -> ProcessingJob:
+        try:
+            record = json.loads(text)
+            times = {name: record[name] and datetime.fromisoformat(record[name]) for name in _TIMES}
+            values = record | times | {"scope": Scope(**record["scope"]), "status": Status(record["status"])}
+            return ProcessingJob(**values)
+        except (ValueError, KeyError, TypeError) as error:
+            found = f"not the record of a processing job ({type(error).__name__}: {error}): {text[:80]}"
+            raise BrokenRecordFault(str(self._path), found, remedy="move the file away to forget all jobs") from error
+
+
+def _microseconds(time: datetime) -> int:
+    return (time - _EPOCH) // timedelta(microseconds=1)
 
 
 def _record(job: ProcessingJob) -> dict[str, Any]:
-    record = asdict(job) | {"version": _RECORD_VERSION, "status": str(job.status)}
+    record = asdict(job) | {"status": str(job.status)}
     return record | {name: record[name] and record[name].isoformat() for name in _TIMES}
-
-
-def _read(path: Path) -> ProcessingJob:
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        version = record.pop("version")
-        if version != _RECORD_VERSION:
-            raise BrokenRecordFault(str(path), f"a record of version {version}", f"version {_RECORD_VERSION}")
-        times = {name: record[name] and datetime.fromisoformat(record[name]) for name in _TIMES}
-        values = record | times | {"scope": Scope(**record["scope"]), "status": Status(record["status"])}
-        return ProcessingJob(**values)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        found = f"not the record of a processing job ({type(error).__name__}: {error})"
-        raise BrokenRecordFault(str(path), found, remedy="move the file away to forget this job") from error

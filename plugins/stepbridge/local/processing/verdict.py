@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from enum import Enum
 
 from stepbridge.local.ports import ContainerExit
-from stepbridge.local.processing.faults import ContainerStartFault, ExitMessageFault
+from stepbridge.local.processing.faults import ContainerStartFault, ExitMessageFault, JobFault
 from stepbridge.local.processing.job import INTERRUPTED, Outcome, Status
 
 __all__ = ["EXIT_MESSAGE_MAX_BYTES", "StopCause", "exit_message", "judge"]
@@ -20,12 +20,20 @@ class StopCause(Enum):
 
     CALLER = "StopProcessingJob"
     MAX_RUNTIME = "MaxRuntimeInSeconds"
+    INPUT = "an input broke off"
     SIBLING = "another instance failed"
     SHUTDOWN = "the local AWS shuts down"
 
 
-def judge(exits: Sequence[ContainerExit], cause: StopCause | None, max_runtime_seconds: int) -> Outcome:
+def judge(
+    exits: Sequence[ContainerExit],
+    cause: StopCause | None,
+    max_runtime_seconds: int,
+    broken_input: JobFault | None = None,
+) -> Outcome:
     """The outcome of a job whose containers ended like this, in the order in which they ended.
+
+    ``broken_input`` is why an input broke off while they ran, which fails a job that nobody else has stopped before.
 
     A job past its maximum runtime is stopped, not failed: "After the condition is met, the processing job is stopped"
     (API page ProcessingStoppingCondition), and the SageMaker SDK explains Stopped with "the job timed out". AWS
@@ -39,6 +47,8 @@ def judge(exits: Sequence[ContainerExit], cause: StopCause | None, max_runtime_s
         case StopCause.MAX_RUNTIME:
             reason = f"MaxRuntimeExceeded: the job was stopped after its MaxRuntimeInSeconds of {max_runtime_seconds}."
             return Outcome(Status.STOPPED, f"ClientError: {reason} Raise StoppingCondition.MaxRuntimeInSeconds.")
+    if broken_input is not None:
+        return Outcome(Status.FAILED, broken_input.failure_reason)
     for ended in exits:
         if ended.error is not None:
             return Outcome(Status.FAILED, ContainerStartFault("container", ended.error).failure_reason)
