@@ -95,6 +95,9 @@ def use_store(data_dir: Path) -> None:
         copy.write_bytes(b"scribbled over")
         assert s3.get_object(Bucket="bbb", Key="a/1")["Body"].read() == b"a/1"
 
+        assert b"".join(store.read(SCOPE, "bbb", "a/1")) == b"a/1"
+        assert fault_code(store.read, SCOPE, "bbb", "a/gone") == "NoSuchKey"
+
         store.upload(SCOPE, copy, "bbb", "up/ü")
         copy.write_bytes(b"later")
         head = s3.head_object(Bucket="bbb", Key="up/ü")

@@ -60,6 +60,8 @@ class LocalAws:
             cleanup.callback(self._http.stop)
             self.services = self._build(cleanup)
             moto_seams.install(self.services)
+            cleanup.callback(self._run_stop_hooks)
+            cleanup.callback(self._http.stop)
             self._http.serve(_application(self.services, self._settings.verbose))
             folder.announce(self.endpoint_url)
             self._cleanup = cleanup.pop_all()
@@ -67,6 +69,10 @@ class LocalAws:
     def stop(self) -> None:
         """Stop the running jobs, write what is to be kept, and let go of folder and port. Idempotent."""
         self._cleanup.close()
+
+    def _run_stop_hooks(self) -> None:
+        for hook in reversed(self.services.stop_hooks):
+            hook()
 
     def _build(self, cleanup: ExitStack) -> LocalServices:
         settings = self._settings

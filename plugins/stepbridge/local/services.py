@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from stepbridge.local.ports import ContainerRuntime, ImageRegistry, LogSink, ObjectStore
 from stepbridge.local.processing.service import ProcessingService
@@ -25,3 +26,8 @@ class LocalServices:
     runtime: ContainerRuntime
     processing: ProcessingService
     endpoint_url: str = ""
+    stop_hooks: list[Callable[[], None]] = field(default_factory=list)
+
+    def at_stop(self, hook: Callable[[], None]) -> None:
+        """Run ``hook`` when the local AWS stops: after the last request, before jobs are stopped and records closed."""
+        self.stop_hooks.append(hook)

@@ -6,15 +6,11 @@ Replaces the backend class of ``moto.cloudformation.models.cloudformation_backen
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import boto3
-from botocore.config import Config
-
-from stepbridge.local.moto_seams.server import before_first_request
+from stepbridge.local.moto_seams.server import aws_application, before_first_request
 from stepbridge.local.services import LocalServices
 
 if TYPE_CHECKING:
@@ -45,6 +41,7 @@ def _install(services: LocalServices) -> None:
 def _contexts(services: LocalServices) -> Callable[[str, str], KindContext]:
     from stepbridge.local.moto_seams.cloudformation_kinds import KindContext
     from stepbridge.local.moto_seams.ecr import MotoImageRegistry
+    from stepbridge.local.moto_seams.in_process_clients import in_process_clients
     from stepbridge.local.moto_seams.s3 import MotoObjectStore
 
     store, registry = services.store, services.registry
@@ -58,24 +55,6 @@ def _contexts(services: LocalServices) -> Callable[[str, str], KindContext]:
                 return store.take_restored(name)
             return kind == "AWS::ECR::Repository" and registry.take_restored(account_id, region, name)
 
-        return KindContext(account_id, region, _clients(services.endpoint_url, account_id, region), outlived)
+        return KindContext(account_id, region, in_process_clients(aws_application(), account_id, region), outlived)
 
     return context_of
-
-
-def _clients(endpoint_url: str, account_id: str, region: str) -> Callable[[str], Any]:
-    """Clients of this very endpoint that act in the given account."""
-    session = boto3.Session(aws_access_key_id="cloudformation", aws_secret_access_key="-", region_name=region)
-    config = Config(retries={"total_max_attempts": 1}, proxies={}, connect_timeout=5, read_timeout=60)
-    making = threading.Lock()
-
-    @cache
-    def client(service: str) -> Any:
-        with making:
-            made = session.client(service, endpoint_url=endpoint_url, config=config)  # type: ignore[call-overload]
-        made.meta.events.register(
-            "before-sign.*", lambda request, **_: request.headers.add_header("x-moto-account-id", account_id)
-        )
-        return made
-
-    return client

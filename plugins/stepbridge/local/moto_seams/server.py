@@ -21,9 +21,10 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 
 from stepbridge.local.moto_seams.replacement import replace
 
-__all__ = ["AwsApplication", "before_first_request"]
+__all__ = ["AwsApplication", "aws_application", "before_first_request"]
 
 _first_request: dict[str, list[Callable[[], None]]] = {}
+_application: list[AwsApplication] = []
 
 
 def before_first_request(service: str, prepare: Callable[[], None]) -> None:
@@ -32,6 +33,11 @@ def before_first_request(service: str, prepare: Callable[[], None]) -> None:
     For seams of services whose import is dear: CloudFormation imports 2 seconds' worth of other services.
     """
     _first_request.setdefault(service, []).append(prepare)
+
+
+def aws_application() -> AwsApplication:
+    """The application of this process, for the parts of the local AWS that are clients of others."""
+    return _application[-1]
 
 
 class AwsApplication:
@@ -49,6 +55,7 @@ class AwsApplication:
         default_user_config["core"]["passthrough"] = {"urls": [], "services": []}  # nothing reaches the real AWS
         self._dispatch = DomainDispatcherApplication(_create_app)
         self._on_answer = on_answer
+        _application.append(self)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         environ["RAW_URI"] = environ["REQUEST_URI"]  # Request.raw_path: keys with encoded slashes
