@@ -25,9 +25,12 @@ def redriven(lab: Lab, arn: str) -> dict[str, Any]:
     return lab.end(arn)
 
 
-def failing_once(lab: Lab, prefix: str) -> dict[str, Any]:
-    """A task whose job fails until the first redrive, named after the redrive count."""
-    return lab.task(f"{{% '{prefix}-' & $string({REDRIVES}) %}}", {"EXIT_CODE": f"{{% {REDRIVES} = 0 ? '1' : '0' %}}"})
+def failing_once(lab: Lab, prefix: str, seconds: str = "0") -> dict[str, Any]:
+    """A task whose job fails until the first redrive, after ``seconds`` each time, named after the redrive count."""
+    return lab.task(
+        f"{{% '{prefix}-' & $string({REDRIVES}) %}}",
+        {"EXIT_CODE": f"{{% {REDRIVES} = 0 ? '1' : '0' %}}", "SECONDS": seconds},
+    )
 
 
 def test_a_failed_task_runs_again_and_what_succeeded_does_not(lab: Lab) -> None:
@@ -121,14 +124,14 @@ def test_only_failed_branches_run_again(lab: Lab) -> None:
     good, bad, nested = lab.unique("good"), lab.unique("bad"), lab.unique("nested")
     inner = parallel(
         {"Done": {"Type": "Pass", "Output": "{% $states.context.Execution.RedriveCount %}", "End": True}},
-        {"Pause": {"Type": "Wait", "Seconds": 1, "Next": "Nested"}, "Nested": failing_once(lab, nested)},
+        {"Pause": {"Type": "Wait", "Seconds": 3, "Next": "Nested"}, "Nested": failing_once(lab, nested)},
     )
     states = {
         "All": parallel(
             {"Good": lab.task(good, Output=f"{{% {REDRIVES} %}}")},
             {
                 "Set": {"Type": "Pass", "Assign": {"v": "kept"}, "Next": "Bad"},
-                "Bad": failing_once(lab, bad) | {"Output": "{% $v %}"},
+                "Bad": failing_once(lab, bad, seconds="1.5") | {"Output": "{% $v %}"},
             },
             {"Inner": inner},
             Output="{% [$states.result[0], $states.result[1], $states.result[2][0]] %}",
