@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
 from stepbridge.errors import StepbridgeError
 
-__all__ = ["LAST_LINES", "BuildFailed", "exit_code_of", "hint_for"]
+__all__ = ["LAST_LINES", "BuildFailed", "CommandOutput", "exit_code_of", "hint_for"]
 
 LAST_LINES: Final = 50
 
+_COMMAND_FAILED: Final = re.compile(r"\[Container\] \S+ \S+ Command did not exit successfully")
 _EXIT_CODE: Final = re.compile(r"exit (?:status|code):? (\d+)")
 
 # What a known line of a build's log means. The first that fits is told.
@@ -42,6 +44,27 @@ def hint_for(exit_code: int | None, log_lines: Sequence[str]) -> str:
     """What to do about the failure, as far as it is a known one; else empty."""
     text = "\n".join([*log_lines, f"exit code {exit_code}"])  # docker's own exit code hides the one of the step in it
     return next((advice for pattern, advice in _HINTS if pattern.search(text)), "")
+
+
+class CommandOutput:
+    """The last lines of a build's log up to the command that failed.
+
+    After it CodeBuild repeats the failed command whole, a script of the buildspec, and tells of the phases that follow:
+    more than fifty lines that would push out what the command itself said.
+    """
+
+    def __init__(self) -> None:
+        self._lines: deque[str] = deque(maxlen=LAST_LINES)
+        self._failed = False
+
+    def add(self, line: str) -> None:
+        self._failed = self._failed or bool(_COMMAND_FAILED.match(line))
+        if not self._failed:
+            self._lines.append(line)
+
+    @property
+    def lines(self) -> list[str]:
+        return list(self._lines)
 
 
 class BuildFailed(StepbridgeError):

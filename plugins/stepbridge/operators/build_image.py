@@ -6,7 +6,6 @@ import hashlib
 import json
 import tempfile
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -21,7 +20,7 @@ from stepbridge.errors import StepbridgeError
 from stepbridge.links.addresses import build_address
 from stepbridge.links.stepbridge import BuildLink
 from stepbridge.operators.base import CONTAINER_STAGE, StepbridgeOperator
-from stepbridge.operators.build_failure import LAST_LINES, BuildFailed
+from stepbridge.operators.build_failure import BuildFailed, CommandOutput
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -139,19 +138,19 @@ class BuildImageOperator(StepbridgeOperator):
         return build
 
     def _ended(self, build: Build) -> tuple[Build, list[str]]:
-        """The build once it has ended, and the last lines of its log; meanwhile all lines go into the task's log."""
-        last_lines: deque[str] = deque(maxlen=LAST_LINES)
+        """The build once it has ended, and what its failed command said last; all lines go into the task's log."""
+        output = CommandOutput()
         tail: LogTail | None = None
         pause = FIRST_POLL_SECONDS
         while True:
             if tail is None and build.log_group and build.log_stream:
                 tail = self.hook.logs.tail(build.log_group, build.log_stream)
             for line in tail.new_lines() if tail else []:
-                last_lines.append(line)
+                output.add(line)
                 self.log.info("[build] %s", line)
             if build.ended:
                 self._started_build = ""
-                return build, list(last_lines)
+                return build, output.lines
             time.sleep(pause)
             pause = min(pause * POLL_GROWTH, self.poll_seconds)
             build = self._looked_at(build)

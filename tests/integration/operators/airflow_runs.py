@@ -49,6 +49,7 @@ class Run:
     states: dict[str, str]
     tries: dict[str, int]
     failures: Failures
+    xcoms: dict[tuple[str, str], Any]
 
     @property
     def succeeded(self) -> bool:
@@ -56,10 +57,7 @@ class Run:
 
     def xcom(self, task_id: str, key: str = "return_value") -> Any:
         """The XCom; None when there is none."""
-        with create_session() as session:
-            query = XComModel.get_many(key=key, task_ids=task_id, dag_ids=self.run.dag_id, run_id=self.run.run_id)
-            row = session.scalars(query).first()
-            return None if row is None else XComModel.deserialize_value(row)
+        return self.xcoms.get((task_id, key))
 
 
 @dataclass
@@ -96,13 +94,13 @@ class AirflowRuns:
 
 
 def _ended(run: Any, failures: Failures) -> Run:
+    """What is left of the run now: a later ``dag.test()`` of the same DAG clears it."""
     instances = run.get_task_instances()
-    return Run(
-        run,
-        {instance.task_id: str(instance.state) for instance in instances},
-        {instance.task_id: instance.try_number for instance in instances},
-        failures,
-    )
+    with create_session() as session:
+        rows = session.scalars(XComModel.get_many(dag_ids=run.dag_id, run_id=run.run_id)).all()
+        xcoms = {(row.task_id, row.key): XComModel.deserialize_value(row) for row in rows}
+    states = {instance.task_id: str(instance.state) for instance in instances}
+    return Run(run, states, {instance.task_id: instance.try_number for instance in instances}, failures, xcoms)
 
 
 def _sync(dag: DAG) -> None:

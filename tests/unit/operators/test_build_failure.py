@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from stepbridge.operators.build_failure import BuildFailed, exit_code_of, hint_for
+from stepbridge.operators.build_failure import BuildFailed, CommandOutput, exit_code_of, hint_for
 
 REASON = "COMMAND_EXECUTION_ERROR: Error while executing command: docker build. Reason: exit status 137"
 
@@ -53,3 +53,17 @@ def test_an_unknown_cause_leads_to_the_log() -> None:
     assert "mend what the log below names" in str(BuildFailed("p:1", "FAILED", "BUILD", "", ["make: error"]))
     assert "(the build wrote no log)" in str(BuildFailed("p:1", "TIMED_OUT", "QUEUED", "", []))
     assert exit_code_of("no code here") is None
+
+
+def test_codebuild_s_epilogue_does_not_push_out_what_the_command_said() -> None:
+    """It repeats the failed script and tells of the phases that follow."""
+    output = CommandOutput()
+    for line in [
+        "[Container] 2026/11/22 13:36:57.1 Running command set -eu",
+        "Dockerfile:2: RUN apt-get: not found",
+        "[Container] 2026/11/22 13:36:58.9 Command did not exit successfully set -eu",
+        *(f"script line {number}" for number in range(60)),
+        "[Container] 2026/11/22 13:36:58.9 Phase complete: BUILD State: FAILED",
+    ]:
+        output.add(line)
+    assert output.lines[-1] == "Dockerfile:2: RUN apt-get: not found"
