@@ -95,6 +95,8 @@ class AirflowSite:
             "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "2",
             "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+            # A worker can notice the end of its task this late; the default of 5 s would show in every hop.
+            "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
             "AIRFLOW_CONN_AWS_DEFAULT": self._aws_connection(),
         }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import time
@@ -16,13 +17,16 @@ from stepbridge.errors import StepbridgeError
 __all__ = ["HandRunError", "HandTimes", "image_python", "run_by_hand"]
 
 
+ROUNDS = 2
+
+
 class HandRunError(StepbridgeError):
     """A script that ran in a Processing job does not run by hand."""
 
 
 @dataclass(frozen=True)
 class HandTimes:
-    """Seconds from the start of each stage's script to its end, by stage."""
+    """Seconds from the start of each stage's script to its end, by stage; the best of ``ROUNDS``."""
 
     seconds: Mapping[str, float]
 
@@ -53,12 +57,17 @@ def run_by_hand(
         "inference": [model_python, project / "containers" / model / "predict.py"],
         "postprocessing": [script_python, scripts / "postprocessing.py"],
     }
-    return HandTimes({stage: _timed([*map(str, commands[stage]), "local", str(folder)]) for stage in STAGES})
+    # The first round leaves the files in the page cache and the byte code on disk, as they are for the jobs.
+    rounds = [
+        {stage: _timed([*map(str, commands[stage]), "local", str(folder)]) for stage in STAGES} for _ in range(ROUNDS)
+    ]
+    return HandTimes({stage: min(times[stage] for times in rounds) for stage in STAGES})
 
 
 def _timed(command: list[str]) -> float:
+    environment = {"PATH": os.defpath, "HOME": "/nonexistent", "LANG": "C.UTF-8"}  # a job has no more
     started = time.monotonic()
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     seconds = time.monotonic() - started
     if done.returncode:
         raise HandRunError(" ".join(command), f"exit code {done.returncode}\n{done.stdout}{done.stderr}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 import signal
 import time
@@ -42,6 +43,7 @@ __all__ = ["DemoResult", "demo", "run_demo"]
 MODEL = "flight_delay"
 DEFAULT_DAY = "2013-07-01"
 RUN_TIMEOUT_SECONDS = 900.0
+SHOWN_COLUMNS = ("rank", "carrier", "flight", "origin", "dest", "predicted_delay", "actual_delay", "outcome")
 
 DayOption = Annotated[str, typer.Option("--day", help=f"A day of flights, {FIRST_DAY} to {LAST_DAY}.")]
 
@@ -81,7 +83,7 @@ def run_demo(settings: SiteSettings, day: date, console: Console) -> DemoResult:
     started = time.monotonic()
 
     def say(line: str) -> None:
-        console.print(f"  {time.monotonic() - started:6.1f} s  {line}", highlight=False)
+        console.print(f"  {time.monotonic() - started:6.1f} s  {line}", highlight=False, soft_wrap=True)
 
     console.print(f"[bold]stepbridge demo[/]: {MODEL} for {day}, on the local AWS", highlight=False)
     with ExitStack() as stack:
@@ -100,7 +102,7 @@ def run_demo(settings: SiteSettings, day: date, console: Console) -> DemoResult:
         folder = settings.state / "predictions" / MODEL / day.isoformat()
         _download(_s3(site), output_uri, folder)
         by_hand = _by_hand(settings, site, day, report)
-    say("Everything that was started has ended" if check.__name__ == "check" else "The site stays up")
+        say("Done; ending what was started" if site.pid == os.getpid() else "Done; the site stays up")
     return DemoResult(report, output_uri, folder, by_hand)
 
 
@@ -204,25 +206,24 @@ def show_result(result: DemoResult, console: Console) -> None:
         text = f"{value:,.1f}" if isinstance(value, float) else str(value)
         console.print(f"  {name.replace('_', ' '):28} {text}", highlight=False)
     console.print("\n[bold]The execution[/]")
-    console.print(timeline(result.report), highlight=False, markup=False)
+    console.print(timeline(result.report), highlight=False, markup=False, soft_wrap=True)
     console.print("\n[bold]Overhead of the local AWS[/] against the same scripts run by hand, in seconds")
     for stage, seconds, by_hand in result.by_hand.beside(result.report):
         line = f"  {stage:16} {seconds:6.2f}  by hand {by_hand:6.2f}  overhead {seconds - by_hand:+.2f}"
         console.print(line, highlight=False)
-    console.print(f"\nIn S3:   {result.output_uri}\nCopied:  {result.output_folder}", highlight=False)
+    console.print(f"\nIn S3:   {result.output_uri}", highlight=False, soft_wrap=True)
+    console.print(f"Copied:  {result.output_folder}", highlight=False, soft_wrap=True)
 
 
 def _predictions(file: Path, rows: int) -> Table:
     with file.open(newline="") as stream:
-        lines = list(csv.reader(stream))
-    header, body = lines[0], lines[1:]
-    table = Table(
-        title=f"The first {min(rows, len(body))} of {len(body):,} predictions", title_justify="left", box=None
-    )
-    for column in header:
-        table.add_column(column, justify="left")
-    for line in body[:rows]:
-        table.add_row(*line)
+        lines = list(csv.DictReader(stream))
+    title = f"The first {min(rows, len(lines))} of {len(lines):,} predictions, delays in minutes"
+    table = Table(title=title, title_justify="left", box=None)
+    for column in SHOWN_COLUMNS:
+        table.add_column(column.replace("_", " "), justify="right" if "delay" in column else "left", no_wrap=True)
+    for line in lines[:rows]:
+        table.add_row(*(line[column] for column in SHOWN_COLUMNS))
     return table
 
 

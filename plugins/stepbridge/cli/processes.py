@@ -140,7 +140,7 @@ class ProcessTree:
         if child.process.returncode:
             child.check()
 
-    def stop(self, grace_seconds: float = 12.0) -> None:
+    def stop(self, grace_seconds: float = 5.0) -> None:
         """SIGTERM the children in reverse order of their start, then SIGKILL whatever is left of the tree."""
         for child in reversed(self._children):
             if child.process.poll() is None:
