@@ -7,11 +7,13 @@ import json
 import re
 import threading
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from moto.core.responses import ActionResult
 from moto.ecr.models import ECRBackend, Image, Repository, ecr_backends
+from moto.ecr.responses import ECRResponse
 
 from stepbridge.errors import ImageBuildFault
 from stepbridge.local.moto_seams.replacement import replace
@@ -294,8 +296,22 @@ def _restore_image(account_id: str, repository: str, document: Document) -> Imag
     return image
 
 
+_moto_get_authorization_token = ECRResponse.get_authorization_token
+_TOKEN_LIFETIME = timedelta(hours=12)
+
+
+def _get_authorization_token(response: ECRResponse) -> ActionResult:
+    """Replaces ECRResponse.get_authorization_token, whose tokens have expired in 2015."""
+    answer = _moto_get_authorization_token(response)
+    result: Any = answer.result
+    for token in result["authorizationData"]:
+        token["expiresAt"] = datetime.now(UTC) + _TOKEN_LIFETIME
+    return answer
+
+
 def install(services: LocalServices) -> None:
     registry = services.registry
     if not isinstance(registry, MotoImageRegistry):
         raise TypeError(f"moto's ECR needs a MotoImageRegistry, not {registry!r}")
+    replace(ECRResponse, "get_authorization_token", _get_authorization_token)
     registry.install()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from moto.utilities.utils import get_partition
 from stepbridge.local.moto_seams import s3_records
 from stepbridge.local.moto_seams.replacement import replace
 from stepbridge.local.moto_seams.s3_models import Journal, StoredBucket, StoredKey, StoredMultipart
+from stepbridge.local.moto_seams.s3_presigned import refusal_of_expired
 from stepbridge.local.persistence.content import ContentFiles, FileContent, IncomingContent, StoredContent, read_chunks
 from stepbridge.local.persistence.records import Records
 from stepbridge.local.persistence.uploads import (
@@ -138,6 +139,9 @@ class _StoredS3Response(S3Response):
         self._checksums: dict[str, str] = {}
 
     def key_response(self, request: Any, full_url: str, headers: Any) -> Any:
+        refusal = refusal_of_expired(request.args, datetime.now(UTC))
+        if refusal is not None:
+            return refusal
         is_upload = request.method == "PUT" and not self._NOT_CONTENT.intersection(request.args)
         if is_upload and "x-amz-copy-source" not in request.headers:
             try:
