@@ -46,6 +46,13 @@ class Journal:
         with self._lock:
             self._discarded.append(content)
 
+    def put_back(self, buckets: set[str], objects: set[tuple[str, str]], discarded: list[StoredContent]) -> None:
+        """Note again what ``take`` gave, because it could not be written."""
+        with self._lock:
+            self._buckets |= buckets
+            self._objects |= objects
+            self._discarded += discarded
+
     @property
     def is_empty(self) -> bool:
         return not (self._buckets or self._objects or self._discarded)

@@ -8,6 +8,7 @@ but a restore from Glacier under way. Unfinished multipart uploads are forgotten
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -64,8 +65,11 @@ def write_changes(journal: Journal, records: Records, files: ContentFiles) -> No
     buckets, objects, discarded = journal.take()
     changes = [_bucket_change(name) for name in buckets]
     changes += [_object_change(bucket, key, files) for bucket, key in objects]
-    if changes:
+    try:
         records.replace(changes)
+    except sqlite3.Error:
+        journal.put_back(buckets, objects, discarded)
+        raise
     for content in discarded:
         content.path.unlink(missing_ok=True)
 

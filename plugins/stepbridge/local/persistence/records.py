@@ -40,6 +40,8 @@ class Records:
 
     def replace(self, changes: Sequence[Change]) -> None:
         """Make each name hold exactly these documents, none of them to forget it; all changes or none."""
+        if not changes:
+            return
         with self._lock:
             self._database.execute("BEGIN")
             try:
