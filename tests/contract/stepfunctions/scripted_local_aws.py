@@ -2,7 +2,8 @@
 
 Prints its endpoint and runs until its standard input ends. Only the container runtime is scripted, at its port; HTTP,
 moto, the interpreter and the Processing service are the real ones. A job's Environment:
-SECONDS (how long it runs), EXIT_CODE, MESSAGE (its exit message), GATE (runs until the file of that name exists).
+SECONDS (how long it runs), EXIT_CODE, MESSAGE (its exit message), GATE (runs until the file of that name exists),
+NEEDS (fails where the file of that name does not exist).
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ class ScriptedContainer:
             (self._spec.ml_folder / "output").mkdir(exist_ok=True)
             (self._spec.ml_folder / "output" / "message").write_text(environment["MESSAGE"])
         code = KILLED if self._stopped.is_set() else int(environment.get("EXIT_CODE", "0"))
+        if "NEEDS" in environment and not Path(environment["NEEDS"]).exists():
+            code = 1
         self._exit = ContainerExit(code)
         self._ended.set()
 

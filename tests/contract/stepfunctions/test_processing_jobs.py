@@ -162,6 +162,13 @@ def test_what_cannot_run_is_refused_when_the_machine_is_created(lab: Lab, resour
         lab.machine({"Run": lab.task("never") | {"Resource": resource}})
 
 
+def test_express_machines_cannot_wait_for_a_job(lab: Lab) -> None:
+    """Express workflows have no ``.sync``."""
+    definition = {"QueryLanguage": "JSONata", "StartAt": "Run", "States": {"Run": lab.task("never")}}
+    with pytest.raises(botocore.exceptions.ClientError, match="Express state machine does not support"):
+        lab.create(json.dumps(definition), type="EXPRESS")
+
+
 # --- ending early stops the job ---------------------------------------------------------------------------------------
 def test_stop_execution_stops_the_job(lab: Lab) -> None:
     """StopExecution ends the execution at once and stops its job."""

@@ -28,6 +28,7 @@ def _connect(services: LocalServices) -> None:
         stepfunctions_machines,
         stepfunctions_queries,
         stepfunctions_sagemaker,
+        stepfunctions_starts,
         stepfunctions_states,
     )
 
@@ -39,4 +40,5 @@ def _connect(services: LocalServices) -> None:
     stepfunctions_lanes.install()
     stepfunctions_sagemaker.install(services.processing)
     stepfunctions_machines.install()
-    stepfunctions_api.install(services.logs)
+    stepfunctions_starts.install(services.logs)
+    stepfunctions_api.install()

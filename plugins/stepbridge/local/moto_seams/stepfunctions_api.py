@@ -9,132 +9,25 @@ import base64
 import binascii
 import json
 import re
-import threading
-import uuid
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from moto.core.responses import ActionResult
-from moto.stepfunctions.models import StateMachine, StateMachineVersion
-from moto.stepfunctions.parser.api import ExecutionStatus
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 from moto.stepfunctions.responses import StepFunctionResponse
 
 from stepbridge.local.moto_seams.api_fault import ApiFault
 from stepbridge.local.moto_seams.replacement import replace
-from stepbridge.local.moto_seams.stepfunctions_executions import Execution, StateMachineSnapshot
-from stepbridge.local.moto_seams.stepfunctions_logging import logging_session
-from stepbridge.local.ports import LogSink
+from stepbridge.local.moto_seams.stepfunctions_executions import Execution
+from stepbridge.local.moto_seams.stepfunctions_starts import executions_of, resolve
 
 __all__ = ["install"]
 
-MAXIMUM_INPUT_BYTES: Final = 262_144
 MAXIMUM_PAGE: Final = 1_000
 DEFAULT_PAGE: Final = 100
-_FORBIDDEN_IN_NAMES: Final = re.compile(r"[\s<>{}\[\]?*\"#%\\^|~`$&,;:/\u0000-\u001f\u007f-\u009f]")
 _EXECUTION_ARN: Final = re.compile(r"arn:[^:]+:states:[^:]+:\d{12}:execution:[^:]+:.+")
 _EXECUTION_DATA: Final = frozenset({"input", "output", "inputDetails", "outputDetails", "parameters"})
-_starting = threading.Lock()  # two StartExecution calls with one name must see each other
-
-
-# --- StartExecution ---------------------------------------------------------------------------------------------------
-def _start_execution(
-    self: StepFunctionsParserBackend,
-    state_machine_arn: str,
-    name: str | None = None,
-    execution_input: str | None = None,
-    trace_header: str | None = None,
-) -> Execution:
-    """Start, or hand back the running execution of that name and input."""
-    machine, version, alias_arn = _resolve(self, state_machine_arn)
-    execution_name = name or str(uuid.uuid4())
-    _validate_name(execution_name)
-    input_text = "{}" if execution_input is None else execution_input
-    _validate_input(input_text)
-    snapshot = _snapshot(machine, version, alias_arn)
-    arn = f"{machine.arn.replace(':stateMachine:', ':execution:')}:{execution_name}"
-    with _starting:
-        existing = next((one for one in _executions_of(machine) if one.name == execution_name), None)
-        if existing is not None:
-            if existing.exec_status == ExecutionStatus.RUNNING and existing.execution_input == input_text:
-                return existing
-            raise ApiFault("ExecutionAlreadyExists", f"Execution Already Exists: '{existing.execution_arn}'")
-        session = logging_session(_connected["logs"], machine.loggingConfiguration, arn)
-        execution = Execution(
-            arn, execution_name, self.account_id, self.region_name, snapshot, input_text, trace_header, session
-        )
-        _executions_of(machine).append(execution)
-    execution.start()
-    return execution
-
-
-def _executions_of(machine: StateMachine) -> list[Execution]:
-    """The executions of a machine: ours, in the place of moto's."""
-    return cast("list[Execution]", machine.executions)
-
-
-def _resolve(
-    backend: StepFunctionsParserBackend, arn: str
-) -> tuple[StateMachine, StateMachineVersion | None, str | None]:
-    """The machine, the version and the alias that ``arn`` names. Executions are kept with the machine."""
-    parts = arn.split(":")
-    if len(parts) <= 7:
-        return backend.describe_state_machine(arn), None, None
-    machine = backend.describe_state_machine(":".join(parts[:7]))
-    if parts[7].isdecimal():
-        version = machine.versions.get(int(parts[7]))
-        if version is not None:
-            return machine, version, None
-    elif (alias := machine.aliases.get(parts[7])) is not None:
-        version_arn = max(alias.routing_configuration, key=lambda route: route["weight"])["stateMachineVersionArn"]
-        return machine, machine.versions[int(version_arn.rsplit(":", 1)[1])], alias.arn
-    raise ApiFault("StateMachineDoesNotExist", f"State Machine Does Not Exist: '{arn}'")
-
-
-def _snapshot(
-    machine: StateMachine, version: StateMachineVersion | None, alias_arn: str | None
-) -> StateMachineSnapshot:
-    source = version or machine
-    return StateMachineSnapshot(
-        arn=machine.arn,
-        name=machine.name,
-        type=machine.type,
-        definition=source.definition,
-        role_arn=source.roleArn,
-        updated=source.update_date,
-        configurations={
-            "loggingConfiguration": source.loggingConfiguration,
-            "tracingConfiguration": source.tracingConfiguration,
-            "encryptionConfiguration": source.encryptionConfiguration,
-        },
-        version_arn=version.arn if version else None,
-        alias_arn=alias_arn,
-    )
-
-
-def _validate_name(name: str) -> None:
-    if len(name) > 80:
-        raise ApiFault(
-            "ValidationException",
-            f"1 validation error detected: Value '{name}' at 'name' failed to satisfy constraint: "
-            "Member must have length less than or equal to 80",
-        )
-    if _FORBIDDEN_IN_NAMES.search(name):
-        raise ApiFault("InvalidName", f"Invalid Name: '{name}'")
-
-
-def _validate_input(text: str) -> None:
-    if len(text.encode()) > MAXIMUM_INPUT_BYTES:
-        raise ApiFault(
-            "ValidationException",
-            "1 validation error detected: Value at 'input' failed to satisfy constraint: "
-            f"Member must have length less than or equal to {MAXIMUM_INPUT_BYTES}",
-        )
-    try:
-        json.loads(text)
-    except ValueError as error:
-        raise ApiFault("InvalidExecutionInput", f"Invalid State Machine Execution Input: '{error}'") from error
 
 
 # --- finding an execution ---------------------------------------------------------------------------------------------
@@ -142,7 +35,7 @@ def _find_execution(self: StepFunctionsParserBackend, execution_arn: str) -> Exe
     if not _EXECUTION_ARN.fullmatch(execution_arn):
         raise ApiFault("InvalidArn", f"Invalid Arn: 'Invalid ARN prefix: {execution_arn}'")
     for machine in self.state_machines:
-        for execution in _executions_of(machine):
+        for execution in executions_of(machine):
             if execution.execution_arn == execution_arn:
                 return execution
     raise ApiFault("ExecutionDoesNotExist", f"Execution Does Not Exist: '{execution_arn}'")
@@ -216,10 +109,10 @@ def list_executions(self: StepFunctionResponse) -> ActionResult:
     arn = self._get_param("stateMachineArn")
     if not arn:
         raise ApiFault("ValidationException", "mapRunArn: the local AWS lists executions by stateMachineArn only")
-    machine, version, alias_arn = _resolve(_backend(self), arn)
+    machine, version, alias_arn = resolve(_backend(self), arn)
     wanted = [
         execution
-        for execution in _executions_of(machine)
+        for execution in executions_of(machine)
         if (version is None or alias_arn is not None or execution.state_machine.version_arn == version.arn)
         and (alias_arn is None or execution.state_machine.alias_arn == alias_arn)
         and self._get_param("statusFilter") in (None, execution.status)
@@ -329,14 +222,11 @@ _OPERATIONS: Final[list[Callable[[StepFunctionResponse], ActionResult]]] = [
     get_execution_history,
     describe_state_machine_for_execution,
 ]
-_connected: dict[str, LogSink] = {}
 
 
-def install(logs: LogSink) -> None:
+def install() -> None:
     """Put these operations in the place of moto's; RedriveExecution is new there."""
-    _connected["logs"] = logs
     for operation in _OPERATIONS:
         replace(StepFunctionResponse, operation.__name__, operation)
     StepFunctionResponse.redrive_execution = redrive_execution  # type: ignore[attr-defined]
-    replace(StepFunctionsParserBackend, "start_execution", _start_execution)
     replace(StepFunctionsParserBackend, "describe_execution", _find_execution)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 import moto.stepfunctions
@@ -18,6 +19,7 @@ from stepbridge.local.moto_seams.stepfunctions_executions import parse_definitio
 
 __all__ = ["install"]
 
+_NOT_IN_EXPRESS: Final = frozenset({"sync", "sync:2", "waitForTaskToken"})
 _moto_create: Final = StepFunctionsParserBackend.create_state_machine
 
 
@@ -39,6 +41,8 @@ def _validate_definition(definition: str) -> None:
 def _create_state_machine(self: StepFunctionsParserBackend, *args: Any, **kwargs: Any) -> StateMachine:
     """Create it; the same request again gives the same machine, another one under its name is refused."""
     name = kwargs.get("name") or args[0]
+    if kwargs.get("sm_type") == "EXPRESS":
+        _refuse_in_express(json.loads(kwargs.get("definition") or args[1]))
     existing = next((machine for machine in self.state_machines if machine.name == name), None)
     if existing is not None:
         definition = kwargs.get("definition") or args[1]
@@ -47,6 +51,23 @@ def _create_state_machine(self: StepFunctionsParserBackend, *args: Any, **kwargs
         if (definition, role_arn, kind) != (existing.definition, existing.roleArn, existing.type):
             raise ApiFault("StateMachineAlreadyExists", f"State Machine Already Exists: '{existing.arn}'")
     return _moto_create(self, *args, **kwargs)
+
+
+def _refuse_in_express(definition: Any) -> None:
+    """Express workflows cannot wait for a job or for a token. Raises InvalidDefinition."""
+    if isinstance(definition, list):
+        for item in definition:
+            _refuse_in_express(item)
+    elif isinstance(definition, dict):
+        resource = definition.get("Resource")
+        if isinstance(resource, str) and resource.rpartition(".")[2] in _NOT_IN_EXPRESS:
+            raise ApiFault(
+                "InvalidDefinition",
+                f"Invalid State Machine Definition: '{resource}: Express state machine does not support "
+                f"'.{resource.rpartition('.')[2]}' service integration'",
+            )
+        for value in definition.values():
+            _refuse_in_express(value)
 
 
 def install() -> None:

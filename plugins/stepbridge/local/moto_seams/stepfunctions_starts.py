@@ -1,0 +1,133 @@
+"""StartExecution: which machine, version or alias is meant, and whether the execution is there already.
+
+https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import uuid
+from typing import Final, cast
+
+from moto.stepfunctions.models import StateMachine, StateMachineVersion
+from moto.stepfunctions.parser.api import ExecutionStatus
+from moto.stepfunctions.parser.models import StepFunctionsParserBackend
+
+from stepbridge.local.moto_seams.api_fault import ApiFault
+from stepbridge.local.moto_seams.replacement import replace
+from stepbridge.local.moto_seams.stepfunctions_executions import Execution, StateMachineSnapshot
+from stepbridge.local.moto_seams.stepfunctions_logging import logging_session
+from stepbridge.local.ports import LogSink
+
+__all__ = ["executions_of", "install", "resolve"]
+
+MAXIMUM_INPUT_BYTES: Final = 262_144
+_FORBIDDEN_IN_NAMES: Final = re.compile(r"[\s<>{}\[\]?*\"#%\\^|~`$&,;:/\u0000-\u001f\u007f-\u009f]")
+_starting = threading.Lock()  # two StartExecution calls with one name must see each other
+_connected: dict[str, LogSink] = {}
+
+
+def _start_execution(
+    self: StepFunctionsParserBackend,
+    state_machine_arn: str,
+    name: str | None = None,
+    execution_input: str | None = None,
+    trace_header: str | None = None,
+) -> Execution:
+    """Start, or hand back the running execution of that name and input."""
+    machine, version, alias_arn = resolve(self, state_machine_arn)
+    execution_name = name or str(uuid.uuid4())
+    _validate_name(execution_name)
+    input_text = "{}" if execution_input is None else execution_input
+    _validate_input(input_text)
+    snapshot = _snapshot(machine, version, alias_arn)
+    arn = f"{machine.arn.replace(':stateMachine:', ':execution:')}:{execution_name}"
+    with _starting:
+        existing = next((one for one in executions_of(machine) if one.name == execution_name), None)
+        if existing is not None:
+            if existing.exec_status == ExecutionStatus.RUNNING and existing.execution_input == input_text:
+                return existing
+            raise ApiFault("ExecutionAlreadyExists", f"Execution Already Exists: '{existing.execution_arn}'")
+        session = logging_session(_connected["logs"], machine.loggingConfiguration, arn)
+        execution = Execution(
+            arn, execution_name, self.account_id, self.region_name, snapshot, input_text, trace_header, session
+        )
+        executions_of(machine).append(execution)
+    execution.start()
+    return execution
+
+
+def executions_of(machine: StateMachine) -> list[Execution]:
+    """The executions of a machine: ours, in the place of moto's."""
+    return cast("list[Execution]", machine.executions)
+
+
+def resolve(
+    backend: StepFunctionsParserBackend, arn: str
+) -> tuple[StateMachine, StateMachineVersion | None, str | None]:
+    """The machine, the version and the alias that ``arn`` names. Executions are kept with the machine."""
+    parts = arn.split(":")
+    if len(parts) <= 7:
+        return backend.describe_state_machine(arn), None, None
+    machine = backend.describe_state_machine(":".join(parts[:7]))
+    if parts[7].isdecimal():
+        version = machine.versions.get(int(parts[7]))
+        if version is not None:
+            return machine, version, None
+    elif (alias := machine.aliases.get(parts[7])) is not None:
+        version_arn = max(alias.routing_configuration, key=lambda route: route["weight"])["stateMachineVersionArn"]
+        return machine, machine.versions[int(version_arn.rsplit(":", 1)[1])], alias.arn
+    raise ApiFault("StateMachineDoesNotExist", f"State Machine Does Not Exist: '{arn}'")
+
+
+def _snapshot(
+    machine: StateMachine, version: StateMachineVersion | None, alias_arn: str | None
+) -> StateMachineSnapshot:
+    source = version or machine
+    return StateMachineSnapshot(
+        arn=machine.arn,
+        name=machine.name,
+        type=machine.type,
+        definition=source.definition,
+        role_arn=source.roleArn,
+        updated=source.update_date,
+        configurations={
+            "loggingConfiguration": source.loggingConfiguration,
+            "tracingConfiguration": source.tracingConfiguration,
+            "encryptionConfiguration": source.encryptionConfiguration,
+        },
+        version_arn=version.arn if version else None,
+        alias_arn=alias_arn,
+    )
+
+
+def _validate_name(name: str) -> None:
+    if len(name) > 80:
+        raise ApiFault(
+            "ValidationException",
+            f"1 validation error detected: Value '{name}' at 'name' failed to satisfy constraint: "
+            "Member must have length less than or equal to 80",
+        )
+    if _FORBIDDEN_IN_NAMES.search(name):
+        raise ApiFault("InvalidName", f"Invalid Name: '{name}'")
+
+
+def _validate_input(text: str) -> None:
+    if len(text.encode()) > MAXIMUM_INPUT_BYTES:
+        raise ApiFault(
+            "ValidationException",
+            "1 validation error detected: Value at 'input' failed to satisfy constraint: "
+            f"Member must have length less than or equal to {MAXIMUM_INPUT_BYTES}",
+        )
+    try:
+        json.loads(text)
+    except ValueError as error:
+        raise ApiFault("InvalidExecutionInput", f"Invalid State Machine Execution Input: '{error}'") from error
+
+
+def install(logs: LogSink) -> None:
+    """Start executions of ours in the place of moto's."""
+    _connected["logs"] = logs
+    replace(StepFunctionsParserBackend, "start_execution", _start_execution)
