@@ -302,7 +302,7 @@ _TOKEN_LIFETIME = timedelta(hours=12)
 
 def _get_authorization_token(response: ECRResponse) -> ActionResult:
     """Replaces ECRResponse.get_authorization_token, whose tokens have expired in 2015."""
-    answer: Any = _moto_get_authorization_token(response)
+    answer: ActionResult = _moto_get_authorization_token(response)
     result: Any = answer.result
     for token in result["authorizationData"]:
         token["expiresAt"] = datetime.now(UTC) + _TOKEN_LIFETIME
