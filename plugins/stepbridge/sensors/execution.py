@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
+from airflow.sdk.configuration import conf
 
 from stepbridge.aws.arns import region_of
 from stepbridge.aws.faults import NotRedrivable
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from stepbridge.hooks.stepbridge import StepbridgeHook
 
 __all__ = ["ExecutionSensor"]
+
+SETTLE_MARGIN_SECONDS = 2.0  # on top of how late a worker may notice that its task was deferred
 
 
 class ExecutionSensor(BaseSensorOperator):
@@ -169,7 +172,10 @@ class ExecutionSensor(BaseSensorOperator):
         self.log.info("%s is %s: waiting for it in the triggerer", execution.arn, execution.status)
         return self.defer(
             trigger=ExecutionTrigger(
-                execution_arn=self.execution_arn, aws_conn_id=self.aws_conn_id, region_name=self.region_name
+                execution_arn=self.execution_arn,
+                aws_conn_id=self.aws_conn_id,
+                region_name=self.region_name,
+                settle_seconds=conf.getint("workers", "min_heartbeat_interval") + SETTLE_MARGIN_SECONDS,
             ),
             method_name="resume",
             timeout=timedelta(seconds=left),

@@ -61,17 +61,26 @@ class ExecutionTrigger(BaseEventTrigger):
     :param execution_arn: the execution.
     :param aws_conn_id: the Airflow connection; None means boto3's own search for credentials.
     :param region_name: the region, if not the execution's own.
+    :param settle_seconds: in a triggerer, how long after it began to wait it fires at the earliest. A worker may notice
+        late that its task has been deferred; should the task be queued again before that, the scheduler takes the
+        executor's late word for a failure of the task that runs by then (seen with Airflow 3.3.2).
     """
 
     supports_triggerer_queue: ClassVar[bool] = True  # type: ignore[misc]  # it serves deferred tasks, which have a queue
 
     def __init__(
-        self, *, execution_arn: str, aws_conn_id: str | None = "aws_default", region_name: str | None = None
+        self,
+        *,
+        execution_arn: str,
+        aws_conn_id: str | None = "aws_default",
+        region_name: str | None = None,
+        settle_seconds: float = 0.0,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.execution_arn = execution_arn
         self.aws_conn_id = aws_conn_id
         self.region_name = region_name
+        self.settle_seconds = settle_seconds
         self._failures = 0
         self._not_before = 0.0
 
@@ -81,6 +90,7 @@ class ExecutionTrigger(BaseEventTrigger):
             "execution_arn": self.execution_arn,
             "aws_conn_id": self.aws_conn_id,
             "region_name": self.region_name,
+            "settle_seconds": self.settle_seconds,
         }
         return "stepbridge.triggers.execution.ExecutionTrigger", arguments
 
@@ -106,16 +116,19 @@ class ExecutionTrigger(BaseEventTrigger):
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Look]) -> AsyncIterator[TriggerEvent]:
         """Fire when the execution runs no more. Missing from one look is not enough: lists lag behind."""
+        settled = time.monotonic() + self.settle_seconds
         if newcomer := _newcomers.get(self.shared_stream_key()):
             newcomer.set()
         async for look in shared_stream:
             event = await self._event(look)
             if event:
+                await asyncio.sleep(settled - time.monotonic())
                 yield event
                 return
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """The same without sharing: where triggers run outside of a triggerer, as in ``dag.test()``."""
+        """The same without sharing or settling: where triggers run outside of a triggerer, as in ``dag.test()``."""
+        self.settle_seconds = 0.0
         stream = type(self).open_shared_stream(self.serialize()[1])
         async for event in self.filter_shared_stream(stream):
             yield event
