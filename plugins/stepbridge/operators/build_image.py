@@ -80,23 +80,29 @@ class BuildImageOperator(StepbridgeOperator):
         if pinned := self._pinned(tag):
             self.log.info("%s is there as tag %s: nothing to build", pinned, tag)
             return pinned
-        build = self._adopted(tag) or self._started(context, files, digest, tag)
+        build = self._adopted(tag)
+        if build is None and (pinned := self._pinned(tag)):
+            self.log.info("%s is there as tag %s: a build has ended between two looks", pinned, tag)
+            return pinned
+        return self._built(context, build or self._started(context, files, digest, tag), tag)
+
+    def _built(self, context: Context, build: Build, tag: str) -> str:
+        """The pinned URI once the build has ended. An image that another build pushed meanwhile is as good."""
         BuildLink.push(context, build_address(build.arn, self.hook.local_endpoint("codebuild")))
         build, last_lines = self._ended(build)
-        pinned = self._pinned(tag)
-        if not build.succeeded and not pinned:
+        if pinned := self._pinned(tag):
+            self.log.info("%s is there as tag %s", pinned, tag)
+            return pinned
+        if not build.succeeded:
             phase = build.failed_phase
             where, message = (phase.type, phase.message) if phase else (build.current_phase, "")
             raise BuildFailed(build.id, build.status, where, message, last_lines)
-        if not pinned:
-            raise StepbridgeError(
-                f"image build {build.id}",
-                f"it succeeded, but {self.deployed.repository_name} has no image {tag}",
-                "the build to push the image that it was asked for",
-                "look at the push in the build's log above, and at the project's buildspec",
-            )
-        self.log.info("%s is there as tag %s", pinned, tag)
-        return pinned
+        raise StepbridgeError(
+            f"image build {build.id}",
+            f"it succeeded, but {self.deployed.repository_name} has no image {tag}",
+            "the build to push the image that it was asked for",
+            "look at the push in the build's log above, and at the project's buildspec",
+        )
 
     def on_kill(self) -> None:
         """Stop the build if this task started it."""
