@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
 import re
+import signal
 import time
 import zipfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from botocore.exceptions import ClientError
+
+from tests.contract.local_aws_process import LocalAwsProcess
 
 ACCOUNT = "123456789012"
 ROLE_ARN = f"arn:aws:iam::{ACCOUNT}:role/build"
@@ -475,3 +481,38 @@ def test_what_the_local_aws_cannot_do_is_refused(builds: Builds, change: dict[st
     with pytest.raises(ClientError, match="InvalidInputException") as caught:
         builds.project({"build": {"commands": ["ls"]}}, **change)
     assert text in str(caught.value)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_nothing_of_a_build_outlives_the_local_aws(own_local_aws: LocalAwsProcess, number: int) -> None:
+    """However the local AWS ends, the commands of its builds end with it."""
+    codebuild = own_local_aws.client("codebuild")
+    seconds = f"{300 + number}.{os.getpid()}"
+    buildspec = f"version: 0.2\nphases: {{build: {{commands: ['sleep {seconds} & wait']}}}}\n"
+    codebuild.create_project(
+        name="orphans",
+        source={"type": "NO_SOURCE", "buildspec": buildspec},
+        artifacts={"type": "NO_ARTIFACTS"},
+        environment=ENVIRONMENT,
+        serviceRole=ROLE_ARN,
+    )
+    codebuild.start_build(projectName="orphans")
+    until(lambda: running(f"sleep {seconds}"), "the command does not run")
+    own_local_aws.stop(number)
+    until(lambda: not running(f"sleep {seconds}"), "the command still runs")
+
+
+def running(command: str) -> bool:
+    """Whether a process with this command line is there."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended just now
+            if path.read_bytes().replace(b"\0", b" ").strip() == command.encode():
+                return True
+    return False
+
+
+def until(holds: Callable[[], bool], otherwise: str) -> None:
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline, otherwise
+        time.sleep(0.05)

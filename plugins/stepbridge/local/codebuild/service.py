@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import threading
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -166,12 +167,16 @@ class BuildService:
         return build.record.described()
 
     def stop_all(self) -> None:
-        """Kill what the running builds run, and return. Idempotent."""
+        """Kill what the running builds run, and return once they have ended, after some seconds at most. Idempotent."""
         with self._lock:
             builds = [build for region in self._regions.values() for build in region.builds.values()]
-        for build in builds:
-            if not build.record.ended:
-                build.run.stop()
+        running = [build for build in builds if not build.record.ended]
+        for build in running:
+            build.run.stop()
+        deadline = time.monotonic() + STOPPING_SECONDS
+        for build in running:
+            if build.thread is not None:
+                build.thread.join(max(0.0, deadline - time.monotonic()))
 
     def _live(self, build: _Build) -> None:
         with self._slots:

@@ -26,6 +26,9 @@ while IFS= read -r __command <&3; do
 done
 """
 
+# Waits for the end of its input, which comes when the local AWS is gone, however that happened; then kills the group.
+_GUARD: Final = 'read -r _; kill -s KILL -- "-$1"'
+
 
 class ShellStopped(Exception):
     """The shell was stopped from outside while a command ran."""
@@ -48,6 +51,7 @@ class BuildShell:
         self._on_line = on_line
         self._token = f"@{secrets.token_hex(16)}"
         self._process: subprocess.Popen[bytes] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
         self._count = 0
         self._lock = threading.Lock()
         self._stopped = False
@@ -96,10 +100,7 @@ class BuildShell:
             return
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(KILL_AFTER_SECONDS)
-        _signal_group(process, signal.SIGKILL)
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
+        _bury(process)
 
     def _running_shell(self) -> subprocess.Popen[bytes]:
         with self._lock:
@@ -116,6 +117,14 @@ class BuildShell:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+            self._guard = subprocess.Popen(
+                ["/bin/sh", "-c", _GUARD, "guard", str(self._process.pid)],
+                env={},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
             return self._process
 
     def _read_until_status(self, process: subprocess.Popen[bytes]) -> int:
@@ -128,11 +137,16 @@ class BuildShell:
             if found:
                 return int(status)
         self._end_input()
-        return _as_shells_count(process.wait())
+        return _as_shells_count(_bury(process))
 
     def _end_input(self) -> subprocess.Popen[bytes] | None:
         with self._lock:
             process, self._process = self._process, None
+            guard, self._guard = self._guard, None
+        if guard is not None and guard.stdin is not None:
+            guard.kill()
+            guard.wait()
+            guard.stdin.close()
         if process is not None and process.stdin is not None:
             process.stdin.close()
         return process
@@ -141,6 +155,15 @@ class BuildShell:
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)
+
+
+def _bury(process: subprocess.Popen[bytes]) -> int:
+    """Kill what is left of a shell and return its exit status."""
+    _signal_group(process, signal.SIGKILL)
+    status = process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
+    return status
 
 
 def _as_shells_count(return_code: int) -> int:
