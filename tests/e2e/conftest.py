@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -53,10 +52,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def site(project: Path, request: pytest.FixtureRequest) -> Iterator[RunningSite]:
-    """The site of ``project``, up for one module; the module may add models first in its fixture ``add_models``."""
-    if "add_models" in request.session._fixturemanager._arg2fixturedefs:
-        request.getfixturevalue("add_models")
+def add_models() -> None:
+    """Nothing; a test module replaces it to add models to ``project`` before its site comes up."""
+
+
+@pytest.fixture(scope="module")
+def site(project: Path, add_models: None) -> Iterator[RunningSite]:  # noqa: ARG001
+    """The site of ``project``, up for one module."""
     settings = SiteSettings(project, project / ".stepbridge", airflow_port=0, aws_port=0)
     log_file = project / "keep-site.log"
     command = [sys.executable, "-m", "stepbridge.cli.main", "keep-site", "--port", "0", "--aws-port", "0"]
@@ -73,8 +75,3 @@ def site(project: Path, request: pytest.FixtureRequest) -> Iterator[RunningSite]
         keeper.send_signal(signal.SIGTERM)
         keeper.wait(60)
     assert processes_of(settings.state) == []
-
-
-def read_json(file: Path) -> dict[str, object]:
-    content: dict[str, object] = json.loads(file.read_text())
-    return content

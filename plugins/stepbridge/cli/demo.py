@@ -23,7 +23,7 @@ from rich.table import Table
 
 from stepbridge.cli.airflow_site import AirflowClient
 from stepbridge.cli.by_hand import HandTimes, image_python, run_by_hand
-from stepbridge.cli.flight_data import FIRST_DAY, LAST_DAY, write_day
+from stepbridge.cli.flight_data import LAST_DAY, write_day
 from stepbridge.cli.follow import follow_run
 from stepbridge.cli.local_site import (
     RunningSite,
@@ -42,6 +42,7 @@ __all__ = ["DemoResult", "demo", "run_demo"]
 
 MODEL = "flight_delay"
 DEFAULT_DAY = "2013-07-01"
+FIRST_DAY = date(2013, 4, 1)  # the card's start_date: the days before are those that the model was trained on
 RUN_TIMEOUT_SECONDS = 900.0
 SHOWN_COLUMNS = ("rank", "carrier", "flight", "origin", "dest", "predicted_delay", "actual_delay", "outcome")
 
@@ -249,7 +250,9 @@ def _parse_day(text: str) -> date:
     except ValueError:
         raise SiteError("--day", f"found {text!r}", "a date such as 2013-07-01") from None
     if not FIRST_DAY <= day <= LAST_DAY:
-        raise SiteError("--day", f"found {day}", f"a day from {FIRST_DAY} to {LAST_DAY}, of which there are flights")
+        raise SiteError(
+            "--day", f"found {day}", f"a day from {FIRST_DAY} to {LAST_DAY}: not one of the training's, and of the data"
+        )
     return day
 
 

@@ -146,7 +146,7 @@ retries: 4
     [
         ("start_date: 2013-02-30", "day is out of range for month; expected a YAML document"),
         ("catchup: yes please", "a valid boolean"),
-        ("end_date: 2013-01-01", "end_date 2013-01-01 is before start_date 2020-01-01"),
+        ("end_date: 1979-01-01", "end_date 1979-01-01 is before start_date 1980-01-01"),
         ("catchup: true", "catchup runs every interval since start_date, so start_date must be in the card"),
         ("image: a/b:1\nbuild_args: {A: b}", "image is a ready image, so container and build_args have no effect"),
         ("container: ../elsewhere", "a folder inside the project"),
