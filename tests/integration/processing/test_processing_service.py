@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from threading import Thread
+from threading import Thread, active_count
 from typing import Any
 
 import pytest
@@ -193,26 +193,30 @@ def test_list_with_pages(aws: Aws, job: Job) -> None:
 
 
 def test_many_jobs_all_end(aws: Aws, job: Job) -> None:
-    """100 jobs on 2 places: each ends, none twice, never more than 2 at once."""
+    """150 jobs on 2 places: each ends, in its turn, never more than 2 at once; those that wait take no thread."""
+    count = 150 if aws.runtime.name == "process" else 16  # an engine takes its time for each container
     service = aws.open(max_concurrent_jobs=2)
-    names = [f"job-{number}" for number in range(100)]
+    threads = active_count()
+    names = [f"job-{number:03}" for number in range(count)]
     for name in names:
         request = job("pass", name)
         request["AppSpecification"]["ContainerEntrypoint"] = ["true"]
         service.create(SCOPE, request)
+        assert active_count() - threads < 30
     for name in names:
         assert service.wait(SCOPE, name, 60)
-    spans = [
-        (described["ProcessingStartTime"], described["ProcessingEndTime"])
-        for described in (service.describe(SCOPE, name) for name in names)
-    ]
+    described = [service.describe(SCOPE, name) for name in names]
+    assert {one["ProcessingJobStatus"] for one in described} == {"Completed"}
+    spans = [(one["ProcessingStartTime"], one["ProcessingEndTime"]) for one in described]
     assert all(sum(start < at < end for start, end in spans) <= 2 for at, _ in spans)
-    assert sorted(spec.name for spec in aws.runtime.started) == sorted({spec.name for spec in aws.runtime.started})
-    assert len(aws.runtime.started) == 100
+    started = [spec.name for spec in aws.runtime.started]
+    assert len(started) == len(set(started)) == count
+    order = [int(name.removesuffix("-algo-1")[-3:]) for name in started]
+    assert all(abs(place - number) <= 1 for place, number in enumerate(order))
 
 
 def test_the_overhead_of_a_job_is_small(aws: Aws, job: Job) -> None:
-    """From CreateProcessingJob to Completed in less than 0.1 s beyond the process itself (which takes a few ms)."""
+    """From CreateProcessingJob to Completed, the container's start included."""
     service = aws.open()
     took = []
     for number in range(5):
@@ -229,8 +233,7 @@ def test_the_overhead_of_a_job_is_small(aws: Aws, job: Job) -> None:
         took.append(time.perf_counter() - began)
         assert status(service, f"job-{number}") == "Completed"
     assert aws.output() == {"input/a.csv": b"1\n2\n"}
-    if aws.runtime.name == "subprocess":  # the other one has a root to set up for each container
-        assert min(took) < 0.1, took
+    assert min(took) < {"process": 0.3, "docker": 1.5}[aws.runtime.name], took
 
 
 def test_the_description_for_step_functions_is_json(aws: Aws, job: Job) -> None:

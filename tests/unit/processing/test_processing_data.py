@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gc
 import json
+import os
 import sqlite3
 import time
 import tracemalloc
@@ -23,7 +24,7 @@ from stepbridge.local.processing.faults import BrokenRecordFault
 from stepbridge.local.processing.inputs import InputFile, manifest_entries, relative_path, shard
 from stepbridge.local.processing.job import ProcessingJob, Status
 from stepbridge.local.processing.listing import page, selection
-from stepbridge.local.processing.outputs import files_below
+from stepbridge.local.processing.outputs import files_below, opened_without_links
 from stepbridge.local.processing.s3_uri import join, split_uri
 from stepbridge.local.processing.store import RECORDS_FILE, JobStore
 
@@ -145,6 +146,26 @@ def test_files_below_a_folder(tmp_path: Path) -> None:
     assert [relative for relative, _ in files_below(folder, root)] == [".hidden", "a", "b/2"]
     for nothing in ("other", "loop", "gone"):
         assert list(files_below(root / "processing" / nothing, root)) == []
+
+
+def test_a_file_is_read_only_where_no_link_has_been_put(tmp_path: Path) -> None:
+    """Between the look at a file and its reading a container may put a link there, or in place of a folder above."""
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "file").write_text("secret")
+    root = tmp_path / "ml"
+    for name in ("plain", "linked", "moved"):
+        (root / name).mkdir(parents=True)
+        (root / name / "file").write_text("own")
+    (root / "linked" / "file").unlink()
+    (root / "linked" / "file").symlink_to(tmp_path / "outside" / "file")
+    (root / "moved").rename(root / "elsewhere")
+    (root / "moved").symlink_to(tmp_path / "outside")
+    os.mkfifo(root / "plain" / "fifo")
+    with opened_without_links(root / "plain" / "file", root) as path:
+        assert path.read_text() == "own"
+    for gone in ("linked/file", "moved/file", "plain/fifo", "plain", "plain/none"):
+        with pytest.raises(FileNotFoundError), opened_without_links(root / gone, root):
+            raise AssertionError(gone)
 
 
 # --- records ----------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 from docker.errors import APIError, NotFound
@@ -16,6 +17,8 @@ _GONE_STATUS_CODES = (
     404,
     409,
 )  # removed, being removed, or not running any more: https://docs.docker.com/reference/api/engine/
+_SETTLING_SECONDS = 3.0  # after which an init process has surely started its command
+_POLL_SECONDS = 0.02
 # How the engine's init process says that there is nothing to run: https://github.com/krallin/tini
 _NOT_EXECUTED_CODES = (126, 127)
 _INIT_FAILED = "[FATAL tini ("
@@ -38,6 +41,7 @@ class DockerContainer:
         self._on_exit = on_exit
         self._on_end = on_end
         self._exit: ContainerExit | None = None
+        self._settled_at = 0.0
         self._started = threading.Event()  # also set when the start failed: there is no more to wait for
         self._ended = threading.Event()
 
@@ -57,10 +61,21 @@ class DockerContainer:
     def _stop(self, grace_seconds: float) -> None:
         self._started.wait()
         if grace_seconds > 0:
+            self._await_command()
             self._kill("SIGTERM")
             self._ended.wait(grace_seconds)
         if not self._ended.is_set():
             self._kill("SIGKILL")
+
+    def _await_command(self) -> None:
+        """Return once the engine's init process has started the command: before that it may lose a signal."""
+        while not self._ended.is_set() and time.monotonic() < self._settled_at:
+            try:
+                if len(self._container.top()["Processes"]) > 1:
+                    return
+            except APIError:
+                return  # it is gone, or the engine cannot list processes: then the signal goes out as it is
+            self._ended.wait(_POLL_SECONDS)
 
     def _kill(self, signal: str) -> None:
         self._unless_gone(lambda: self._container.kill(signal))
@@ -92,6 +107,7 @@ class DockerContainer:
         except APIError as error:
             self._remove()
             return ContainerExit(None, f"the container did not start: {error.explanation}")
+        self._settled_at = time.monotonic() + _SETTLING_SECONDS
         self._started.set()
         last_line = ""
         try:

@@ -150,7 +150,8 @@ class DockerRuntime:
             self._running.pop(name, None)
 
     def _remove_leftovers(self) -> None:
-        for container in self._client.containers.list(all=True, filters={"label": f"{_OWNER_LABEL}={self._owner}"}):
+        mine = {"label": f"{_OWNER_LABEL}={self._owner}"}
+        for container in self._client.containers.list(all=True, filters=mine, ignore_removed=True):
             container.remove(force=True)
 
 

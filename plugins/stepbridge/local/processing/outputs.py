@@ -6,9 +6,13 @@ nor as folders nor as the output folder itself; sockets, pipes and devices are n
 
 from __future__ import annotations
 
+import errno
 import os
 import posixpath
+import stat
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -17,9 +21,25 @@ from stepbridge.local.ports import ObjectStore, Scope, ServiceFault
 from stepbridge.local.processing.faults import DataUploadFault
 from stepbridge.local.processing.s3_uri import join
 
-__all__ = ["CONTINUOUS_INTERVAL_SECONDS", "ContinuousUpload", "create_folders", "files_below", "upload_at_end"]
+__all__ = [
+    "CONTINUOUS_INTERVAL_SECONDS",
+    "ContinuousUpload",
+    "create_folders",
+    "files_below",
+    "opened_without_links",
+    "upload_at_end",
+]
 
 CONTINUOUS_INTERVAL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class OutputFile:
+    """A file of an output: where it lies below LocalPath and on this machine, and the ``/opt/ml`` that it is in."""
+
+    relative: str
+    path: Path
+    root: Path
 
 
 def create_folders(outputs: Sequence[Mapping[str, Any]], ml_folder: Path) -> None:
@@ -29,16 +49,22 @@ def create_folders(outputs: Sequence[Mapping[str, Any]], ml_folder: Path) -> Non
             _folder(output, ml_folder).mkdir(parents=True, exist_ok=True)
 
 
-def files_below(folder: Path, root: Path) -> Iterator[tuple[str, Path]]:
+def files_below(folder: Path, root: Path, leave_closed: bool = False) -> Iterator[tuple[str, Path]]:
     """Relative posix path and place of each regular file below ``folder``, in order.
 
     Nothing when a part of the way from ``root`` to ``folder`` is a symbolic link or is missing. Raises OSError for a
-    folder that cannot be read: what is in it would be lost.
+    folder that cannot be read, since what is in it would be lost, unless those that this user may not read are to be
+    left out.
     """
+
+    def refuse(error: OSError) -> None:
+        if not isinstance(error, (FileNotFoundError, PermissionError) if leave_closed else FileNotFoundError):
+            raise error
+
     way = [folder, *folder.parents]
     if any(part.is_symlink() for part in way[: way.index(root)]):
         return
-    for parent, folders, names in os.walk(folder, onerror=_unless_gone, followlinks=False):
+    for parent, folders, names in os.walk(folder, onerror=refuse, followlinks=False):
         folders.sort()
         for name in sorted(names):
             path = Path(parent) / name
@@ -47,19 +73,14 @@ def files_below(folder: Path, root: Path) -> Iterator[tuple[str, Path]]:
                 yield path.relative_to(folder).as_posix(), path
 
 
-def _unless_gone(error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError):
-        raise error
-
-
 def upload_at_end(
     store: ObjectStore, scope: Scope, outputs: Sequence[Mapping[str, Any]], ml_folders: Sequence[Path]
 ) -> None:
     """Store the EndOfJob outputs of every instance. Raises DataUploadFault."""
     for output in outputs:
         if _managed(output, "EndOfJob"):
-            for relative, path in _files_of(output, ml_folders):
-                _upload(store, scope, output, relative, path)
+            for file in _files_of(output, ml_folders):
+                _upload(store, scope, output, file)
 
 
 class ContinuousUpload:
@@ -99,27 +120,31 @@ class ContinuousUpload:
     def _watch(self) -> None:
         while not self._ended.wait(CONTINUOUS_INTERVAL_SECONDS):
             try:
-                self._send_changed()
+                # Another user's container (docker) may keep files to itself: they are this user's once it has ended.
+                self._send_changed(leave_closed=True)
             except DataUploadFault as fault:
                 self._fault = fault
                 return
 
-    def _send_changed(self) -> None:
+    def _send_changed(self, leave_closed: bool = False) -> None:
         for output in self._outputs:
-            for relative, path in _files_of(output, self._ml_folders):
+            for file in _files_of(output, self._ml_folders, leave_closed):
                 try:
-                    self._send(output, relative, path)
-                except (DataUploadFault, FileNotFoundError):
-                    if path.exists():
+                    self._send(output, file)
+                except FileNotFoundError:
+                    continue  # the container has removed it meanwhile
+                except DataUploadFault as fault:
+                    removed = isinstance(fault.__cause__, FileNotFoundError)
+                    closed = leave_closed and isinstance(fault.__cause__, PermissionError)
+                    if not (removed or closed):
                         raise
-                    # the container has removed it meanwhile
 
-    def _send(self, output: Mapping[str, Any], relative: str, path: Path) -> None:
-        status = path.lstat()
+    def _send(self, output: Mapping[str, Any], file: OutputFile) -> None:
+        status = file.path.lstat()
         state = (status.st_size, status.st_mtime_ns)
-        if self._sent.get((output["OutputName"], path)) != state:
-            _upload(self._store, self._scope, output, relative, path)
-            self._sent[output["OutputName"], path] = state
+        if self._sent.get((output["OutputName"], file.path)) != state:
+            _upload(self._store, self._scope, output, file)
+            self._sent[output["OutputName"], file.path] = state
 
 
 def _managed(output: Mapping[str, Any], upload_mode: str) -> bool:
@@ -130,20 +155,48 @@ def _folder(output: Mapping[str, Any], ml_folder: Path) -> Path:
     return ml_folder / posixpath.relpath(output["S3Output"]["LocalPath"], "/opt/ml")
 
 
-def _files_of(output: Mapping[str, Any], ml_folders: Sequence[Path]) -> Iterator[tuple[str, Path]]:
+@contextmanager
+def opened_without_links(path: Path, root: Path) -> Iterator[Path]:
+    """Another name of the regular file ``path``, which stays that file's while the container runs on.
+
+    It could put a link in place of the file, or of a folder on the way from ``root``, between a look and the reading:
+    so each part is opened without following links. Raises FileNotFoundError when one is a link or gone.
+    """
+    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for part in path.relative_to(root).parts:
+            inner = os.open(part, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor = inner
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise FileNotFoundError(errno.ENOENT, "it is no file any more", str(path))
+        yield Path(f"/dev/fd/{descriptor}")
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.ENOTDIR):
+            raise
+        raise FileNotFoundError(errno.ENOENT, "it is a link now", str(path)) from error
+    finally:
+        os.close(descriptor)
+
+
+def _files_of(
+    output: Mapping[str, Any], ml_folders: Sequence[Path], leave_closed: bool = False
+) -> Iterator[OutputFile]:
     for ml_folder in ml_folders:
         try:
-            yield from files_below(_folder(output, ml_folder), ml_folder)
+            for relative, path in files_below(_folder(output, ml_folder), ml_folder, leave_closed):
+                yield OutputFile(relative, path, ml_folder)
         except OSError as error:
             name = output["OutputName"]
             raise DataUploadFault(f"ProcessingOutput {name}", f'output "{name}" cannot be read: {error}') from error
 
 
-def _upload(store: ObjectStore, scope: Scope, output: Mapping[str, Any], relative: str, path: Path) -> None:
-    bucket, key = join(output["S3Output"]["S3Uri"], relative)
+def _upload(store: ObjectStore, scope: Scope, output: Mapping[str, Any], file: OutputFile) -> None:
+    bucket, key = join(output["S3Output"]["S3Uri"], file.relative)
     try:
         key.encode()
-        store.upload(scope, path, bucket, key)
+        with opened_without_links(file.path, file.root) as path:
+            store.upload(scope, path, bucket, key)
     except (ServiceFault, OSError, UnicodeEncodeError) as fault:
         shown = key.encode(errors="backslashreplace").decode()
         found = f's3://{bucket}/{shown} of output "{output["OutputName"]}": {fault}'

@@ -9,10 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event as Flag
-from threading import Lock, Thread
+from threading import Lock, Thread, Timer
 from time import monotonic
 from typing import Any
 
+from stepbridge.local.disturbances.board import Disturbances
+from stepbridge.local.disturbances.jobs import instance_limit_exceeded
 from stepbridge.local.ports import ContainerRuntime, ImageRegistry, LogSink, ObjectStore, Scope
 from stepbridge.local.processing import description, rules
 from stepbridge.local.processing.faults import FAILURE_REASON_MAX_LENGTH, job_not_stoppable, service_closed
@@ -42,7 +44,8 @@ class ProcessingService:
 
     Requests and responses are AWS's JSON shapes with datetimes for times; API errors are ServiceFaults. At most
     ``max_concurrent_jobs`` jobs run at once, further ones wait InProgress. Records live under ``jobs_folder`` and
-    survive a restart; what an earlier process left unfinished becomes Failed when this is made.
+    survive a restart; what an earlier process left unfinished becomes Failed when this is made. ``disturbances`` say
+    what befalls jobs on demand.
     """
 
     def __init__(
@@ -56,8 +59,12 @@ class ProcessingService:
         *,
         stop_grace_seconds: float = _STOP_GRACE_SECONDS,
         clock: Callable[[], datetime] = utc_now,
+        disturbances: Disturbances | None = None,
     ) -> None:
-        self._surroundings = Surroundings(store, logs, registry, runtime, stop_grace_seconds)
+        self._disturbances = disturbances or Disturbances()
+        self._surroundings = Surroundings(
+            store, logs, registry, runtime, stop_grace_seconds, self._disturbances.job_speed
+        )
         self._clock = clock
         self._work = jobs_folder / "work"
         remove_tree(self._work)  # what a killed process left
@@ -75,7 +82,10 @@ class ProcessingService:
         return self._closed
 
     def create(self, scope: Scope, request: Mapping[str, Any]) -> dict[str, Any]:
-        """CreateProcessingJob. Raises ValidationException, SerializationException or ResourceInUse."""
+        """CreateProcessingJob.
+
+        Raises ValidationException, SerializationException, ResourceInUse or ResourceLimitExceeded.
+        """
         accepted = validated("CreateProcessingJob", request)
         rules.check(scope, accepted)
         now = self._clock()
@@ -86,10 +96,17 @@ class ProcessingService:
         with self._lock:
             if self._closed:
                 raise service_closed()
+            self._check_limit(job)
             self._jobs.add(job)
             self._active[scope, name] = active
-            self._waiting.append(active)
-            self._start_waiting()
+            fate = self._disturbances.on_jobs.fate(name)
+            if fate.failure_reason is not None:
+                active.doom = Outcome(Status.FAILED, fate.failure_reason)
+            if not fate.delay_seconds:
+                self._waiting.append(active)
+                self._start_waiting()
+        if fate.delay_seconds:
+            self._start_later(active, fate.delay_seconds)
         return {"ProcessingJobArn": job.arn}
 
     def describe(self, scope: Scope, name: str) -> dict[str, Any]:
@@ -164,6 +181,32 @@ class ProcessingService:
     def _happened(self, scope: Scope, name: str, event: Event) -> None:
         self._jobs.update(scope, name, lambda job: advance(job, event, self._clock()))
 
+    def _check_limit(self, job: ProcessingJob) -> None:
+        """Raise ResourceLimitExceeded when the account has no instances left for the job. Holds the lock."""
+        instance_type, count = job.selected_instances
+        limit = self._disturbances.on_jobs.instance_limit(instance_type)
+        if limit is None:
+            return
+        in_use = sum(
+            active.run.job.selected_instances[1]
+            for (scope, _), active in self._active.items()
+            if scope == job.scope and active.run.job.selected_instances[0] == instance_type
+        )
+        if in_use + count > limit:
+            raise instance_limit_exceeded(instance_type, limit, in_use, count)
+
+    def _start_later(self, active: _ActiveJob, delay_seconds: float) -> None:
+        """Let the job wait for its place after the delay only: meanwhile it keeps none from others."""
+
+        def queue() -> None:
+            with self._lock:
+                self._waiting.append(active)
+                self._start_waiting()
+
+        timer = Timer(delay_seconds, queue)
+        timer.daemon = True
+        timer.start()
+
     def _start_waiting(self) -> None:
         """Give the free places to the jobs that wait for one, in the order of their creation. Holds the lock."""
         while self._waiting and self._running < self._max_concurrent_jobs:
@@ -176,7 +219,7 @@ class ProcessingService:
         """The thread of a job: run it, record its end, make place for the next."""
         outcome: Outcome | None = None
         try:
-            outcome = active.run.run()
+            outcome = active.doom or active.run.run()
         finally:
             # An error that nobody foresaw ends this thread with its traceback in the log, but it must not leave the
             # job InProgress for ever, nor keep its place.
@@ -201,6 +244,7 @@ class _ActiveJob:
         self.scope = scope
         self.name = name
         self.run = run
+        self.doom: Outcome | None = None  # how it ends without having run
         self.ended = Flag()
         self._unclaimed = Lock()
 
