@@ -159,7 +159,7 @@ def parse_card(text: str, source: str) -> ModelCard:
     Raises CardError with all problems, each with its file, line and column.
     """
     document = read_marked_yaml(text, source)
-    if document.value is None:
+    if document.problems and document.value is None:
         raise CardError(source, document.problems)
     if not isinstance(document.value, dict):
         found = Problem(source, shown(document.value), "keys and values, such as 'schedule: 0 4 * * *'")

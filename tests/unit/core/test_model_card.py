@@ -186,7 +186,7 @@ def test_names_that_some_service_would_refuse(name):
 
 
 @pytest.mark.parametrize(
-    ("text", "found"), [("", "the required key"), ("- a\n", "['a']"), ("just text", "'just text'")]
+    ("text", "found"), [("", "the required key"), ("- a\n", "['a']"), ("just text", "'just text'"), ("null", "None")]
 )
 def test_documents_that_are_no_card(text, found):
     """An empty file, a list and a text are refused like any other card."""
