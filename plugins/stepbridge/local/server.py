@@ -13,9 +13,14 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from stepbridge.errors import ImageBuildFault
 from stepbridge.local import moto_seams
+from stepbridge.local.disturbances import admin
+from stepbridge.local.disturbances.board import Disturbances
+from stepbridge.local.disturbances.kinds import IamFault
 from stepbridge.local.http_server import HttpServer
+from stepbridge.local.moto_seams.disturbances import disturbed
 from stepbridge.local.moto_seams.ecr import MotoImageRegistry
 from stepbridge.local.moto_seams.logs import MotoLogSink
+from stepbridge.local.moto_seams.requests import read_body
 from stepbridge.local.moto_seams.s3 import MotoObjectStore
 from stepbridge.local.moto_seams.server import AwsApplication
 from stepbridge.local.persistence.data_folder import DataFolder
@@ -89,15 +94,26 @@ class LocalAws:
         cleanup.callback(registry.close)
         logs = MotoLogSink()
         cleanup.callback(runtime.close)
+        disturbances = Disturbances()
+        if settings.enforce_iam:
+            disturbances.set([IamFault()])
         processing = ProcessingService(
-            store, logs, registry, runtime, settings.jobs_folder.resolve(), settings.max_concurrent_jobs
+            store,
+            logs,
+            registry,
+            runtime,
+            settings.jobs_folder.resolve(),
+            settings.max_concurrent_jobs,
+            disturbances=disturbances,
         )
         cleanup.callback(processing.stop_all)
-        return LocalServices(settings, store, logs, registry, runtime, processing, self.endpoint_url)
+        return LocalServices(
+            settings, store, logs, registry, runtime, processing, self.endpoint_url, disturbances=disturbances
+        )
 
 
 def _application(services: LocalServices, verbose: bool) -> WSGIApplication:
-    aws = AwsApplication(_Recorder(services))
+    aws = disturbed(AwsApplication(_Recorder(services)), services.disturbances)
     routes: dict[tuple[str, str], Callable[[], tuple[str, object]]] = {
         ("GET", "/_stepbridge/health"): lambda: _health(services),
         ("POST", "/_stepbridge/prebuilt-images"): lambda: _build_prebuilt_images(services),
@@ -105,8 +121,14 @@ def _application(services: LocalServices, verbose: bool) -> WSGIApplication:
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         started = time.monotonic()
-        route = routes.get((environ["REQUEST_METHOD"], environ["PATH_INFO"]))
-        answer = aws(environ, start_response) if route is None else _send(start_response, *route())
+        path = environ["PATH_INFO"]
+        route = routes.get((environ["REQUEST_METHOD"], path))
+        if route is not None:
+            answer = _send(start_response, *route())
+        elif path.startswith(admin.FAULTS_PATH):
+            answer = _send(start_response, *_faults(services, environ))
+        else:
+            answer = aws(environ, start_response)
         if verbose:
             _log.info(
                 "%s %s %s %.0f ms",
@@ -145,6 +167,12 @@ def _health(services: LocalServices) -> tuple[str, object]:
         "version": version("stepbridge"),
         "data_dir": str(services.settings.data_dir.resolve()),
     }
+
+
+def _faults(services: LocalServices, environ: WSGIEnvironment) -> tuple[str, object]:
+    content_type = environ.get("CONTENT_TYPE", "")
+    body = read_body(environ)
+    return admin.answer(services.disturbances, environ["REQUEST_METHOD"], environ["PATH_INFO"], content_type, body)
 
 
 def _build_prebuilt_images(services: LocalServices) -> tuple[str, object]:

@@ -18,7 +18,8 @@ class LocalAwsSettings:
 
     ``port`` 0 takes a free one. ``data_dir`` keeps objects, images and logs of jobs; the same folder again brings them
     back. ``scikit_learn_folder`` holds the Dockerfile from which the prebuilt scikit-learn image is made on first use.
-    ``max_concurrent_jobs`` containers run at the same time, further ones wait their turn.
+    ``max_concurrent_jobs`` containers run at the same time, further ones wait their turn. ``enforce_iam`` denies what
+    no policy allows, as ``stepbridge local fault set iam`` does later.
     """
 
     data_dir: Path
@@ -26,6 +27,7 @@ class LocalAwsSettings:
     scikit_learn_folder: Path = Path("containers/scikit_learn")
     max_concurrent_jobs: int = field(default_factory=lambda: max(2, os.cpu_count() or 1))
     verbose: bool = False
+    enforce_iam: bool = False
 
     @property
     def s3_folder(self) -> Path:

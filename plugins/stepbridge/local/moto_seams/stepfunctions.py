@@ -33,12 +33,12 @@ def _connect(services: LocalServices) -> None:
     )
 
     default_user_config["stepfunctions"]["execute_state_machine"] = True
-    stepfunctions_environment.install()
+    stepfunctions_environment.install(services.disturbances.pace)
     stepfunctions_errors.install()
     stepfunctions_queries.install()
     stepfunctions_states.install()
     stepfunctions_lanes.install()
-    stepfunctions_sagemaker.install(services.processing)
+    stepfunctions_sagemaker.install(services.processing, services.disturbances)
     stepfunctions_machines.install()
     stepfunctions_starts.install(services.logs)
     stepfunctions_api.install()

@@ -2,11 +2,11 @@
 
 moto's environments form a tree (execution, branch, task); ending one ends those below it. Whoever waits inside one
 registers here and is called when it ends, so nothing sleeps through StopExecution, a timeout or a failing sibling.
+Waiting is measured in the time of the execution (``disturbances.execution_time``).
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from moto.stepfunctions.parser.api import HistoryEventType
 from moto.stepfunctions.parser.asl.eval.environment import Environment
 from moto.stepfunctions.parser.asl.eval.event.event_manager import EventManager
 
+from stepbridge.local.disturbances.execution_time import ExecutionTime, Pace
 from stepbridge.local.moto_seams.replacement import replace
 
 __all__ = [
@@ -23,10 +24,13 @@ __all__ = [
     "event_details",
     "install",
     "on_end",
+    "time_of",
     "wait_while_running",
 ]
 
 _LISTENERS: Final = "stepbridge_end_listeners"
+_TIME: Final = "stepbridge_time"
+_connected: dict[str, Pace] = {}
 
 
 class EvaluationEnded(Exception):
@@ -47,11 +51,19 @@ def on_end(env: Environment, listener: Callable[[], None]) -> Callable[[], None]
     return lambda: None
 
 
+def time_of(env: Environment) -> ExecutionTime:
+    """The time of the run that ``env`` is part of: all its environments share one history, and so one time."""
+    time: ExecutionTime = vars(env.event_manager).setdefault(_TIME, ExecutionTime(_connected["pace"]))
+    return time
+
+
 def wait_while_running(env: Environment, seconds: float) -> bool:
     """Wait ``seconds``, less when ``env`` ends before. True when ``env`` still runs afterwards."""
-    ended = threading.Event()
+    time = time_of(env)
+    ended = time.alarm()
     take_back = on_end(env, ended.set)
-    ended.wait(max(0.0, seconds))
+    with time.asleep():
+        ended.wait(max(0.0, seconds))
     take_back()
     return env.is_running()
 
@@ -151,8 +163,12 @@ class LocalEventManager(EventManager):
             return len(self._history_event_list)
 
 
-def install() -> None:
-    """Make an environment end once, and every way in which it ends call those who wait for it."""
+def install(pace: Pace) -> None:
+    """Make an environment end once, and every way in which it ends call those who wait for it.
+
+    ``pace`` is how fast executions wait.
+    """
+    _connected["pace"] = pace
     for name, method in {**_ENDINGS, **_POSITIONS}.items():
         replace(Environment, name, method)
     replace(Environment, "as_inner_frame_of", classmethod(_inner_frame))

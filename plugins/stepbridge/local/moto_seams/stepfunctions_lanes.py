@@ -23,7 +23,7 @@ from moto.stepfunctions.parser.asl.eval.environment import Environment
 from moto.stepfunctions.parser.asl.eval.program_state import ProgramEnded
 
 from stepbridge.local.moto_seams.replacement import replace
-from stepbridge.local.moto_seams.stepfunctions_environment import EvaluationEnded, event_details
+from stepbridge.local.moto_seams.stepfunctions_environment import EvaluationEnded, event_details, time_of
 from stepbridge.local.moto_seams.stepfunctions_errors import error_name_of
 from stepbridge.local.moto_seams.stepfunctions_redrive import Lane, lanes_to_continue, put_into_lane
 
@@ -43,10 +43,11 @@ def _run_branches(self: BranchesDecl, env: Environment) -> None:
         frame.states.reset(input_value=branch_input)
         put_into_lane(frame, lane)
         workers.append((lane, BranchWorker(branch_worker_comm=pool, program=program, env=frame)))
-    for _, worker in workers:
-        worker.start()  # type: ignore[no-untyped-call]
-    if workers:
-        pool.wait()  # type: ignore[no-untyped-call]
+    with time_of(env).resting(len(workers)):
+        for _, worker in workers:
+            worker.start()  # type: ignore[no-untyped-call]
+        if workers:
+            pool.wait()  # type: ignore[no-untyped-call]
     failure = pool.get_exit_event_details()
     if failure is not None:
         _stop_frames(worker.env for _, worker in workers)
@@ -94,9 +95,11 @@ def _run_iterations(self: InlineIterationComponent, env: Environment) -> None:
     items: list[Any] = eval_input.input_items
     pool = _LanePool(self._get_iteration_program(), items, lanes_to_continue(env, len(items)))
     unlimited = eval_input.max_concurrency == DEFAULT_MAX_CONCURRENCY_VALUE
-    for _ in range(len(items) if unlimited else min(len(items), eval_input.max_concurrency)):
-        self._launch_worker(env=env, eval_input=eval_input, job_pool=pool)
-    pool.await_jobs()
+    workers = len(items) if unlimited else min(len(items), eval_input.max_concurrency)
+    with time_of(env).resting(min(workers, len(pool._open_jobs))):
+        for _ in range(workers):
+            self._launch_worker(env=env, eval_input=eval_input, job_pool=pool)
+        pool.await_jobs()
     failure = pool.get_worker_exception()
     if failure is not None:
         _stop_frames(list(env._frames))

@@ -18,6 +18,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.resou
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service import StateTaskService
 from moto.stepfunctions.parser.asl.eval.environment import Environment
 
+from stepbridge.local.disturbances.board import Disturbances
 from stepbridge.local.moto_seams.replacement import replace
 from stepbridge.local.moto_seams.stepfunctions_environment import EvaluationEnded, add_event, on_end
 from stepbridge.local.moto_seams.stepfunctions_errors import task_failure
@@ -44,12 +45,16 @@ SUPPORTED_PARAMETERS: Final = frozenset(
     }
 )
 MODELLED_FAULTS: Final = frozenset({"ResourceInUse", "ResourceLimitExceeded", "ResourceNotFound", "ConflictException"})
+THROTTLED: Final = "ThrottlingException"
 MANAGED_TAG: Final = {"Key": "MANAGED_BY_AWS", "Value": "STARTED_BY_STEP_FUNCTIONS"}
 SUCCEEDED: Final = "Completed"
 _SHAPE_PROBLEMS: Final = ("Invalid type", "Missing required", "Unknown parameter")  # as botocore's report words them
 _WAIT_SLICE_SECONDS: Final = 3_600.0  # a wait ends when the job does; this only bounds a single call
 
+OPERATION: Final = "sagemaker:CreateProcessingJob"
+
 _connected: dict[str, ProcessingService] = {}
+_disturbances: dict[str, Disturbances] = {}
 
 
 class ProcessingJobTask(StateTaskService):
@@ -108,7 +113,7 @@ class ProcessingJobTask(StateTaskService):
         if not env.is_running():
             raise EvaluationEnded
         try:
-            answer = service.create(scope, request)
+            answer = self._create(service, scope, request)
         except ServiceFault as fault:
             raise self._api_failure(env, fault) from fault
         submitted = {**answer, **_sdk_metadata()}
@@ -116,6 +121,13 @@ class ProcessingJobTask(StateTaskService):
         if sync:
             self._add_submitted_event(env, submitted)
             env.stack[-1] = self._await_job(env, service, scope, request["ProcessingJobName"])
+
+    def _create(self, service: ProcessingService, scope: Scope, request: dict[str, Any]) -> dict[str, Any]:
+        """CreateProcessingJob, which meets with the faults that are set like anybody's call. Raises ServiceFault."""
+        fates = _disturbances["own"].on_requests
+        if fates is not None:
+            fates.check(OPERATION, scope)
+        return service.create(scope, request)
 
     def _await_job(self, env: Environment, service: ProcessingService, scope: Scope, name: str) -> dict[str, Any]:
         """The description of the job once it is final. Raises States.TaskFailed when it did not complete."""
@@ -135,11 +147,12 @@ class ProcessingJobTask(StateTaskService):
         """An API error under the name that the integration gives it: the modelled ones, and one for all others."""
         modelled = fault.code in MODELLED_FAULTS
         name = fault.code.removesuffix("Exception") + "Exception" if modelled else "AmazonSageMakerException"
+        error = f"SageMaker.{name}" if fault.code != THROTTLED else _disturbances["own"].throttled_in_step_functions
         cause = (
             f"{fault.message} (Service: AmazonSageMaker; Status Code: {fault.http_status}; Error Code: {fault.code}; "
             f"Request ID: {uuid.uuid4()}; Proxy: null)"
         )
-        return task_failure(env, f"SageMaker.{name}", cause, self._get_sfn_resource_type(), self._get_sfn_resource())
+        return task_failure(env, error, cause, self._get_sfn_resource_type(), self._get_sfn_resource())
 
     def _add_submitted_event(self, env: Environment, output: dict[str, Any]) -> None:
         details = TaskSubmittedEventDetails(
@@ -191,8 +204,9 @@ def _service_for(service_name: str) -> StateTaskService:
     return _moto_service_for(service_name)
 
 
-def install(processing: ProcessingService) -> None:
+def install(processing: ProcessingService, disturbances: Disturbances) -> None:
     """Run Processing jobs on ``processing`` from state machines."""
     _connected["processing"] = processing
+    _disturbances["own"] = disturbances
     replace(state_task_service_factory, "state_task_service_for", _service_for)
     replace(state_task_factory, "state_task_service_for", _service_for)

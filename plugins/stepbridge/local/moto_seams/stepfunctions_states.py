@@ -32,8 +32,9 @@ from moto.stepfunctions.parser.asl.component.state.wait.wait_function.wait_funct
 from moto.stepfunctions.parser.asl.eval.environment import Environment
 from moto.stepfunctions.parser.asl.utils.json_path import NoSuchJsonPathError
 
+from stepbridge.local.disturbances.execution_time import Alarm
 from stepbridge.local.moto_seams.replacement import replace
-from stepbridge.local.moto_seams.stepfunctions_environment import add_event, on_end, wait_while_running
+from stepbridge.local.moto_seams.stepfunctions_environment import add_event, on_end, time_of, wait_while_running
 from stepbridge.local.moto_seams.stepfunctions_errors import task_failure
 from stepbridge.local.moto_seams.stepfunctions_queries import commit_assignments, discard_assignments, iso_timestamp
 from stepbridge.local.moto_seams.stepfunctions_redrive import begin_run, enter_state, lane_of, put_into_lane
@@ -55,16 +56,25 @@ def _evaluate_program(self: Program, env: Environment) -> None:
     """Run the program to its end; past its TimeoutSeconds the environment, and all below it, is timed out."""
     begin_run(env, self.start_at.start_at_name)
     if self.timeout_seconds is None:
-        EvalComponent.eval(self, env)
+        _evaluate_lane(self, env)
         return
-    worker = threading.Thread(target=EvalComponent.eval, args=(self, env), daemon=True)
+    ended = time_of(env).alarm()
+    worker = threading.Thread(target=_evaluate_lane, args=(self, env, ended), daemon=True)
     worker.start()
-    worker.join(self.timeout_seconds.timeout_seconds)
-    if worker.is_alive():
+    if not ended.wait(self.timeout_seconds.timeout_seconds):
         with env._state_mutex:
             if env.is_running():
                 env.set_timed_out()
         worker.join(UNWINDING_SECONDS)
+
+
+def _evaluate_lane(program: Program, env: Environment, ended: Alarm | None = None) -> None:
+    try:
+        with time_of(env).lane():
+            EvalComponent.eval(program, env)
+    finally:
+        if ended is not None:
+            ended.set()
 
 
 # --- a state ----------------------------------------------------------------------------------------------------------
@@ -132,7 +142,7 @@ def _evaluate_attempt(self: ExecutionState, env: Environment) -> None:
     frame.stack = copy.deepcopy(env.stack)
     put_into_lane(frame, lane_of(env))
     outcome: Future[Any] = Future()
-    settled = threading.Event()
+    settled = time_of(env).alarm()
     take_back = on_end(env, settled.set)
     outcome.add_done_callback(lambda _: settled.set())
     threading.Thread(target=_run_attempt, args=(self, frame, outcome), name=f"state {self.name}", daemon=True).start()

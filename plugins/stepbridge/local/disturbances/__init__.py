@@ -1,0 +1,4 @@
+"""Faults on demand: what goes wrong in the local AWS because somebody asked for it. Pure but for locks and clocks.
+
+``board.Disturbances`` holds the faults that are set; the services ask it. Nothing here knows moto or HTTP.
+"""

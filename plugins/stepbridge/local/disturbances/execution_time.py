@@ -1,0 +1,199 @@
+"""The time of an execution: real time that runs faster while the execution only waits.
+
+A *lane* is one run through a program: the execution itself, a branch, an iteration. It is *asleep* in a Wait state or
+between two attempts of a Retry, *resting* while its own branches or iterations run, else *awake*. With a clock set
+(``fault set clock --speed N``) one second of an execution whose lanes are all asleep or resting counts as N; as long as
+one is awake, because a task runs or a state is evaluated, seconds count as one. So waiting passes at once, what happens
+keeps AWS's order (a job of 5 s beside a Wait of 10 s ends first), and TimeoutSeconds, which are measured in this time,
+never fire because a real job took its real time. With ``jobs`` set too, time runs N times as fast always, and timeouts
+do fire N times as early: for tests of timeouts.
+
+Only durations are touched. Dates, also those in histories, are the real ones, so they never run backwards.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import monotonic
+
+__all__ = ["REAL_TIME", "Alarm", "ClockSetting", "ExecutionTime", "Pace"]
+
+
+@dataclass(frozen=True)
+class ClockSetting:
+    """How fast waiting passes, and whether that holds while tasks run too."""
+
+    speed: float = 1.0
+    jobs: bool = False
+
+
+REAL_TIME = ClockSetting()
+
+
+class Pace:
+    """The clock setting of a local AWS, which may change at any time, and the executions that wait now."""
+
+    def __init__(self) -> None:
+        self.setting = REAL_TIME
+        self._lock = threading.Lock()
+        self._waiting: set[ExecutionTime] = set()
+
+    def change(self, setting: ClockSetting) -> None:
+        """Let this setting hold from now on, also for what waits already."""
+        with self._lock:
+            self.setting = setting
+            waiting = list(self._waiting)
+        for time in waiting:
+            time.recount()
+
+    def add(self, time: ExecutionTime) -> None:
+        with self._lock:
+            self._waiting.add(time)
+
+    def remove(self, time: ExecutionTime) -> None:
+        with self._lock:
+            self._waiting.discard(time)
+
+
+class ExecutionTime:
+    """The time of one execution, from its making. Thread safe. ``clock`` gives real seconds."""
+
+    def __init__(self, pace: Pace, clock: Callable[[], float] = monotonic) -> None:
+        self._pace = pace
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._alarms: set[Alarm] = set()
+        self._awake = 0
+        self._asleep = 0
+        self._expected = 0  # lanes that count as awake already and will begin soon
+        self._elapsed = 0.0
+        self._read_at = clock()
+        self._rate = 1.0
+
+    def elapsed(self) -> float:
+        """Seconds of execution time since the beginning."""
+        return self.reading()[0]
+
+    def reading(self) -> tuple[float, float]:
+        """Seconds of execution time since the beginning, and how fast they pass now."""
+        with self._lock:
+            self._advance()
+            return self._elapsed, self._rate
+
+    @contextmanager
+    def lane(self) -> Iterator[None]:
+        """A lane that begins and ends with the block."""
+        with self._changing():
+            if self._expected:
+                self._expected -= 1
+            else:
+                self._awake += 1
+        try:
+            yield
+        finally:
+            with self._changing():
+                self._awake -= 1
+
+    @contextmanager
+    def asleep(self) -> Iterator[None]:
+        """The lane only waits during the block."""
+        with self._changing():
+            self._awake -= 1
+            self._asleep += 1
+        try:
+            yield
+        finally:
+            with self._changing():
+                self._awake += 1
+                self._asleep -= 1
+
+    @contextmanager
+    def resting(self, lanes: int) -> Iterator[None]:
+        """The lane waits during the block for ``lanes`` lanes below it, which are about to begin."""
+        with self._changing():
+            self._awake += lanes - 1
+            self._expected += lanes
+        try:
+            yield
+        finally:
+            with self._changing():  # lanes that never began, because the state failed or was stopped
+                self._awake += 1 - self._expected
+                self._expected = 0
+
+    def recount(self) -> None:
+        """Take over a changed setting."""
+        with self._changing():
+            pass
+
+    def alarm(self) -> Alarm:
+        """Something to wait for, in this time."""
+        return Alarm(self)
+
+    @contextmanager
+    def waiting(self, alarm: Alarm) -> Iterator[None]:
+        """Wake ``alarm`` when the rate changes during the block."""
+        with self._lock:
+            self._alarms.add(alarm)
+            self._pace.add(self)
+            self._advance()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._alarms.discard(alarm)
+                if not self._alarms:
+                    self._pace.remove(self)
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        with self._lock:
+            self._advance()
+            yield
+            before = self._rate
+            self._advance()
+            alarms = list(self._alarms) if self._rate != before else []
+        for alarm in alarms:
+            alarm.look()
+
+    def _advance(self) -> None:
+        """Count the real time since the last reading at the rate that held, and set the one that holds now."""
+        now = self._clock()
+        self._elapsed += (now - self._read_at) * self._rate
+        self._read_at = now
+        setting = self._pace.setting
+        only_waits = self._asleep > 0 and self._awake == 0
+        self._rate = setting.speed if setting.jobs or only_waits else 1.0
+
+
+class Alarm:
+    """An event that is waited for in the time of an execution."""
+
+    def __init__(self, time: ExecutionTime) -> None:
+        self._time = time
+        self._looked = threading.Event()
+        self._is_set = False
+
+    def set(self) -> None:
+        """End the waiting; also that of later calls."""
+        self._is_set = True
+        self._looked.set()
+
+    def look(self) -> None:
+        """Make who waits compute anew how long."""
+        self._looked.set()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait at most ``seconds`` of execution time; whether it was set."""
+        deadline = self._time.elapsed() + seconds
+        with self._time.waiting(self):
+            while True:
+                self._looked.clear()
+                if self._is_set:
+                    return True
+                now, rate = self._time.reading()
+                if now >= deadline:
+                    return False
+                self._looked.wait(min((deadline - now) / rate, threading.TIMEOUT_MAX))
