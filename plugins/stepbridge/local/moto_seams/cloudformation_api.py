@@ -34,6 +34,21 @@ def leave_to_backend(*_arguments: object) -> None:
     """Replaces CloudFormationResponse._validate_different_update: a change set without changes is FAILED, no error."""
 
 
+def _with_previous_values(stack: LocalStack, parameters: list[dict[str, Any]]) -> dict[str, str]:
+    """What UpdateStack was given. Replaces CloudFormationBackend._resolve_update_parameters, which forgets defaults."""
+    previous = stack.stack_parameters
+    resolved: dict[str, str] = {}
+    for parameter in parameters:
+        name = parameter["ParameterKey"]
+        if not parameter.get("UsePreviousValue"):
+            resolved[name] = parameter["ParameterValue"]
+        elif name in previous:
+            resolved[name] = previous[name]
+        else:
+            raise ValidationError(message=f"Parameter '{name}': the stack has no previous value of it to use")
+    return resolved
+
+
 class _ChangeSet(ChangeSet):
     """A change set. ``adopting``: ImportExistingResources."""
 
@@ -69,7 +84,7 @@ class LocalCloudFormation(CloudFormationBackend):
     ) -> Stack:
         with self._changing:
             stack = self._updatable(name)
-            resolved = self._resolve_update_parameters(instance=stack, incoming_params=parameters)
+            resolved = _with_previous_values(stack, parameters)
             if stack.has_template(template) and stack.has_parameters(resolved):
                 raise ValidationError(message="No updates are to be performed.")
             stack.role_arn, stack.tags = role_arn, stack.tags if tags is None else tags

@@ -61,6 +61,25 @@ class LocalStack(Stack):
         values = self.resource_map.resolved_parameters
         return [{"ParameterKey": name, "ParameterValue": _parameter_text(value)} for name, value in values.items()]
 
+    @property
+    def stack_name(self) -> str:
+        """For ListStacks, whose answer moto makes from attributes of these names; its Stack has them under others."""
+        return str(self.name)
+
+    @property
+    def stack_status(self) -> str:
+        return self.status
+
+    @property
+    def stack_parameters(self) -> dict[str, str]:
+        """Replaces Stack.stack_parameters: what UsePreviousValue stands for, defaults included, as it would be given."""
+        return {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in self.parameter_list}
+
+    def has_parameters(self, other_parameters: dict[str, Any]) -> bool:
+        """Replaces Stack.has_parameters: a default that is spelt out is no change."""
+        resolved = self._resources(self.template_dict, other_parameters).resolved_parameters
+        return bool(resolved == self.resource_map.resolved_parameters)
+
     def begin(self, template: str, parameters: dict[str, Any]) -> None:
         """Take the template that a change set brought; ``create`` makes its resources."""
         self.template, self.template_dict, self.parameters = template, parse_template(template), parameters
