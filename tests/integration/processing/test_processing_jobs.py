@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,13 @@ print("copying")
 shutil.copytree("/opt/ml/processing/input", "/opt/ml/processing/output", dirs_exist_ok=True)
 print("done")
 """
+
+
+def threads_of_jobs_end() -> None:
+    """Wait for them: what one ends with is reported to the test that runs then."""
+    for thread in threading.enumerate():
+        if thread.name.startswith("job-") or thread.name.endswith("-end"):
+            thread.join(10)
 
 
 def test_a_job_turns_its_input_into_its_output(aws: Aws, job: Job) -> None:
@@ -240,6 +248,7 @@ def test_an_error_nobody_foresaw_fails_the_job(aws: Aws, job: Job) -> None:
     assert reason == "InternalServerError: the local AWS failed to run the job: RuntimeError: engine on fire"
     aws.runtime.wrap = working
     assert aws.finished(job("pass", "job-2"))["ProcessingJobStatus"] == "Completed"
+    threads_of_jobs_end()
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -263,6 +272,7 @@ def test_a_container_that_the_runtime_loses_fails_the_job(aws: Aws, job: Job) ->
     assert described["FailureReason"].startswith(
         "InternalServerError: the local AWS failed to run the job: LostContainer"
     )
+    threads_of_jobs_end()
 
 
 def test_an_exit_message_that_is_not_utf8_fails_a_job(aws: Aws, job: Job) -> None:
