@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from stepbridge.cli import local_faults
 from stepbridge.local.settings import DEFAULT_PORT, LocalAwsSettings
 
 __all__ = ["app"]
 
 app = typer.Typer(help="The local AWS: S3, ECR, CodeBuild, Step Functions, SageMaker Processing on this machine.")
+app.add_typer(local_faults.app, name="fault")
 
 
 @app.callback()
@@ -33,6 +36,7 @@ def up(
     ] = Path("containers/scikit_learn"),
     max_jobs: Annotated[int | None, typer.Option(help="Containers that run at once; default: the CPUs.", min=1)] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Log every request.")] = False,
+    enforce_iam: Annotated[bool, typer.Option("--enforce-iam", help="Deny what no policy allows.")] = False,
 ) -> None:
     """Start the local AWS and keep it until SIGINT or SIGTERM."""
     from stepbridge.local.server import LocalAws  # a second of imports, not for --help
@@ -40,9 +44,11 @@ def up(
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    settings = LocalAwsSettings(data_dir=data_dir, port=port, scikit_learn_folder=scikit_learn, verbose=verbose)
+    settings = LocalAwsSettings(
+        data_dir=data_dir, port=port, scikit_learn_folder=scikit_learn, verbose=verbose, enforce_iam=enforce_iam
+    )
     if max_jobs is not None:
-        settings = LocalAwsSettings(data_dir, port, scikit_learn, max_jobs, verbose)
+        settings = replace(settings, max_concurrent_jobs=max_jobs)
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
