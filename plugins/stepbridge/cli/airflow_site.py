@@ -210,7 +210,9 @@ class AirflowClient:
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}?full_content=true"
         answer = self._send("GET", path) or {}
         for entry in answer.get("content", []):
-            yield entry if isinstance(entry, str) else str(entry.get("event", ""))
+            yield str(entry.get("event", ""))
+            for error in entry.get("error_detail") or []:
+                yield f"{error['exc_type']}: {error['exc_value']}"
 
     def _send(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, accept: tuple[int, ...] = ()
