@@ -75,14 +75,14 @@ class BuiltImage:
 
     image_id: str
     size_bytes: int
-    config: Mapping[str, Any]  # OCI image configuration: {"Env": [...], "Entrypoint": [...], "Cmd": [...], "WorkingDir": ..., "Labels": {...}}
+    config: Mapping[str, Any]  # OCI image configuration: Env, Entrypoint, Cmd, WorkingDir, Labels
 
 
 class ImageRegistry(Protocol):
     """The ECR of the local AWS, reached in process."""
 
     def resolve(self, image_uri: str) -> str:
-        """The ``image_id`` that ``image_uri`` (``…:tag`` or ``…@sha256:…``) stands for; builds prebuilt images on first use.
+        """The ``image_id`` of ``image_uri`` (``…:tag`` or ``…@sha256:…``); builds prebuilt images on first use.
 
         Raises ServiceFault with code ImageNotFoundException or RepositoryNotFoundException.
         """

@@ -72,7 +72,7 @@ class LocalStack(Stack):
 
     @property
     def stack_parameters(self) -> dict[str, str]:
-        """Replaces Stack.stack_parameters: what UsePreviousValue stands for, defaults included, as it would be given."""
+        """Replaces Stack.stack_parameters: what UsePreviousValue stands for, with defaults, as it would be given."""
         return {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in self.parameter_list}
 
     def has_parameters(self, other_parameters: dict[str, Any]) -> bool:
