@@ -1,7 +1,7 @@
 """Where a person looks at an execution, a job's logs or a build: in the AWS console, or at the local AWS.
 
 Pure. The console's addresses are not documented by AWS as an interface; they are the ones that the console itself
-shows. For the local AWS there is no console: its address leads to what it holds in JSON.
+shows. The local AWS has pages of its own for them (``local/pages.py``).
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ def execution_address(execution_arn: str, local_endpoint: str | None = None) -> 
 def log_address(arn: str, group: str, stream_prefix: str, local_endpoint: str | None = None) -> str:
     """The page of the group's log streams that begin with ``stream_prefix``. ``arn`` tells partition and region."""
     if local_endpoint:
-        return f"{_local(local_endpoint)}/logs/{quote(group, safe='')}/{quote(stream_prefix, safe='')}"
+        place = f"{_local(local_endpoint)}/logs/{quote(group, safe='')}/{quote(stream_prefix, safe='')}"
+        return f"{place}?account={_account(arn)}&region={_region(arn)}"
     # The console reads its own escapes: percent signs of the URL encoding become $25, and so on.
     fragment = f"logsV2:log-groups/log-group/{_twice(group)}"
     query = f"?logStreamNameFilter={stream_prefix}"
@@ -43,7 +44,7 @@ def build_address(build_arn: str, local_endpoint: str | None = None) -> str:
     _, _, _, region, account, resource = build_arn.split(":", 5)
     build_id = resource.removeprefix("build/")
     if local_endpoint:
-        return f"{_local(local_endpoint)}/builds/{quote(build_id, safe='')}"
+        return f"{_local(local_endpoint)}/builds/{quote(build_id, safe='')}?account={account}&region={region}"
     project = build_id.partition(":")[0]
     place = f"codesuite/codebuild/{account}/projects/{quote(project)}/build/{quote(build_id, safe='')}"
     return f"{_console(build_arn)}/{place}/log?region={region}"
@@ -59,6 +60,10 @@ def _console(arn: str) -> str:
 
 def _region(arn: str) -> str:
     return arn.split(":")[3]
+
+
+def _account(arn: str) -> str:
+    return arn.split(":")[4]
 
 
 def _twice(text: str) -> str:

@@ -8,7 +8,9 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from functools import cache
 from importlib.metadata import version
+from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from stepbridge.errors import ImageBuildFault
@@ -23,6 +25,7 @@ from stepbridge.local.moto_seams.logs import MotoLogSink
 from stepbridge.local.moto_seams.requests import read_body
 from stepbridge.local.moto_seams.s3 import MotoObjectStore
 from stepbridge.local.moto_seams.server import AwsApplication
+from stepbridge.local.pages import PREFIX, Pages
 from stepbridge.local.persistence.data_folder import DataFolder
 from stepbridge.local.ports import ContainerRuntime
 from stepbridge.local.process_runtime import ProcessRuntime
@@ -113,7 +116,9 @@ class LocalAws:
 
 
 def _application(services: LocalServices, verbose: bool) -> WSGIApplication:
-    aws = disturbed(AwsApplication(_Recorder(services)), services.disturbances)
+    undisturbed = AwsApplication(_Recorder(services))
+    aws = disturbed(undisturbed, services.disturbances)
+    pages = Pages(_clients(undisturbed))
     routes: dict[tuple[str, str], Callable[[], tuple[str, object]]] = {
         ("GET", "/_stepbridge/health"): lambda: _health(services),
         ("POST", "/_stepbridge/prebuilt-images"): lambda: _build_prebuilt_images(services),
@@ -127,6 +132,8 @@ def _application(services: LocalServices, verbose: bool) -> WSGIApplication:
             answer = _send(start_response, *route())
         elif path.startswith(admin.FAULTS_PATH):
             answer = _send(start_response, *_faults(services, environ))
+        elif path.startswith(PREFIX) and environ["REQUEST_METHOD"] in ("GET", "HEAD"):
+            answer = _send_page(start_response, pages, environ)
         else:
             answer = aws(environ, start_response)
         if verbose:
@@ -183,6 +190,34 @@ def _build_prebuilt_images(services: LocalServices) -> tuple[str, object]:
     except ImageBuildFault as fault:
         return "500 Internal Server Error", {"message": str(fault), "log": lines}
     return "200 OK", {"sagemaker-scikit-learn": image_id, "log": lines}
+
+
+def _clients(application: WSGIApplication) -> Callable[[str, str], Callable[[str], Any]]:
+    """Clients within the process, made when the first page is asked for: botocore takes a while to import."""
+
+    @cache
+    def clients(account_id: str, region: str) -> Callable[[str], Any]:
+        from stepbridge.local.moto_seams.in_process_clients import in_process_clients
+
+        return in_process_clients(application, account_id, region)
+
+    return clients
+
+
+def _send_page(start_response: StartResponse, pages: Pages, environ: WSGIEnvironment) -> Iterable[bytes]:
+    path = environ["REQUEST_URI"].partition("?")[0]
+    page = pages.page(path, environ.get("QUERY_STRING", ""))
+    if page is None:
+        return _send(start_response, "404 Not Found", {"message": f"the local AWS has no page {path}"})
+    body = page.html.encode()
+    headers = [
+        ("Content-Type", "text/html; charset=utf-8"),
+        ("Content-Length", str(len(body))),
+        ("Cache-Control", "no-store"),
+        ("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'"),
+    ]
+    start_response(page.status, headers)
+    return [body]
 
 
 def _send(start_response: StartResponse, status: str, answer: object) -> Iterable[bytes]:

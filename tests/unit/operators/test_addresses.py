@@ -39,3 +39,4 @@ def test_the_local_aws_has_no_console() -> None:
         build_address(BUILD, f"{LOCAL}/"),
     ]
     assert all(address.startswith(f"{LOCAL}/_stepbridge/") for address in addresses)
+    assert all(address.endswith("?account=123456789012&region=eu-west-1") for address in addresses[1:])

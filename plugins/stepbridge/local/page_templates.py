@@ -1,0 +1,130 @@
+"""The HTML of the local AWS's pages, as Jinja templates. Everything that is put in is escaped."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import jinja2
+
+__all__ = ["rendered"]
+
+_FRAME: Final = """\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+{% if refresh_seconds %}<meta http-equiv="refresh" content="{{ refresh_seconds }}">{% endif %}
+<title>{{ title }}</title>
+<style>
+:root { color-scheme: light dark; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 1.5rem auto; padding: 0 1rem; }
+h1 { font-size: 1.25rem; overflow-wrap: anywhere; margin: .2rem 0 1rem; }
+h2 { font-size: 1rem; margin: 1.6rem 0 .4rem; }
+.crumb { color: #777; font-size: .85rem; }
+pre { font: 13px/1.45 ui-monospace, monospace; background: #8881; padding: .7rem .9rem; border-radius: 4px;
+      white-space: pre-wrap; overflow-wrap: anywhere; margin: 0; }
+pre.chart { white-space: pre; overflow-x: auto; }
+table { border-collapse: collapse; width: 100%; }
+th, td { text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #8883; }
+th { font-weight: 600; font-size: .85rem; }
+td { overflow-wrap: anywhere; }
+.status { display: inline-block; padding: 0 .5rem; border-radius: 3px; color: #fff; background: #767676; }
+.good { background: #217a3c; } .bad { background: #b3261e; } .busy { background: #1a5fb4; }
+</style>
+</head>
+<body>
+<div class="crumb">local AWS{% if place %} · {{ place }}{% endif %}</div>
+{% block body %}{% endblock %}
+</body>
+</html>
+"""
+
+_STATUS: Final = """\
+{% macro status(name) -%}
+<span class="status {{ {'SUCCEEDED': 'good', 'Completed': 'good', 'FAILED': 'bad', 'Failed': 'bad', 'TIMED_OUT': 'bad',
+'ABORTED': 'bad', 'Stopped': 'bad', 'FAULT': 'bad', 'RUNNING': 'busy', 'InProgress': 'busy', 'IN_PROGRESS': 'busy'
+}.get(name, '') }}">{{ name }}</span>
+{%- endmacro %}
+"""
+
+_EXECUTION: Final = """\
+{% extends "frame" %}{% from "status" import status %}
+{% block body %}
+<h1>Execution {{ report.execution_name }} {{ status(report.status) }}</h1>
+<table>
+<tr><th>ARN</th><td>{{ report.execution_arn }}</td></tr>
+<tr><th>State machine</th><td>{{ report.state_machine_arn }}</td></tr>
+<tr><th>Started</th><td>{{ at(report.started_at) }}</td></tr>
+<tr><th>Ended</th><td>{{ at(report.ended_at) }}</td></tr>
+<tr><th>Redrives</th><td>{{ report.redrive_count }}</td></tr>
+</table>
+{% if failure %}<h2>Failure</h2><pre>{{ failure }}</pre>{% endif %}
+{% if report.cause %}<h2>Error and cause</h2><pre>{{ report.error or "" }}
+{{ cause }}</pre>{% endif %}
+<h2>Timeline</h2><pre class="chart">{{ timeline }}</pre>
+<h2>Jobs</h2>
+{% if jobs %}<table>
+<tr><th>Stage</th><th>Job</th><th>Status</th><th>Time</th><th>Exit message or failure reason</th><th></th></tr>
+{% for stage, job, link in jobs %}<tr><td>{{ stage }}</td><td>{{ job.job_name }}</td><td>{{ status(job.status) }}</td>
+<td>{{ duration(job.seconds) }}</td><td>{{ job.exit_message or job.failure_reason or "" }}</td>
+<td><a href="{{ link }}">log</a></td></tr>
+{% endfor %}</table>{% else %}<p>No job yet.</p>{% endif %}
+<h2>Input</h2><pre>{{ input }}</pre>
+{% if output %}<h2>Output</h2><pre>{{ output }}</pre>{% endif %}
+<h2>States and events</h2><pre>{{ events }}</pre>
+{% endblock %}
+"""
+
+_LOGS: Final = """\
+{% extends "frame" %}
+{% block body %}
+<h1>Log {{ group }}: {{ prefix }}*</h1>
+{% for stream in streams %}<h2>{{ stream.name }}</h2>
+{% if stream.cut %}<p>The last {{ stream.lines|length }} lines.</p>{% endif %}
+<pre>{% for line in stream.lines %}{{ line }}
+{% endfor %}</pre>
+{% else %}<p>No log stream of this group begins like that: what has not written a line yet has none.</p>{% endfor %}
+{% endblock %}
+"""
+
+_BUILD: Final = """\
+{% extends "frame" %}{% from "status" import status %}
+{% block body %}
+<h1>Build {{ build.id }} {{ status(build.buildStatus) }}</h1>
+<table>
+<tr><th>Started</th><td>{{ at(build.startTime) }}</td></tr>
+<tr><th>Ended</th><td>{{ at(build.endTime) }}</td></tr>
+</table>
+<h2>Phases</h2>
+<table><tr><th>Phase</th><th>Status</th><th>Seconds</th><th></th></tr>
+{% for phase in build.phases %}<tr><td>{{ phase.phaseType }}</td>
+<td>{% if phase.phaseStatus %}{{ status(phase.phaseStatus) }}{% endif %}</td><td>{{ phase.durationInSeconds }}</td>
+<td>{% for context in phase.contexts or () %}{{ context.message }} {% endfor %}</td></tr>
+{% endfor %}</table>
+<h2>Log</h2>
+{% if stream.cut %}<p>The last {{ stream.lines|length }} lines.</p>{% endif %}
+<pre>{% for line in stream.lines %}{{ line }}
+{% endfor %}</pre>
+{% endblock %}
+"""
+
+_PROBLEM: Final = """\
+{% extends "frame" %}
+{% block body %}<h1>{{ title }}</h1><p>{{ text }}</p>{% endblock %}
+"""
+
+_TEMPLATES: Final = {
+    "frame": _FRAME,
+    "status": _STATUS,
+    "execution": _EXECUTION,
+    "logs": _LOGS,
+    "build": _BUILD,
+    "problem": _PROBLEM,
+}
+
+
+def rendered(template: str, **values: Any) -> str:
+    """The page; ``title`` is needed by all of them, ``refresh_seconds`` makes the browser load it again."""
+    environment = jinja2.Environment(loader=jinja2.DictLoader(_TEMPLATES), autoescape=True, trim_blocks=False)
+    return environment.get_template(template).render(values)
