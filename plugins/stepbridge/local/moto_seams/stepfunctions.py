@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from stepbridge.local.moto_seams.server import before_first_request
+from stepbridge.local.persistence.executions import RECORDS_FILE, ExecutionRecords
 from stepbridge.local.services import LocalServices
 
 __all__ = ["install"]
@@ -13,11 +16,14 @@ def install(services: LocalServices) -> None:
 
     Its import takes seconds; CloudFormation needs it too, as it makes state machines.
     """
+    file = services.settings.data_dir.resolve() / "executions" / RECORDS_FILE
+    records = ExecutionRecords(file, datetime.now(UTC))
+    services.at_stop(records.close)
     for service in ("stepfunctions", "cloudformation"):
-        before_first_request(service, lambda: _connect(services))
+        before_first_request(service, lambda: _connect(services, records))
 
 
-def _connect(services: LocalServices) -> None:
+def _connect(services: LocalServices, records: ExecutionRecords) -> None:
     from moto.core.config import default_user_config
 
     from stepbridge.local.moto_seams import (
@@ -31,6 +37,8 @@ def _connect(services: LocalServices) -> None:
         stepfunctions_starts,
         stepfunctions_states,
     )
+    from stepbridge.local.moto_seams.stepfunctions_events import StatusChanges
+    from stepbridge.local.moto_seams.stepfunctions_executions import ExecutionSurroundings
 
     default_user_config["stepfunctions"]["execute_state_machine"] = True
     stepfunctions_environment.install(services.disturbances.pace)
@@ -40,5 +48,6 @@ def _connect(services: LocalServices) -> None:
     stepfunctions_lanes.install()
     stepfunctions_sagemaker.install(services.processing, services.disturbances)
     stepfunctions_machines.install()
-    stepfunctions_starts.install(services.logs)
+    surroundings = ExecutionSurroundings(records, services.logs, StatusChanges().announce)
+    stepfunctions_starts.install(surroundings)
     stepfunctions_api.install()

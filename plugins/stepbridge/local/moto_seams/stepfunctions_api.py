@@ -20,7 +20,7 @@ from moto.stepfunctions.responses import StepFunctionResponse
 from stepbridge.local.moto_seams.api_fault import ApiFault
 from stepbridge.local.moto_seams.replacement import replace
 from stepbridge.local.moto_seams.stepfunctions_executions import Execution
-from stepbridge.local.moto_seams.stepfunctions_starts import executions_of, resolve
+from stepbridge.local.moto_seams.stepfunctions_starts import executions_of, resolve, restored_execution
 
 __all__ = ["install"]
 
@@ -38,6 +38,9 @@ def _find_execution(self: StepFunctionsParserBackend, execution_arn: str) -> Exe
         for execution in executions_of(machine):
             if execution.execution_arn == execution_arn:
                 return execution
+    restored = restored_execution(execution_arn)
+    if restored is not None and not any(machine.arn == restored.state_machine_arn for machine in self.state_machines):
+        return restored
     raise ApiFault("ExecutionDoesNotExist", f"Execution Does Not Exist: '{execution_arn}'")
 
 

@@ -7,8 +7,8 @@ Waiting is measured in the time of the execution (``disturbances.execution_time`
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, cast
 
 from moto.stepfunctions.parser.api import HistoryEventType
 from moto.stepfunctions.parser.asl.eval.environment import Environment
@@ -134,12 +134,22 @@ class LocalEventManager(EventManager):
     """The history of an execution, which a redrive continues and which nothing is added to once a run has ended.
 
     ``previous`` is the manager of the run before. A thread of that run that is still unwinding cannot write into the
-    history of the next, because each run has its own manager over the same events.
+    history of the next, because each run has its own manager over the same events. ``earlier`` are the events of an
+    execution that ran before a restart. ``keep`` is given each new event, in their order.
     """
 
-    def __init__(self, cloud_watch_logging_session: Any = None, previous: LocalEventManager | None = None) -> None:
+    def __init__(
+        self,
+        cloud_watch_logging_session: Any = None,
+        previous: LocalEventManager | None = None,
+        earlier: Sequence[Mapping[str, Any]] = (),
+        keep: Callable[[Mapping[str, Any]], None] | None = None,
+    ) -> None:
         super().__init__(cloud_watch_logging_session=cloud_watch_logging_session)
         self._closed = False
+        self._keep = keep
+        self._history_event_list.extend(cast("Any", earlier))
+        self._event_id_gen._next_id = len(earlier) + 1
         if previous is not None:
             # moto's own constructor sets these; the class declares them Final
             vars(self).update(
@@ -156,6 +166,11 @@ class LocalEventManager(EventManager):
     def add_event(self, *args: Any, **kwargs: Any) -> int:
         """Append an event and return its id; 0, and no event, from a thread that outlived the run."""
         return 0 if self._closed else int(super().add_event(*args, **kwargs))
+
+    def _publish_history_event(self, *args: Any, **kwargs: Any) -> None:
+        super()._publish_history_event(*args, **kwargs)
+        if self._keep is not None:
+            self._keep(cast("Mapping[str, Any]", self._history_event_list[-1]))
 
     @property
     def last_event_id(self) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
@@ -20,14 +21,25 @@ from moto.stepfunctions.parser.utils import TMP_THREADS
 
 from stepbridge.local.moto_seams.api_fault import ApiFault
 from stepbridge.local.moto_seams.stepfunctions_environment import LocalEventManager, event_details
+from stepbridge.local.moto_seams.stepfunctions_logging import logging_session
 from stepbridge.local.moto_seams.stepfunctions_queries import iso_timestamp
-from stepbridge.local.moto_seams.stepfunctions_redrive import Lane, put_into_lane
+from stepbridge.local.moto_seams.stepfunctions_redrive import (
+    Checkpoint,
+    Lane,
+    lane_from_record,
+    lane_to_record,
+    put_into_lane,
+)
+from stepbridge.local.persistence.executions import ExecutionRecords
+from stepbridge.local.ports import LogSink
 
-__all__ = ["Execution", "StateMachineSnapshot", "parse_definition"]
+__all__ = ["Execution", "ExecutionSurroundings", "StateMachineSnapshot", "parse_definition"]
 
 STOPPING_SECONDS: Final = 5.0  # StopExecution answers once the execution has ended, or after this time
 REDRIVABLE_DAYS: Final = 14
 REDRIVABLE_EVENTS: Final = 24_999
+_RESULTS: Final = ("output", "error", "cause", "redrive_count")
+_DATES: Final = ("start_date", "stop_date", "redrive_date")
 UNSUCCESSFUL: Final = frozenset({ExecutionStatus.FAILED, ExecutionStatus.TIMED_OUT, ExecutionStatus.ABORTED})
 
 
@@ -58,6 +70,24 @@ class StateMachineSnapshot:
     version_arn: str | None = None
     alias_arn: str | None = None
 
+    def to_record(self) -> dict[str, Any]:
+        """As a JSON document."""
+        return asdict(self) | {"updated": self.updated.isoformat()}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> StateMachineSnapshot:
+        """What ``to_record`` described."""
+        return cls(**{**record, "updated": datetime.fromisoformat(record["updated"])})
+
+
+@dataclass(frozen=True)
+class ExecutionSurroundings:
+    """What an execution tells of itself: its records, its log, and ``announce`` for each change of its status."""
+
+    records: ExecutionRecords
+    logs: LogSink
+    announce: Callable[[Execution], None]
+
 
 class Execution:
     """An execution. Attributes that moto's own code reads keep moto's names."""
@@ -71,7 +101,7 @@ class Execution:
         state_machine: StateMachineSnapshot,
         execution_input: str,
         trace_header: str | None,
-        logging_session: Any,
+        surroundings: ExecutionSurroundings,
     ) -> None:
         self.execution_arn = self.exec_arn = arn
         self.name = name
@@ -92,10 +122,49 @@ class Execution:
         self._redrive_tokens: dict[str, datetime] = {}
         self._lock = threading.RLock()
         self._ended = threading.Event()
+        self._surroundings = surroundings
         self._lane = Lane()
-        self._program = parse_definition(state_machine.definition)
-        self.events = LocalEventManager(logging_session)
-        self.env = self._new_environment()
+        self._kept_checkpoint: Checkpoint | None = None
+        self._events: LocalEventManager | None = None
+        self._env: Environment | None = None
+
+    @classmethod
+    def restored(cls, record: Mapping[str, Any], surroundings: ExecutionSurroundings) -> Execution:
+        """An execution that ended before the restart; its history is read when it is asked for."""
+        execution = cls(
+            record["arn"],
+            record["name"],
+            record["account_id"],
+            record["region"],
+            StateMachineSnapshot.from_record(record["state_machine"]),
+            record["input"],
+            record["trace_header"],
+            surroundings,
+        )
+        dates = {name: record[name] and datetime.fromisoformat(record[name]) for name in _DATES}
+        vars(execution).update({name: record[name] for name in _RESULTS} | dates)
+        execution.exec_status = ExecutionStatus(record["status"])
+        execution._redrive_tokens = {
+            token: datetime.fromisoformat(date) for token, date in record["redrive_tokens"].items()
+        }
+        execution._lane = lane_from_record(surroundings.records.checkpoint(record["arn"]))
+        execution._ended.set()
+        return execution
+
+    @property
+    def events(self) -> LocalEventManager:
+        """The history."""
+        if self._events is None:
+            earlier = self._surroundings.records.events(self.execution_arn)
+            self._events = LocalEventManager(self._logging_session(), earlier=earlier, keep=self._keep_event)
+        return self._events
+
+    @property
+    def env(self) -> Environment:
+        """Where the current run is evaluated."""
+        if self._env is None:
+            self._env = self._new_environment()
+        return self._env
 
     @property
     def status(self) -> str:
@@ -109,6 +178,7 @@ class Execution:
     # --- running ------------------------------------------------------------------------------------------------------
     def start(self) -> None:
         """Begin in a thread of its own."""
+        self._surroundings.records.add(self._record(self.exec_status))
         self._add_event(
             HistoryEventType.ExecutionStarted,
             executionStartedEventDetails={
@@ -117,6 +187,7 @@ class Execution:
                 "roleArn": self.state_machine.role_arn,
             },
         )
+        self._surroundings.announce(self)
         self._run()
 
     def stop(self, error: str | None = None, cause: str | None = None, **_moto: Any) -> datetime:
@@ -142,12 +213,14 @@ class Execution:
                 self._redrive_tokens[client_token] = self.redrive_date
             self.stop_date = self.output = self.error = self.cause = None
             self._lane.redrive()
-            self.events = LocalEventManager(self.events._cloud_watch_logging_session, previous=self.events)
-            self.env = self._new_environment()
+            self._events = LocalEventManager(self._logging_session(), previous=self.events, keep=self._keep_event)
+            self._env = self._new_environment()
             self.exec_status = ExecutionStatus.RUNNING
+            self._keep_record(self.exec_status)
             self._add_event(
                 HistoryEventType.ExecutionRedriven, executionRedrivenEventDetails={"redriveCount": self.redrive_count}
             )
+            self._surroundings.announce(self)
             self._run()
             return self.redrive_date
 
@@ -170,13 +243,19 @@ class Execution:
 
     def _evaluate(self, env: Environment, events: LocalEventManager) -> None:
         put_into_lane(env, self._lane)
-        self._program.eval(env)
+        parse_definition(self.state_machine.definition).eval(env)
         events.close()
         with self._lock:
-            self._take_over_end(env)
-            self._ended.set()
+            status = self._take_over_end(env)
+            try:
+                self._keep_record(status)
+            finally:
+                self.exec_status = status  # last: who sees an end sees its output too, and so does who comes after
+                self._surroundings.announce(self)
+                self._ended.set()
 
-    def _take_over_end(self, env: Environment) -> None:
+    def _take_over_end(self, env: Environment) -> ExecutionStatus:
+        """Keep output, error and cause of the run; the status that it ended with."""
         state = env.program_state()
         self.stop_date = datetime.now(UTC)
         status = ExecutionStatus.TIMED_OUT
@@ -191,7 +270,40 @@ class Execution:
             self.error, self.cause = details.get("error"), details.get("cause")
         elif not isinstance(state, ProgramTimedOut):
             raise RuntimeError(f"{self.execution_arn}: the interpreter ended in the state {state!r}")
-        self.exec_status = status  # last: who sees an end sees its output too
+        return status
+
+    # --- keeping ------------------------------------------------------------------------------------------------------
+    def _record(self, status: ExecutionStatus) -> dict[str, Any]:
+        return {
+            "arn": self.execution_arn,
+            "state_machine_arn": self.state_machine_arn,
+            "status": status.value,
+            "name": self.name,
+            "account_id": self.account_id,
+            "region": self.region_name,
+            "state_machine": self.state_machine.to_record(),
+            "input": self.execution_input,
+            "trace_header": self.trace_header,
+            "redrive_tokens": {token: date.isoformat() for token, date in self._redrive_tokens.items()},
+            **{name: vars(self)[name] for name in _RESULTS},
+            **{name: vars(self)[name] and vars(self)[name].isoformat() for name in _DATES},
+        }
+
+    def _keep_record(self, status: ExecutionStatus) -> None:
+        self._surroundings.records.update(self._record(status), lane_to_record(self._lane, with_branches=True))
+
+    def _keep_event(self, event: Mapping[str, Any]) -> None:
+        """Keep the event, and where a redrive would continue. Branches are kept at the end only: there may be many."""
+        self._surroundings.records.add_event(self.execution_arn, {**event, "type": event["type"].value})
+        checkpoint = self._lane.checkpoint
+        if checkpoint is not self._kept_checkpoint:
+            self._kept_checkpoint = checkpoint
+            lane = lane_to_record(self._lane, with_branches=False)
+            self._surroundings.records.put_checkpoint(self.execution_arn, lane)
+
+    def _logging_session(self) -> Any:
+        configuration = self.state_machine.configurations["loggingConfiguration"]
+        return logging_session(self._surroundings.logs, configuration or {}, self.execution_arn)
 
     def _add_event(self, event_type: HistoryEventType, **details: Any) -> None:
         self.events.add_event(
@@ -225,5 +337,6 @@ class Execution:
             activity_store={},
         )
         env.event_manager = self.events
-        env.next_state_name = self._program.start_at.start_at_name  # it runs from now on, so a stop is never too early
+        # It runs from now on, so that a stop is never too early.
+        env.next_state_name = parse_definition(machine.definition).start_at.start_at_name
         return env

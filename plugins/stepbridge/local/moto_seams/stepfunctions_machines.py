@@ -16,11 +16,17 @@ from moto.stepfunctions.parser.models import StepFunctionsParserBackend, stepfun
 from stepbridge.local.moto_seams.api_fault import ApiFault
 from stepbridge.local.moto_seams.replacement import replace
 from stepbridge.local.moto_seams.stepfunctions_executions import parse_definition
+from stepbridge.local.moto_seams.stepfunctions_starts import (
+    executions_of,
+    forget_executions,
+    restored_executions,
+)
 
 __all__ = ["install"]
 
 _NOT_IN_EXPRESS: Final = frozenset({"sync", "sync:2", "waitForTaskToken"})
 _moto_create: Final = StepFunctionsParserBackend.create_state_machine
+_moto_delete: Final = StepFunctionsParserBackend.delete_state_machine
 
 
 class _Preprocessor(Preprocessor):
@@ -50,7 +56,16 @@ def _create_state_machine(self: StepFunctionsParserBackend, *args: Any, **kwargs
         kind = kwargs.get("sm_type") or "STANDARD"
         if (definition, role_arn, kind) != (existing.definition, existing.roleArn, existing.type):
             raise ApiFault("StateMachineAlreadyExists", f"State Machine Already Exists: '{existing.arn}'")
-    return _moto_create(self, *args, **kwargs)
+    machine = _moto_create(self, *args, **kwargs)
+    if existing is None:
+        executions_of(machine).extend(restored_executions(machine.arn))
+    return machine
+
+
+def _delete_state_machine(self: StepFunctionsParserBackend, arn: str) -> None:
+    """Delete it and its executions; those that run go on to their ends, but can no longer be looked at."""
+    _moto_delete(self, arn)
+    forget_executions(arn)
 
 
 def _refuse_in_express(definition: Any) -> None:
@@ -75,5 +90,6 @@ def install() -> None:
     replace(asl_parser, "Preprocessor", _Preprocessor)
     replace(StepFunctionsParserBackend, "_validate_definition", staticmethod(_validate_definition))
     replace(StepFunctionsParserBackend, "create_state_machine", _create_state_machine)
+    replace(StepFunctionsParserBackend, "delete_state_machine", _delete_state_machine)
     for module in (models, moto.stepfunctions):
         replace(module, "stepfunctions_backends", stepfunctions_parser_backends)

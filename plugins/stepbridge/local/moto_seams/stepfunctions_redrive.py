@@ -9,12 +9,23 @@ https://docs.aws.amazon.com/step-functions/latest/dg/redrive-executions.html
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from moto.stepfunctions.parser.asl.eval.environment import Environment
 
-__all__ = ["Checkpoint", "Lane", "begin_run", "enter_state", "lane_of", "lanes_to_continue", "put_into_lane"]
+__all__ = [
+    "Checkpoint",
+    "Lane",
+    "begin_run",
+    "enter_state",
+    "lane_from_record",
+    "lane_of",
+    "lane_to_record",
+    "lanes_to_continue",
+    "put_into_lane",
+]
 
 _LANE: Final = "stepbridge_lane"
 
@@ -50,6 +61,33 @@ class Lane:
         self.redriven = self.checkpoint.continues = True
         for lane in self.checkpoint.lanes.values():
             lane.redrive()
+
+
+def lane_to_record(lane: Lane, *, with_branches: bool) -> dict[str, Any]:
+    """The lane as a JSON document, with or without the lanes of its branches and iterations."""
+    record: dict[str, Any] = {"finished": lane.finished, "output": lane.output, "checkpoint": None}
+    checkpoint = lane.checkpoint
+    if checkpoint is not None:
+        branches = dict(checkpoint.lanes) if with_branches else {}
+        record["checkpoint"] = {
+            "state_name": checkpoint.state_name,
+            "state_input": checkpoint.state_input,
+            "variables": dict(checkpoint.variables),
+            "lanes": {str(index): lane_to_record(branch, with_branches=True) for index, branch in branches.items()},
+        }
+    return record
+
+
+def lane_from_record(record: Mapping[str, Any] | None) -> Lane:
+    """The lane that ``lane_to_record`` described; one that has not begun for None."""
+    if record is None:
+        return Lane()
+    lane = Lane(finished=record["finished"], output=record["output"])
+    kept = record["checkpoint"]
+    if kept is not None:
+        lanes = {int(index): lane_from_record(branch) for index, branch in kept["lanes"].items()}
+        lane.checkpoint = Checkpoint(kept["state_name"], kept["state_input"], kept["variables"], lanes)
+    return lane
 
 
 def put_into_lane(env: Environment, lane: Lane) -> None:

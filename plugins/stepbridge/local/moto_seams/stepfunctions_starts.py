@@ -17,16 +17,27 @@ from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 
 from stepbridge.local.moto_seams.api_fault import ApiFault
 from stepbridge.local.moto_seams.replacement import replace
-from stepbridge.local.moto_seams.stepfunctions_executions import Execution, StateMachineSnapshot
-from stepbridge.local.moto_seams.stepfunctions_logging import logging_session
-from stepbridge.local.ports import LogSink
+from stepbridge.local.moto_seams.stepfunctions_executions import (
+    Execution,
+    ExecutionSurroundings,
+    StateMachineSnapshot,
+)
+from stepbridge.local.persistence.records import Document
 
-__all__ = ["executions_of", "install", "resolve"]
+__all__ = [
+    "executions_of",
+    "forget_executions",
+    "install",
+    "resolve",
+    "restored_execution",
+    "restored_executions",
+]
 
 MAXIMUM_INPUT_BYTES: Final = 262_144
 _FORBIDDEN_IN_NAMES: Final = re.compile(r"[\s<>{}\[\]?*\"#%\\^|~`$&,;:/\u0000-\u001f\u007f-\u009f]")
 _starting = threading.Lock()  # two StartExecution calls with one name must see each other
-_connected: dict[str, LogSink] = {}
+_connected: dict[str, ExecutionSurroundings] = {}
+_restored: dict[str, Execution] = {}
 
 
 def _start_execution(
@@ -50,9 +61,15 @@ def _start_execution(
             if existing.exec_status == ExecutionStatus.RUNNING and existing.execution_input == input_text:
                 return existing
             raise ApiFault("ExecutionAlreadyExists", f"Execution Already Exists: '{existing.execution_arn}'")
-        session = logging_session(_connected["logs"], machine.loggingConfiguration, arn)
         execution = Execution(
-            arn, execution_name, self.account_id, self.region_name, snapshot, input_text, trace_header, session
+            arn,
+            execution_name,
+            self.account_id,
+            self.region_name,
+            snapshot,
+            input_text,
+            trace_header,
+            _connected["surroundings"],
         )
         executions_of(machine).append(execution)
     execution.start()
@@ -127,7 +144,34 @@ def _validate_input(text: str) -> None:
         raise ApiFault("InvalidExecutionInput", f"Invalid State Machine Execution Input: '{error}'") from error
 
 
-def install(logs: LogSink) -> None:
+def restored_execution(execution_arn: str) -> Execution | None:
+    """The execution of a state machine that has not been made again since the restart."""
+    record = _connected["surroundings"].records.find(execution_arn)
+    return None if record is None else _restored_from(record)
+
+
+def restored_executions(state_machine_arn: str) -> list[Execution]:
+    """The executions that a state machine had before the restart, oldest first."""
+    records = _connected["surroundings"].records.of_machine(state_machine_arn)
+    return [_restored_from(record) for record in sorted(records, key=lambda record: str(record["start_date"]))]
+
+
+def _restored_from(record: Document) -> Execution:
+    """One object per execution, as one that is redriven has a life of its own."""
+    with _starting:
+        if record["arn"] not in _restored:
+            _restored[record["arn"]] = Execution.restored(record, _connected["surroundings"])
+        return _restored[record["arn"]]
+
+
+def forget_executions(state_machine_arn: str) -> None:
+    """The state machine was deleted, and its executions with it."""
+    for arn in [arn for arn, execution in _restored.items() if execution.state_machine_arn == state_machine_arn]:
+        del _restored[arn]
+    _connected["surroundings"].records.forget_machine(state_machine_arn)
+
+
+def install(surroundings: ExecutionSurroundings) -> None:
     """Start executions of ours in the place of moto's."""
-    _connected["logs"] = logs
+    _connected["surroundings"] = surroundings
     replace(StepFunctionsParserBackend, "start_execution", _start_execution)
