@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
+from html import unescape
 from typing import Any
 
 import httpx
 import pytest
 import yaml
 
-from stepbridge.links.addresses import build_address, execution_address, log_address
+from stepbridge.links.addresses import build_address, execution_address, job_address, log_address
 from tests.contract.local_aws_process import LocalAwsProcess
 
 ROLE_ARN = "arn:aws:iam::123456789012:role/any"
@@ -128,3 +130,20 @@ def test_a_build_s_page(local_aws: LocalAwsProcess, client: Callable[..., Any], 
     assert '<span class="status bad">FAILED</span>' in html
     assert "<td>BUILD</td>" in html
     assert ESCAPED in html
+
+
+def test_a_job_s_page(local_aws: LocalAwsProcess, client: Callable[..., Any], name: str) -> None:
+    """What DescribeProcessingJob tells, and the way to the log."""
+    client("s3").create_bucket(Bucket=name)
+    arn = client("sagemaker").create_processing_job(
+        ProcessingJobName=name,
+        ProcessingResources={"ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 1}},
+        AppSpecification={"ImageUri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/no-such-repository:one"},
+        Environment={"NOTE": HOSTILE},
+        RoleArn=ROLE_ARN,
+    )["ProcessingJobArn"]
+    html = page(job_address(arn, local_aws.endpoint_url))
+    assert arn in html
+    assert ESCAPED in html
+    (log,) = re.findall('<a href="([^"]*)">Log</a>', html)
+    assert "No log stream" in page(local_aws.endpoint_url + unescape(log))

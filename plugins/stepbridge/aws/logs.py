@@ -19,6 +19,10 @@ PROCESSING_LOG_GROUP: Final = "/aws/sagemaker/ProcessingJobs"
 """Where SageMaker writes the output of Processing jobs, in streams ``<job>/algo-<n>-<time>``."""
 
 
+MANY_LINES: Final = 1000
+FEW_LINES: Final = 20
+
+
 class CloudWatchLogs:
     """Log streams through one boto3 client. Every method raises ``AwsFault`` and its kinds."""
 
@@ -44,8 +48,12 @@ class CloudWatchLogs:
         return lines[-count:]
 
     def job_lines(self, job_name: str, count: int) -> list[str]:
-        """At most ``count`` last lines of each container of the Processing job; each host's lines under its name."""
+        """At most ``count`` last lines of each container of the Processing job; each host's lines under its name.
+
+        Of many hosts' lines there are fewer of each, so that there are not many more than ``MANY_LINES``.
+        """
         streams = self.streams(PROCESSING_LOG_GROUP, f"{job_name}/")
+        count = min(count, max(MANY_LINES // max(len(streams), 1), FEW_LINES))
         lines: list[str] = []
         for stream in streams:
             if len(streams) > 1:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import quote
 
-__all__ = ["build_address", "execution_address", "log_address"]
+__all__ = ["build_address", "execution_address", "job_address", "log_address"]
 
 _CONSOLES: Final = {
     "aws": "https://{region}.console.aws.amazon.com",
@@ -27,11 +27,19 @@ def execution_address(execution_arn: str, local_endpoint: str | None = None) -> 
     )
 
 
+def job_address(job_arn: str, local_endpoint: str | None = None) -> str:
+    """The page of the Processing job."""
+    name = job_arn.rpartition("/")[2]
+    if local_endpoint:
+        return f"{_local(local_endpoint)}/jobs/{quote(name, safe='')}?{_place(job_arn)}"
+    return f"{_console(job_arn)}/sagemaker/home?region={_region(job_arn)}#/processing-jobs/{name}"
+
+
 def log_address(arn: str, group: str, stream_prefix: str, local_endpoint: str | None = None) -> str:
     """The page of the group's log streams that begin with ``stream_prefix``. ``arn`` tells partition and region."""
     if local_endpoint:
         place = f"{_local(local_endpoint)}/logs/{quote(group, safe='')}/{quote(stream_prefix, safe='')}"
-        return f"{place}?account={_account(arn)}&region={_region(arn)}"
+        return f"{place}?{_place(arn)}"
     # The console reads its own escapes: percent signs of the URL encoding become $25, and so on.
     fragment = f"logsV2:log-groups/log-group/{_twice(group)}"
     query = f"?logStreamNameFilter={stream_prefix}"
@@ -44,7 +52,7 @@ def build_address(build_arn: str, local_endpoint: str | None = None) -> str:
     _, _, _, region, account, resource = build_arn.split(":", 5)
     build_id = resource.removeprefix("build/")
     if local_endpoint:
-        return f"{_local(local_endpoint)}/builds/{quote(build_id, safe='')}?account={account}&region={region}"
+        return f"{_local(local_endpoint)}/builds/{quote(build_id, safe='')}?{_place(build_arn)}"
     project = build_id.partition(":")[0]
     place = f"codesuite/codebuild/{account}/projects/{quote(project)}/build/{quote(build_id, safe='')}"
     return f"{_console(build_arn)}/{place}/log?region={region}"
@@ -62,8 +70,8 @@ def _region(arn: str) -> str:
     return arn.split(":")[3]
 
 
-def _account(arn: str) -> str:
-    return arn.split(":")[4]
+def _place(arn: str) -> str:
+    return f"account={arn.split(':')[4]}&region={_region(arn)}"
 
 
 def _twice(text: str) -> str:

@@ -76,6 +76,15 @@ _EXECUTION: Final = """\
 {% endblock %}
 """
 
+_JOB: Final = """\
+{% extends "frame" %}{% from "status" import status %}
+{% block body %}
+<h1>Processing job {{ name }} {{ status(job_status) }}</h1>
+<p><a href="{{ log }}">Log</a></p>
+<pre>{{ description }}</pre>
+{% endblock %}
+"""
+
 _LOGS: Final = """\
 {% extends "frame" %}
 {% block body %}
@@ -118,6 +127,7 @@ _TEMPLATES: Final = {
     "frame": _FRAME,
     "status": _STATUS,
     "execution": _EXECUTION,
+    "job": _JOB,
     "logs": _LOGS,
     "build": _BUILD,
     "problem": _PROBLEM,

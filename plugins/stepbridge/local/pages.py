@@ -1,7 +1,7 @@
 """The local AWS's pages for people: an execution, log streams, a build. What the AWS console is elsewhere.
 
 Addresses, below ``/_stepbridge/``, each part of them percent-encoded: ``executions/<ARN>``,
-``logs/<group>/<stream prefix>`` and ``builds/<id>``, the last two with ``?account=…&region=…``.
+``jobs/<name>``, ``logs/<group>/<stream prefix>`` and ``builds/<id>``, all but the first with ``?account=…&region=…``.
 """
 
 from __future__ import annotations
@@ -62,6 +62,8 @@ class Pages:
             match parts:
                 case ["executions", arn]:
                     return self._execution(arn)
+                case ["jobs", name]:
+                    return self._job(account, region, name)
                 case ["logs", group, prefix]:
                     return self._logs(account, region, group, prefix)
                 case ["builds", build_id]:
@@ -97,6 +99,21 @@ class Pages:
             "events": "\n".join(_event_line(event) for event in history),
         }
         return Page("200 OK", rendered("execution", at=_moment, duration=duration, **values))
+
+    def _job(self, account: str, region: str, name: str) -> Page:
+        job = self._clients(account, region)("sagemaker").describe_processing_job(ProcessingJobName=name)
+        facts = {key: value for key, value in job.items() if key != "ResponseMetadata"}
+        status = job["ProcessingJobStatus"]
+        values = {
+            "title": f"{status} {name}",
+            "place": f"account {account}, {region}",
+            "refresh_seconds": REFRESH_SECONDS if status in ("InProgress", "Stopping") else None,
+            "name": name,
+            "job_status": status,
+            "description": json.dumps(facts, indent=2, ensure_ascii=False, default=str),
+            "log": _log_link(account, region, name),
+        }
+        return Page("200 OK", rendered("job", **values))
 
     def _logs(self, account: str, region: str, group: str, prefix: str) -> Page:
         streams = list(_streams(self._clients(account, region), group, prefix))

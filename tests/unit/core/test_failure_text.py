@@ -1,9 +1,12 @@
 """The failure in words: which stage and job, what was said, the last lines of the log, and what to do."""
 
+import botocore.session
 import pytest
 from tests.unit.core.execution_story import Story, execution, job_arn, recorded
 
 from stepbridge.core.run_report import build_run_report, failure_text, remedy_for
+from stepbridge.core.run_report.instances import alternatives
+from stepbridge.core.run_report.script_error import traceback_of
 
 TRACEBACK = (
     "Traceback (most recent call last):",
@@ -22,6 +25,9 @@ def test_failed_script_word_for_word():
         f"  job: {job} is Failed on ml.m5.large ({job_arn(job)})",
         "  failure reason: AlgorithmError: , exit code: 1",
         "  exit message: no good: 17 rows",
+        "  the script's error:",
+        f"    {TRACEBACK[0]}",
+        f"    {TRACEBACK[1]}",
         f"  last 2 log lines of {job}:",
         f"    | {TRACEBACK[0]}",
         f"    | {TRACEBACK[1]}",
@@ -39,6 +45,35 @@ def test_only_the_last_fifty_lines_are_shown():
     job = report.failed_stage.job_name
     text = failure_text(report, {job: [f"line {number}" for number in range(200)]})
     assert [line for line in text.splitlines() if "| line" in line] == [f"    | line {n}" for n in range(150, 200)]
+
+
+def test_the_last_fifty_lines_of_every_host_are_shown():
+    """The host that failed is not always the last one."""
+    found = recorded()
+    report = build_run_report(found["failed_execution"], found["history"][: found["failed_events"]], found["jobs"])
+    lines = [f"--- algo-{host}-1" if n < 0 else f"{host}.{n}" for host in (1, 2) for n in range(-1, 60)]
+    text = failure_text(report, {report.failed_stage.job_name: lines})
+    shown = [line.removeprefix("    | ") for line in text.splitlines() if line.startswith("    | ")]
+    assert shown == [
+        line for host in (1, 2) for line in (f"--- algo-{host}-1", *(f"{host}.{n}" for n in range(10, 60)))
+    ]
+
+
+def test_links_stand_before_what_to_do():
+    """Each on a line of its own, so that a terminal or Airflow's log view makes it one to click on."""
+    report = build_run_report(execution("FAILED", 0.2, error="X"), [], {})
+    lines = failure_text(report, {}, {"execution page": "https://e", "job log": "https://l"}).splitlines()
+    assert lines[1:3] == ["  execution page: https://e", "  job log: https://l"]
+    assert lines[3].startswith("  what to do: ")
+
+
+def test_a_limit_on_a_job_that_was_not_made_names_the_quota():
+    """The execution input tells the instance type, since no job does."""
+    asked = '{"instance_type": "ml.r5.large"}'
+    ended = execution("FAILED", 1, error="SageMaker.ResourceLimitExceededException", input=asked)
+    text = failure_text(build_run_report(ended, [], {}), {})
+    assert "(Amazon SageMaker, 'ml.r5.large for processing job usage')" in text
+    assert "such as ml.r6i.large or ml.r7i.large" in text
 
 
 def test_invalid_input_has_no_stage():
@@ -60,7 +95,8 @@ def test_refused_request():
     assert lines[2] == "  job: a was not made"
     assert lines[3] == f"  cause: {cause}"
     assert lines[4].startswith(
-        "  what to do: A permission is missing: allow iam:PassRole on arn:r for arn:aws:sts::1:assumed-role/states/x"
+        '  what to do: A permission is missing: add {"Effect": "Allow", "Action": "iam:PassRole", "Resource": "arn:r", '
+        '"Condition": {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}} to a policy of role states'
     )
 
 
@@ -103,7 +139,17 @@ def test_cause_of_many_lines_is_indented():
         ("ClientError", 'No S3 objects found under S3 URL "s3://b/x"', "check input_uri"),
         ("ClientError", "ClientError: image r/m:1 not found", "could not be pulled"),
         ("ClientError", "ClientError: x", "does not suit SageMaker or S3"),
-        ("CapacityError", "", "choose another instance_type"),
+        (
+            "ClientError",
+            "ClientError: Failed to download data from s3://data/in/x.csv: An error occurred (403): Forbidden",
+            '"Action": ["s3:GetObject", "s3:ListBucket"], "Resource": ["arn:aws:s3:::data", "arn:aws:s3:::data/*"]',
+        ),
+        (
+            "AlgorithmError",
+            "x is not authorized to perform: s3:PutObject on resource: arn:q with an explicit deny in a policy",
+            "A Deny statement of a policy is in the way",
+        ),
+        ("CapacityError", "", "choose another instance_type in the card"),
         ("InternalServerError", "", "SageMaker itself failed"),
         ("JobStopped", "ClientError: MaxRuntimeExceeded", "ran past max_runtime and was stopped: raise max_runtime"),
         ("JobStopped", "", "stopped: by somebody"),
@@ -133,3 +179,41 @@ def test_known_causes_have_a_remedy(error, text, remedy):
 def test_remedy_of_an_execution_that_timed_out():
     """The state machine's own timeout is not a stage's."""
     assert "state machine's own TimeoutSeconds" in remedy_for("TIMED_OUT", "States.Timeout", "")
+
+
+def test_capacity_names_the_types_to_try_instead():
+    """The same size of the families beside it."""
+    remedy = remedy_for("FAILED", "CapacityError", "", "ml.m5.xlarge")
+    assert "choose another instance_type, such as ml.m6i.xlarge or ml.m7i.xlarge, in the card" in remedy
+
+
+def test_every_alternative_is_a_type_that_sagemaker_knows():
+    """The tables are held against the service model."""
+    known = botocore.session.get_session().get_service_model("sagemaker").shape_for("ProcessingInstanceType").enum
+    offered = {other for one in known for other in alternatives(one)}
+    assert offered <= set(known)
+    assert alternatives("ml.m5.24xlarge") == ("ml.m6i.24xlarge", "ml.m7i.24xlarge")
+    assert alternatives("ml.t3.large") == ("ml.m5.large", "ml.m6i.large", "ml.m7i.large")
+    assert alternatives("ml.p2.xlarge") == ()
+    assert alternatives(None) == ()
+
+
+def test_the_script_s_traceback_is_the_last_whole_one():
+    """Of a chain the exception that ended the script; frames and all; what was printed later is not part of it."""
+    chain = [
+        "Traceback (most recent call last):",
+        '  File "a.py", line 1, in <module>',
+        "KeyError: 'x'",
+        "",
+        "During handling of the above exception, another exception occurred:",
+        "",
+        "Traceback (most recent call last):",
+        '  File "/opt/ml/processing/code/preprocessing.py", line 9, in <module>',
+        "    main()",
+        "ValueError: no column x",
+        "bye",
+    ]
+    assert traceback_of(["reading", *chain]) == chain[6:10]
+    assert traceback_of([f"    {line}" for line in chain]) == chain[6:10]
+    assert traceback_of(["reading", "done"]) == []
+    assert traceback_of(["Traceback (most recent call last):"]) == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stepbridge.links.addresses import build_address, execution_address, log_address
+from stepbridge.links.addresses import build_address, execution_address, job_address, log_address
 
 EXECUTION = "arn:aws:states:eu-west-1:123456789012:execution:batch:run-1"
 JOB = "arn:aws:sagemaker:eu-west-1:123456789012:processing-job/sb-run-1"
@@ -18,6 +18,9 @@ def test_the_console_s_pages() -> None:
     assert log_address(JOB, "/aws/sagemaker/ProcessingJobs", "sb-run-1/") == (
         "https://eu-west-1.console.aws.amazon.com/cloudwatch/home?region=eu-west-1#logsV2:log-groups/log-group/"
         "$252Faws$252Fsagemaker$252FProcessingJobs$3FlogStreamNameFilter$3Dsb-run-1$2F"
+    )
+    assert job_address(JOB) == (
+        "https://eu-west-1.console.aws.amazon.com/sagemaker/home?region=eu-west-1#/processing-jobs/sb-run-1"
     )
     assert build_address(BUILD) == (
         "https://eu-west-1.console.aws.amazon.com/codesuite/codebuild/123456789012/projects/stepbridge-build-image"
@@ -36,6 +39,7 @@ def test_the_local_aws_has_no_console() -> None:
     addresses = [
         execution_address(EXECUTION, LOCAL),
         log_address(JOB, "/aws/sagemaker/ProcessingJobs", "sb-run-1/", LOCAL),
+        job_address(JOB, LOCAL),
         build_address(BUILD, f"{LOCAL}/"),
     ]
     assert all(address.startswith(f"{LOCAL}/_stepbridge/") for address in addresses)

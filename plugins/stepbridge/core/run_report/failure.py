@@ -8,39 +8,65 @@ from typing import Final
 from stepbridge.core.run_report.history import parsed_object
 from stepbridge.core.run_report.model import NOT_STARTED, RunReport, StageReport
 from stepbridge.core.run_report.remedies import remedy_for
+from stepbridge.core.run_report.script_error import traceback_of
 from stepbridge.core.run_report.timeline import duration
 
 __all__ = ["failure_text"]
 
 LOG_LINES: Final = 50
 CAUSE_LENGTH: Final = 1500
+STREAM_MARK: Final = "--- algo-"
 
 
-def failure_text(report: RunReport, log_lines: Mapping[str, Sequence[str]]) -> str:
-    """The stage, state, job, exit message, failure reason, last log lines, and what to do.
+def failure_text(
+    report: RunReport, log_lines: Mapping[str, Sequence[str]], links: Mapping[str, str] | None = None
+) -> str:
+    """The stage, state, job, exit message, failure reason, last log lines, links, and what to do.
 
-    ``log_lines`` maps job names to their log's lines, of which the last 50 are shown. The text of an execution that
-    did not fail says just that.
+    ``log_lines`` maps job names to their log's lines, of which the last 50 are shown, 50 of each container when a line
+    ``--- <stream>`` stands before each one's. ``links`` maps what they lead to onto addresses. The text of an execution
+    that did not fail says just that.
     """
     if report.succeeded or report.status == "RUNNING":
         return f"Execution {report.execution_name} is {report.status}: nothing failed."
     stage = report.failed_stage
     lines = [_headline(report, stage)]
     log: Sequence[str] = ()
+    raised: list[str] = []
     if stage is not None:
-        log = log_lines.get(stage.job_name or "", ())[-LOG_LINES:]
+        log = _last(log_lines.get(stage.job_name or "", ()))
+        raised = traceback_of(log_lines.get(stage.job_name or "", ()))
         lines += _about_stage(stage)
     lines += _about_cause(report, stage)
+    if raised:
+        lines.append("  the script's error:")
+        lines += [f"    {line}" for line in raised]
     if log and stage is not None:
         lines.append(f"  last {len(log)} log line{'' if len(log) == 1 else 's'} of {stage.job_name}:")
         lines += [f"    | {line}" for line in log]
     elif stage is not None and stage.job_arn:
         lines.append(f"  log: {stage.job_name} has none")
-    lines.append(f"  what to do: {remedy_for(report.status, _error(report, stage), _all_text(report, stage, log))}")
+    lines += [f"  {what}: {address}" for what, address in (links or {}).items()]
+    instance_type = (stage.instance_type if stage else None) or report.input.get("instance_type")
+    said = _all_text(report, stage, [*raised, *log])
+    lines.append(f"  what to do: {remedy_for(report.status, _error(report, stage), said, instance_type)}")
     done = [each.stage for each in report.stages if each.succeeded]
     if done:
         lines.append(f"  finished before and not run again by a redrive: {', '.join(done)}")
     return "\n".join(lines)
+
+
+def _last(lines: Sequence[str]) -> list[str]:
+    """The last lines of each container; a line ``--- <stream>`` begins another one's."""
+    kept: list[str] = []
+    part: list[str] = []
+    for line in lines:
+        if line.startswith(STREAM_MARK):
+            kept += [*part[-LOG_LINES:], line]
+            part = []
+        else:
+            part.append(line)
+    return kept + part[-LOG_LINES:]
 
 
 def _headline(report: RunReport, stage: StageReport | None) -> str:
@@ -81,7 +107,7 @@ def _about_cause(report: RunReport, stage: StageReport | None) -> list[str]:
 def _all_text(report: RunReport, stage: StageReport | None, log: Sequence[str]) -> str:
     said = [report.cause]
     if stage is not None:
-        said += [stage.cause, stage.failure_reason, stage.exit_message]
+        said = [stage.failure_reason, stage.exit_message, stage.cause, *said]
     return "\n".join([*(text for text in said if text), *log])
 
 

@@ -10,6 +10,9 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from stepbridge.core.permissions import Denial, denial_in
+from stepbridge.core.run_report.instances import alternatives
+
 __all__ = ["remedy_for"]
 
 AGAIN: Final = "then clear the failed task: the execution goes on with the stage that failed"
@@ -29,12 +32,6 @@ class _Row:
 
 _ROWS: Final = (
     _Row("InvalidInput", "", "Correct the execution input as the text says and start again; nothing was run."),
-    _Row(
-        "",
-        r"(?P<who>\S+) is not authorized to perform: (?P<action>[\w:*]+)(?: on resource: (?P<resource>\S+))?",
-        "A permission is missing: allow {action} on {resource} for {who}, or run 'stepbridge deploy' again if the "
-        f"stack's roles were changed by hand; {AGAIN}.",
-    ),
     _Row(
         "AlgorithmError",
         r"ModuleNotFoundError: No module named '(?P<module>[\w.]+)'",
@@ -84,8 +81,9 @@ _ROWS: Final = (
     _Row(
         "CapacityError",
         "",
-        "AWS had no such instance free, after several attempts: choose another instance_type, or clear the failed task "
-        "later; the execution goes on with the stage that failed.",
+        "AWS had no such instance free, after several attempts: clear the failed task later, and the execution goes on "
+        "with the stage that failed; or choose another instance_type{alternatives} in the card or in the trigger's "
+        "form, which starts a new execution.",
     ),
     _Row(
         "InternalServerError",
@@ -108,13 +106,14 @@ _ROWS: Final = (
     _Row(
         "SageMaker.ResourceLimitExceeded",
         r"service limit '(?P<quota>[^']+)' is (?P<limit>\d+)",
-        "The account's quota '{quota}' is {limit}: ask for more in Service Quotas, or choose another instance_type, "
-        f"{AGAIN}.",
+        "The account's quota '{quota}' is {limit}: ask for more in Service Quotas (Amazon SageMaker, '{quota}'), "
+        f"{AGAIN}; or choose another instance_type{{alternatives}}.",
     ),
     _Row(
         "SageMaker.ResourceLimitExceeded",
         "",
-        f"A quota of the account is used up: wait for other jobs or ask for more in Service Quotas, {AGAIN}.",
+        "A quota of the account is used up: wait for other jobs, or ask for more in Service Quotas (Amazon SageMaker, "
+        f"'{{instance_type}} for processing job usage'), {AGAIN}; or choose another instance_type{{alternatives}}.",
     ),
     _Row(
         "SageMaker.ResourceInUse",
@@ -155,16 +154,38 @@ _BY_STATUS: Final = {
 }
 
 
-def remedy_for(status: str, error: str | None, text: str) -> str:
+def remedy_for(status: str, error: str | None, text: str, instance_type: str | None = None) -> str:
     """What to do about an execution that ended with ``status`` and ``error``; ``text`` is all that was said about it.
 
-    Always a sentence: for an error of no known kind, where to look.
+    ``instance_type`` is the failed stage's. Always a sentence: for an error of no known kind, where to look.
     """
     if status in _BY_STATUS:  # whatever error a stop was given, or Step Functions' own States.Timeout
         return _BY_STATUS[status]
+    denial = denial_in(text) if error else None
+    if denial is not None:
+        return _permission(denial)
     for row in _ROWS if error else ():
         match = row.matches(error or "", text)
         if match is not None:
-            found = {key: value or "the resource" for key, value in match.groupdict().items()}
-            return row.remedy.format(**found) if found else row.remedy
+            return row.remedy.format(**match.groupdict(), **_instances(instance_type))
     return "Look at the execution's history in Step Functions for the event that failed."
+
+
+def _permission(denial: Denial) -> str:
+    if denial.explicit:
+        return (
+            f"A Deny statement of a policy is in the way, which no other statement overrules: find the one that keeps "
+            f"{denial.who} from {denial.statement}; {AGAIN}."
+        )
+    return (
+        f"A permission is missing: add {denial.statement} to a policy of {denial.who}, or run 'stepbridge deploy' "
+        f"again if the stack's roles were changed by hand; {AGAIN}."
+    )
+
+
+def _instances(instance_type: str | None) -> dict[str, str]:
+    others = alternatives(instance_type)
+    return {
+        "instance_type": instance_type or "<instance type>",
+        "alternatives": f", such as {' or '.join(others)}," if others else "",
+    }

@@ -1,0 +1,56 @@
+"""The IAM statement that is missing, from AWS's own words about it.
+
+The words: https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = ["Denial", "denial_in", "statement"]
+
+_DENIED: Final = re.compile(
+    r"(?P<who>arn:\S+|\S+) is not authorized to perform:? (?P<action>[\w-]+:[\w*]+)"
+    r"(?: on resource:? \"?(?P<resource>[^\s\"]+)\"?)?(?P<why>[^\n]*)"
+)
+_DOWNLOAD_DENIED: Final = re.compile(r"(?i)(access ?denied|forbidden|\b403\b)")
+_S3_URI: Final = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]+)(?P<key>/[^\s\"',]*)?")
+_ROLE_SESSION: Final = re.compile(r"arn:[\w-]+:sts::\d+:assumed-role/(?P<role>[^/]+)/.*")
+
+
+@dataclass(frozen=True)
+class Denial:
+    """What was denied. ``who`` is a role's name where AWS told one; ``explicit``: a Deny statement did it."""
+
+    who: str
+    statement: str
+    explicit: bool = False
+
+
+def denial_in(text: str) -> Denial | None:
+    """The first denial that ``text`` tells of, or None."""
+    match = _DENIED.search(text)
+    if match:
+        who = _ROLE_SESSION.sub(r"role \g<role>", match["who"])
+        resource = (match["resource"] or "*").rstrip(".,;")
+        return Denial(who, statement(match["action"], resource), "explicit deny" in match["why"])
+    place = _S3_URI.search(text)
+    if place and text.startswith("ClientError") and _DOWNLOAD_DENIED.search(text):
+        bucket = f"arn:aws:s3:::{place['bucket']}"
+        return Denial("the processing role", _as_json(["s3:GetObject", "s3:ListBucket"], [bucket, f"{bucket}/*"]))
+    return None
+
+
+def statement(action: str, resource: str) -> str:
+    """The statement that allows ``action`` on ``resource``, as JSON in one line."""
+    if action == "iam:PassRole":
+        condition = {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
+        return _as_json(action, resource, Condition=condition)
+    return _as_json(action, resource)
+
+
+def _as_json(action: str | list[str], resource: str | list[str], **more: object) -> str:
+    return json.dumps({"Effect": "Allow", "Action": action, "Resource": resource, **more})
