@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qs
 from uuid import uuid4
@@ -12,12 +13,13 @@ from xml.sax.saxutils import escape
 
 from stepbridge.local.ports import ServiceFault
 
-__all__ = ["ApiCall", "Credential", "credential_of", "error_answer", "operation_of_target"]
+__all__ = ["ApiCall", "Credential", "credential_of", "error_answer", "operation_of_target", "partition"]
 
 _CREDENTIAL: Final = re.compile(r"Credential=([^/\s,]+)/[^/]+/([^/]+)/([^/]+)/aws4_request")
 # Services whose signing name is not the name that IAM has for them.
 _IAM_NAMES: Final = {"monitoring": "cloudwatch", "email": "ses"}
 _XML_SERVICES: Final = frozenset({"s3", "sts", "iam", "cloudformation", "sns", "cloudwatch", "ec2", "rds"})
+_PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 _TARGET_SERVICES: Final = {"AWSStepFunctions": "states", "SageMaker": "sagemaker"}
 
 
@@ -44,6 +46,11 @@ class ApiCall:
     def name(self) -> str:
         return f"{self.service}:{self.operation}"
 
+    def arn(self, resource: str, service: str = "") -> str:
+        """The ARN of a resource in the call's account and region; of its service unless another is named."""
+        prefix = f"arn:{partition(self.region)}:{service or self.service}"
+        return f"{prefix}:{self.region}:{self.account_id}:{resource}"
+
 
 def credential_of(authorization: str, query: str) -> Credential | None:
     """The credential of a request's Authorization header or of its presigned query; None for an unsigned request."""
@@ -58,6 +65,13 @@ def credential_of(authorization: str, query: str) -> Credential | None:
     else:
         return None
     return Credential(key, region, _IAM_NAMES.get(service.lower(), service.lower()))
+
+
+def partition(region: str) -> str:
+    """The partition a region belongs to, as it stands in ARNs."""
+    if region.startswith("cn-"):
+        return "aws-cn"
+    return "aws-us-gov" if region.startswith("us-gov-") else "aws"
 
 
 def operation_of_target(target: str) -> tuple[str, str]:
@@ -89,5 +103,4 @@ def error_answer(call: ApiCall, fault: ServiceFault) -> tuple[str, list[tuple[st
     if call.method == "HEAD":
         body = b""
     headers.append(("Content-Length", str(len(body))))
-    reason = "Error" if fault.http_status >= 500 else "Refused"
-    return f"{fault.http_status} {reason}", headers, body
+    return f"{fault.http_status} {_PHRASES.get(fault.http_status, 'Error')}", headers, body

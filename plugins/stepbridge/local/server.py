@@ -21,11 +21,13 @@ from stepbridge.local.disturbances.kinds import IamFault
 from stepbridge.local.http_server import HttpServer
 from stepbridge.local.moto_seams.disturbances import disturbed
 from stepbridge.local.moto_seams.ecr import MotoImageRegistry
+from stepbridge.local.moto_seams.iam import MotoDirectory, authorized
 from stepbridge.local.moto_seams.logs import MotoLogSink
 from stepbridge.local.moto_seams.requests import read_body
 from stepbridge.local.moto_seams.s3 import MotoObjectStore
 from stepbridge.local.moto_seams.server import AwsApplication
 from stepbridge.local.pages import PREFIX, Pages
+from stepbridge.local.permissions.gate import Permissions
 from stepbridge.local.persistence.data_folder import DataFolder
 from stepbridge.local.ports import ContainerRuntime
 from stepbridge.local.process_runtime import ProcessRuntime
@@ -100,6 +102,7 @@ class LocalAws:
         disturbances = Disturbances()
         if settings.enforce_iam:
             disturbances.set([IamFault()])
+        permissions = Permissions(MotoDirectory(), lambda: disturbances.enforces_iam)
         processing = ProcessingService(
             store,
             logs,
@@ -108,16 +111,27 @@ class LocalAws:
             settings.jobs_folder.resolve(),
             settings.max_concurrent_jobs,
             disturbances=disturbances,
+            permissions=permissions,
         )
         cleanup.callback(processing.stop_all)
         return LocalServices(
-            settings, store, logs, registry, runtime, processing, self.endpoint_url, disturbances=disturbances
+            settings,
+            store,
+            logs,
+            registry,
+            runtime,
+            processing,
+            self.endpoint_url,
+            disturbances=disturbances,
+            permissions=permissions,
         )
 
 
 def _application(services: LocalServices, verbose: bool) -> WSGIApplication:
     undisturbed = AwsApplication(_Recorder(services))
-    aws = disturbed(undisturbed, services.disturbances)
+    directory = services.permissions.directory
+    assert isinstance(directory, MotoDirectory)
+    aws = disturbed(authorized(undisturbed, services.permissions, directory), services.disturbances)
     pages = Pages(_clients(undisturbed))
     routes: dict[tuple[str, str], Callable[[], tuple[str, object]]] = {
         ("GET", "/_stepbridge/health"): lambda: _health(services),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from stepbridge.local.disturbances.board import Disturbances
+from stepbridge.local.permissions.gate import UNENFORCED, Permissions
 from stepbridge.local.ports import ContainerRuntime, ImageRegistry, LogSink, ObjectStore
 from stepbridge.local.processing.service import ProcessingService
 from stepbridge.local.settings import LocalAwsSettings
@@ -29,6 +30,7 @@ class LocalServices:
     endpoint_url: str = ""
     stop_hooks: list[Callable[[], None]] = field(default_factory=list)
     disturbances: Disturbances = field(default_factory=Disturbances)
+    permissions: Permissions = UNENFORCED
 
     def at_stop(self, hook: Callable[[], None]) -> None:
         """Run ``hook`` when the local AWS stops: after the last request, before jobs are stopped and records closed."""

@@ -32,9 +32,19 @@ class _Parser(argparse.ArgumentParser):
 
 
 class AwsCli:
-    """Answers ``aws`` commands. ``passwords`` is where the login passwords that it gives out are kept, by region."""
+    """Answers ``aws`` commands. ``passwords`` is where the login passwords that it gives out are kept, by region.
 
-    def __init__(self, scope: Scope, find_digest: FindDigest, passwords: dict[str, str]) -> None:
+    ``check_login`` raises ServiceFault when it may not give any.
+    """
+
+    def __init__(
+        self,
+        scope: Scope,
+        find_digest: FindDigest,
+        passwords: dict[str, str],
+        check_login: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._check_login = check_login
         self._scope = scope
         self._find_digest = find_digest
         self._passwords = passwords
@@ -58,6 +68,10 @@ class AwsCli:
     def _get_login_password(self, words: list[str], output: Output) -> int:
         read = _parser("get-login-password").parse_args(words)
         region = read.region or self._scope.region
+        try:
+            self._check_login()
+        except ServiceFault as fault:
+            return _api_error(fault, "GetAuthorizationToken", output)
         output(self._passwords.setdefault(region, secrets.token_urlsafe(48)), False)
         return 0
 
@@ -71,8 +85,7 @@ class AwsCli:
         try:
             answer = self._images(scope, read.repository_name, [_tag_of(text) for text in read.image_ids])
         except ServiceFault as fault:
-            output(f"An error occurred ({fault.code}) when calling the BatchGetImage operation: {fault.message}", True)
-            return API_ERROR
+            return _api_error(fault, "BatchGetImage", output)
         for line in _shown(answer, read.query, read.output):
             output(line, False)
         return 0
@@ -89,6 +102,11 @@ class AwsCli:
                 image_id = {"imageDigest": digest, "imageTag": tag}
                 images.append({"registryId": scope.account_id, "repositoryName": repository, "imageId": image_id})
         return {"images": images, "failures": failures}
+
+
+def _api_error(fault: ServiceFault, operation: str, output: Output) -> int:
+    output(f"An error occurred ({fault.code}) when calling the {operation} operation: {fault.message}", True)
+    return API_ERROR
 
 
 def _parser(command: str) -> _Parser:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
 import uuid
 from typing import Any, Final
 
@@ -22,6 +23,13 @@ from stepbridge.local.disturbances.board import Disturbances
 from stepbridge.local.moto_seams.replacement import replace
 from stepbridge.local.moto_seams.stepfunctions_environment import EvaluationEnded, add_event, on_end
 from stepbridge.local.moto_seams.stepfunctions_errors import task_failure
+from stepbridge.local.moto_seams.stepfunctions_permissions import (
+    creation_needs,
+    description_needs,
+    role_of,
+    stop_needs,
+)
+from stepbridge.local.permissions.gate import Acting
 from stepbridge.local.ports import Scope, ServiceFault
 from stepbridge.local.processing.service import ProcessingService
 from stepbridge.local.processing.service_model import request_shape
@@ -53,6 +61,7 @@ _WAIT_SLICE_SECONDS: Final = 3_600.0  # a wait ends when the job does; this only
 
 OPERATION: Final = "sagemaker:CreateProcessingJob"
 
+_log = logging.getLogger(__name__)
 _connected: dict[str, ProcessingService] = {}
 _disturbances: dict[str, Disturbances] = {}
 
@@ -112,7 +121,9 @@ class ProcessingJobTask(StateTaskService):
             request["Tags"] = [*request.get("Tags", []), MANAGED_TAG]
         if not env.is_running():
             raise EvaluationEnded
+        role = role_of(env)
         try:
+            role.require(creation_needs(scope, request))
             answer = self._create(service, scope, request)
         except ServiceFault as fault:
             raise self._api_failure(env, fault) from fault
@@ -120,7 +131,7 @@ class ProcessingJobTask(StateTaskService):
         env.stack.append(submitted)
         if sync:
             self._add_submitted_event(env, submitted)
-            env.stack[-1] = self._await_job(env, service, scope, request["ProcessingJobName"])
+            env.stack[-1] = self._await_job(env, service, scope, request["ProcessingJobName"], role)
 
     def _create(self, service: ProcessingService, scope: Scope, request: dict[str, Any]) -> dict[str, Any]:
         """CreateProcessingJob, which meets with the faults that are set like anybody's call. Raises ServiceFault."""
@@ -129,14 +140,20 @@ class ProcessingJobTask(StateTaskService):
             fates.check(OPERATION, scope)
         return service.create(scope, request)
 
-    def _await_job(self, env: Environment, service: ProcessingService, scope: Scope, name: str) -> dict[str, Any]:
+    def _await_job(
+        self, env: Environment, service: ProcessingService, scope: Scope, name: str, role: Acting
+    ) -> dict[str, Any]:
         """The description of the job once it is final. Raises States.TaskFailed when it did not complete."""
-        take_back = on_end(env, lambda: _stop_job(service, scope, name))
+        take_back = on_end(env, lambda: _stop_job(service, scope, name, role))
         while not service.wait(scope, name, _WAIT_SLICE_SECONDS):
             continue
         take_back()
         if not env.is_running():
             raise EvaluationEnded
+        try:
+            role.require(description_needs(scope, name))
+        except ServiceFault as fault:
+            raise self._api_failure(env, fault) from fault
         description = service.description_for_step_functions(scope, name)
         if description["ProcessingJobStatus"] == SUCCEEDED:
             return description
@@ -164,7 +181,12 @@ class ProcessingJobTask(StateTaskService):
         add_event(env, HistoryEventType.TaskSubmitted, taskSubmittedEventDetails=details)
 
 
-def _stop_job(service: ProcessingService, scope: Scope, name: str) -> None:
+def _stop_job(service: ProcessingService, scope: Scope, name: str, role: Acting) -> None:
+    try:
+        role.require(stop_needs(scope, name))
+    except ServiceFault as fault:  # as on AWS the execution ends, and the job goes on
+        _log.warning("processing job %s is not stopped: %s", name, fault)
+        return
     try:
         service.stop(scope, name)
     except ServiceFault as fault:

@@ -23,6 +23,7 @@ __all__ = [
     "job_name_in_use",
     "job_not_found",
     "job_not_stoppable",
+    "role_not_assumable",
     "serialization_fault",
     "service_closed",
     "validation_fault",
@@ -59,6 +60,14 @@ def job_not_found(name: str) -> ServiceFault:
 def job_not_stoppable(status: str) -> ServiceFault:
     """The answer to StopProcessingJob on a job that has ended."""
     return validation_fault(f"The request was rejected because the processing job is in status {status}.")
+
+
+def role_not_assumable(role_arn: str) -> ServiceFault:
+    """The answer to a role that does not exist or does not trust SageMaker."""
+    return validation_fault(
+        f"Could not assume role {role_arn}. Please ensure that the role exists and allows principal "
+        "'sagemaker.amazonaws.com' to assume the role."
+    )
 
 
 def service_closed() -> ServiceFault:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import sys
 from collections import deque
@@ -15,9 +16,16 @@ from typing import Any
 
 from stepbridge.local.disturbances.board import Disturbances
 from stepbridge.local.disturbances.jobs import instance_limit_exceeded
+from stepbridge.local.permissions.gate import UNENFORCED, Permissions, RoleNotAssumable
+from stepbridge.local.permissions.role_access import RoleLogs, RoleRegistry, RoleStore
 from stepbridge.local.ports import ContainerRuntime, ImageRegistry, LogSink, ObjectStore, Scope
 from stepbridge.local.processing import description, rules
-from stepbridge.local.processing.faults import FAILURE_REASON_MAX_LENGTH, job_not_stoppable, service_closed
+from stepbridge.local.processing.faults import (
+    FAILURE_REASON_MAX_LENGTH,
+    job_not_stoppable,
+    role_not_assumable,
+    service_closed,
+)
 from stepbridge.local.processing.job import INTERRUPTED, Event, Outcome, ProcessingJob, Status, advance, finish
 from stepbridge.local.processing.listing import page, selection
 from stepbridge.local.processing.runner import JobRun, Surroundings, remove_tree
@@ -45,7 +53,7 @@ class ProcessingService:
     Requests and responses are AWS's JSON shapes with datetimes for times; API errors are ServiceFaults. At most
     ``max_concurrent_jobs`` jobs run at once, further ones wait InProgress. Records live under ``jobs_folder`` and
     survive a restart; what an earlier process left unfinished becomes Failed when this is made. ``disturbances`` say
-    what befalls jobs on demand.
+    what befalls jobs on demand, ``permissions`` what their roles may do.
     """
 
     def __init__(
@@ -60,7 +68,9 @@ class ProcessingService:
         stop_grace_seconds: float = _STOP_GRACE_SECONDS,
         clock: Callable[[], datetime] = utc_now,
         disturbances: Disturbances | None = None,
+        permissions: Permissions = UNENFORCED,
     ) -> None:
+        self._permissions = permissions
         self._disturbances = disturbances or Disturbances()
         self._surroundings = Surroundings(
             store, logs, registry, runtime, stop_grace_seconds, self._disturbances.job_speed
@@ -91,7 +101,8 @@ class ProcessingService:
         now = self._clock()
         name = accepted["ProcessingJobName"]
         job = ProcessingJob(scope, name, rules.with_defaults(accepted), now, now)
-        run = JobRun(job, self._surroundings, self._workspace(job), lambda event: self._happened(scope, name, event))
+        surroundings = self._surroundings_of(job)
+        run = JobRun(job, surroundings, self._workspace(job), lambda event: self._happened(scope, name, event))
         active = _ActiveJob(scope, name, run)
         with self._lock:
             if self._closed:
@@ -180,6 +191,21 @@ class ProcessingService:
 
     def _happened(self, scope: Scope, name: str, event: Event) -> None:
         self._jobs.update(scope, name, lambda job: advance(job, event, self._clock()))
+
+    def _surroundings_of(self, job: ProcessingJob) -> Surroundings:
+        """The local AWS as the job's role sees it. Raises ValidationException for a role that SageMaker cannot use."""
+        role_arn = job.request["RoleArn"]
+        try:
+            acting = self._permissions.acting("sagemaker.amazonaws.com", role_arn, "SageMaker", job.arn, job.scope)
+        except RoleNotAssumable:
+            raise role_not_assumable(role_arn) from None
+        everybody = self._surroundings
+        return dataclasses.replace(
+            everybody,
+            store=RoleStore(everybody.store, acting),
+            logs=RoleLogs(everybody.logs, acting),
+            registry=RoleRegistry(everybody.registry, acting),
+        )
 
     def _check_limit(self, job: ProcessingJob) -> None:
         """Raise ResourceLimitExceeded when the account has no instances left for the job. Holds the lock."""
