@@ -12,9 +12,13 @@ from typing import Annotated
 import typer
 
 from stepbridge.cli import local_faults
-from stepbridge.local.settings import DEFAULT_PORT, LocalAwsSettings
+from stepbridge.local.settings import DEFAULT_PORT, DEFAULT_RUNTIME, LocalAwsSettings, Runtime
 
 __all__ = ["app"]
+
+RuntimeOption = Annotated[
+    Runtime, typer.Option(help="What runs containers; auto: docker where an engine answers, else process.")
+]
 
 app = typer.Typer(help="The local AWS: S3, ECR, CodeBuild, Step Functions, SageMaker Processing on this machine.")
 app.add_typer(local_faults.app, name="fault")
@@ -37,6 +41,11 @@ def up(
     max_jobs: Annotated[int | None, typer.Option(help="Containers that run at once; default: the CPUs.", min=1)] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Log every request.")] = False,
     enforce_iam: Annotated[bool, typer.Option("--enforce-iam", help="Deny what no policy allows.")] = False,
+    runtime: RuntimeOption = DEFAULT_RUNTIME,
+    base_image: Annotated[
+        str | None,
+        typer.Option(help="Image that the prebuilt scikit-learn image is built on: its BASE_IMAGE argument."),
+    ] = None,
 ) -> None:
     """Start the local AWS and keep it until SIGINT or SIGTERM."""
     from stepbridge.local.server import LocalAws  # a second of imports, not for --help
@@ -45,7 +54,13 @@ def up(
         level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     settings = LocalAwsSettings(
-        data_dir=data_dir, port=port, scikit_learn_folder=scikit_learn, verbose=verbose, enforce_iam=enforce_iam
+        data_dir=data_dir,
+        port=port,
+        scikit_learn_folder=scikit_learn,
+        verbose=verbose,
+        enforce_iam=enforce_iam,
+        runtime=runtime,
+        base_image=base_image,
     )
     if max_jobs is not None:
         settings = replace(settings, max_concurrent_jobs=max_jobs)
@@ -55,7 +70,7 @@ def up(
     local_aws = LocalAws(settings)
     local_aws.start()
     try:
-        typer.echo(f"local AWS: {local_aws.endpoint_url}  data: {data_dir}")
+        typer.echo(f"local AWS: {local_aws.endpoint_url}  data: {data_dir}  runtime: {local_aws.runtime_name}")
         ended.wait()
     finally:
         local_aws.stop()

@@ -90,6 +90,16 @@ class ImageRegistry(Protocol):
     def push(self, image_uri: str, image: BuiltImage) -> str:
         """Record the image under ``image_uri`` and return its digest, the ``sha256:…`` of its manifest."""
 
+    def record(self, image_uri: str, manifest: bytes) -> str:
+        """Record an image that was pushed elsewhere, by its very manifest, and return its digest."""
+
+
+class ImageHolder(Protocol):
+    """What has the content of images whose manifests the ECR of the local AWS records."""
+
+    def hold(self, scope: Scope, repository: str, digest: str, config_digest: str) -> str:
+        """The ``image_id`` under which the runtime has the image now. Raises LookupError when it is lost."""
+
 
 @dataclass(frozen=True)
 class ContainerSpec:

@@ -30,8 +30,8 @@ from stepbridge.local.pages import PREFIX, Pages
 from stepbridge.local.permissions.gate import Permissions
 from stepbridge.local.persistence.data_folder import DataFolder
 from stepbridge.local.ports import ContainerRuntime
-from stepbridge.local.process_runtime import ProcessRuntime
 from stepbridge.local.processing.service import ProcessingService
+from stepbridge.local.runtimes import Containers, open_containers
 from stepbridge.local.services import LocalServices
 from stepbridge.local.settings import LocalAwsSettings
 
@@ -43,8 +43,7 @@ _log = logging.getLogger(__name__)
 class LocalAws:
     """The local AWS on 127.0.0.1, from ``start`` to ``stop``. One per process: moto's state is global.
 
-    ``runtime`` replaces the process runtime, which is what runs containers otherwise. ``services`` are there once it is
-    started.
+    ``runtime`` takes the place of the one that the settings name. ``services`` are there once it is started.
     """
 
     services: LocalServices
@@ -59,6 +58,11 @@ class LocalAws:
     def endpoint_url(self) -> str:
         """Where it answers; complete only after ``start`` when the port was 0."""
         return self._http.url
+
+    @property
+    def runtime_name(self) -> str:
+        """``process`` or ``docker``; once started."""
+        return self.services.runtime.name
 
     def start(self) -> None:
         """Return once requests are answered. Raises DataFolderInUse or PortTaken, and then nothing is left behind."""
@@ -88,14 +92,22 @@ class LocalAws:
         settings = self._settings
         for folder in (settings.images_folder, settings.work_folder, settings.jobs_folder):
             folder.mkdir(parents=True, exist_ok=True)
-        runtime = self._runtime or ProcessRuntime(
-            settings.images_folder.resolve(),
-            settings.work_folder.resolve(),
-            resolve=lambda uri: registry.resolve(uri),  # late: the registry builds with this runtime
+        containers = (
+            Containers(self._runtime)
+            if self._runtime
+            # late: the registry builds with this runtime
+            else open_containers(settings, lambda uri: registry.resolve(uri), cleanup)
         )
+        runtime = containers.runtime
         store = MotoObjectStore(settings.s3_folder.resolve())
         cleanup.callback(store.close)
-        registry = MotoImageRegistry(settings.registry_folder.resolve(), runtime, settings.scikit_learn_folder)
+        registry = MotoImageRegistry(
+            settings.registry_folder.resolve(),
+            runtime,
+            settings.scikit_learn_folder,
+            settings.base_image,
+            containers.holder,
+        )
         cleanup.callback(registry.close)
         logs = MotoLogSink()
         cleanup.callback(runtime.close)
@@ -124,6 +136,7 @@ class LocalAws:
             self.endpoint_url,
             disturbances=disturbances,
             permissions=permissions,
+            docker_commands=containers.docker_commands,
         )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from stepbridge.local.codebuild.aws_command import FindDigest
+from stepbridge.local.codebuild.run import MakeDockerCommands
 from stepbridge.local.disturbances.board import Disturbances
 from stepbridge.local.permissions.gate import UNENFORCED, Permissions
 from stepbridge.local.ports import ContainerRuntime, ImageRegistry, LogSink, ObjectStore
@@ -31,6 +33,7 @@ class LocalServices:
     stop_hooks: list[Callable[[], None]] = field(default_factory=list)
     disturbances: Disturbances = field(default_factory=Disturbances)
     permissions: Permissions = UNENFORCED
+    docker_commands: Callable[[ImageRegistry, FindDigest], MakeDockerCommands] | None = None  # None: the runtime builds
 
     def at_stop(self, hook: Callable[[], None]) -> None:
         """Run ``hook`` when the local AWS stops: after the last request, before jobs are stopped and records closed."""

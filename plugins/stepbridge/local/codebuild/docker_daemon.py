@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -16,6 +15,7 @@ from stepbridge.local.codebuild.docker_command import (
     TagImage,
     parse_docker,
 )
+from stepbridge.local.codebuild.ecr_login import EcrLogin
 from stepbridge.local.codebuild.faults import UnsupportedCommand
 from stepbridge.local.codebuild.shims import Output, ShimCall
 from stepbridge.local.ports import BuiltImage, ContainerRuntime, ImageRegistry, ServiceFault
@@ -25,7 +25,6 @@ __all__ = ["DockerDaemon"]
 VERSION: Final = "Docker version 27.0.0, build stepbridge"
 FAILED: Final = 1
 UNSUPPORTED: Final = 125
-_ECR_HOST: Final = re.compile(r"\d{12}\.dkr\.ecr(-fips)?\.(?P<region>[a-z0-9-]+)\.[a-z0-9.]+")
 
 
 class DockerDaemon:
@@ -34,9 +33,8 @@ class DockerDaemon:
     def __init__(self, runtime: ContainerRuntime, registry: ImageRegistry, passwords: Mapping[str, str]) -> None:
         self._runtime = runtime
         self._registry = registry
-        self._passwords = passwords
+        self._login = EcrLogin(passwords)
         self._images: dict[str, BuiltImage] = {}
-        self._logged_in: set[str] = set()
         self._lock = threading.Lock()
 
     def answer(self, call: ShimCall, output: Output) -> int:
@@ -50,7 +48,7 @@ class DockerDaemon:
             if isinstance(command, PushImage):
                 return self._push(command, output)
             if isinstance(command, Login):
-                return self._login(command, call.standard_input, output)
+                return self._login.answer(command, call.standard_input, output)
             if isinstance(command, ShowVersion):
                 output(VERSION, False)
         except UnsupportedCommand as refusal:
@@ -107,7 +105,7 @@ class DockerDaemon:
         if image is None:
             output(f"An image does not exist locally with the tag: {repository}", True)
             return FAILED
-        if host not in self._logged_in:
+        if host not in self._login:
             output("no basic auth credentials", True)
             return FAILED
         try:
@@ -116,19 +114,6 @@ class DockerDaemon:
             output(f"{fault.code}: {fault.message}", True)
             return FAILED
         output(f"{tag}: digest: {digest} size: {image.size_bytes}", False)
-        return 0
-
-    def _login(self, command: Login, standard_input: str, output: Output) -> int:
-        password = command.password if command.password is not None else standard_input.rstrip("\r\n")
-        host = _ECR_HOST.fullmatch(command.registry)
-        if host is None:
-            raise UnsupportedCommand("docker login", f"the registry {command.registry}", "a registry of ECR")
-        if not password or (command.username, password) != ("AWS", self._passwords.get(host["region"])):
-            output(f"Error response from daemon: login attempt to https://{command.registry}/v2/ failed with status: "
-                   "400 Bad Request", True)  # fmt: skip
-            return FAILED
-        self._logged_in.add(command.registry)
-        output("Login Succeeded", False)
         return 0
 
     def _find(self, name: str) -> BuiltImage | None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from stepbridge.local.codebuild.aws_command import AwsCli, FindDigest
 from stepbridge.local.codebuild.buildspec import PHASES, Buildspec, PhaseCommands, parse_buildspec
@@ -21,24 +21,39 @@ from stepbridge.local.codebuild.docker_daemon import DockerDaemon
 from stepbridge.local.codebuild.faults import BuildFault, BuildspecFault
 from stepbridge.local.codebuild.record import BuildRecord
 from stepbridge.local.codebuild.shell import BuildShell, ShellStopped
-from stepbridge.local.codebuild.shims import ShimServer
+from stepbridge.local.codebuild.shims import Output, ShimCall, ShimServer
 from stepbridge.local.codebuild.source import fetch_source
 from stepbridge.local.ports import ContainerRuntime, ImageRegistry, ObjectStore, Scope
 
-__all__ = ["BuildPlan", "BuildRun", "Surroundings"]
+__all__ = ["BuildPlan", "BuildRun", "DockerCommands", "MakeDockerCommands", "Surroundings"]
 
 SYSTEM_PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 ABORTS_BY_DEFAULT: Final = frozenset({"install", "pre_build"})  # after a failed build phase, post_build still runs
 
 
+class DockerCommands(Protocol):
+    """Answers the ``docker`` commands of one build."""
+
+    def answer(self, call: ShimCall, output: Output) -> int:
+        """The exit status of a command."""
+
+
+MakeDockerCommands = Callable[[Mapping[str, str]], DockerCommands]
+"""Given the passwords of ``aws ecr get-login-password`` by region, which are filled in as the build asks for them."""
+
+
 @dataclass(frozen=True)
 class Surroundings:
-    """What every build uses. ``find_digest`` looks into the ECR of the local AWS."""
+    """What every build uses. ``find_digest`` looks into the ECR of the local AWS.
+
+    ``docker_commands`` makes what answers one build's ``docker`` commands; None has images built by ``runtime``.
+    """
 
     store: ObjectStore
     runtime: ContainerRuntime
     registry: ImageRegistry
     find_digest: FindDigest
+    docker_commands: MakeDockerCommands | None = None
 
 
 @dataclass(frozen=True)
@@ -130,7 +145,10 @@ class BuildRun:
         passwords: dict[str, str] = {}
         environment = self._environment(buildspec, folder, scratch)
         surroundings = self._surroundings
-        docker = DockerDaemon(surroundings.runtime, surroundings.registry, passwords)
+        make_docker = surroundings.docker_commands or (
+            lambda known: DockerDaemon(surroundings.runtime, surroundings.registry, known)
+        )
+        docker = make_docker(passwords)
         aws = AwsCli(self._plan.scope, surroundings.find_digest, passwords)
         shims = ShimServer(scratch, lambda call, out: (docker if call.program == "docker" else aws).answer(call, out))
         environment["PATH"] = f"{shims.bin}:{SYSTEM_PATH}"

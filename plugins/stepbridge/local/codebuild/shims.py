@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import shlex
 import socketserver
 import sys
@@ -31,6 +32,7 @@ class ShimCall:
     folder: Path
     environment: Mapping[str, str]
     standard_input: str
+    is_abandoned: Callable[[], bool] = lambda: False  # whether the command was killed while it is answered
 
 
 class ShimServer:
@@ -75,6 +77,7 @@ def _handler(answer: Callable[[ShimCall, Output], int]) -> type[socketserver.Str
                 folder=Path(request["folder"]),
                 environment=request["environment"],
                 standard_input=request["input"],
+                is_abandoned=lambda: bool(select.select([self.connection], [], [], 0)[0]),  # it says nothing more
             )
             writer = _Writer(self.wfile)
             writer.send({"exit": answer(call, lambda line, error: writer.send({"line": line, "error": error}))})

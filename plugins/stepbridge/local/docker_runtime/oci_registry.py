@@ -24,6 +24,8 @@ _START_SECONDS = 15.0
 _MANIFEST_TYPES = (
     "application/vnd.docker.distribution.manifest.v2+json",
     "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+    "application/vnd.oci.image.index.v1+json",
 )
 _PR_SET_PDEATHSIG = 1
 _CONFIGURATION = """\
@@ -38,7 +40,10 @@ http:
 
 
 class OciRegistry:
-    """A registry on a loopback port, which engines trust without TLS. Keeps its blobs in ``folder``."""
+    """A registry on a loopback port, which engines trust without TLS. Keeps its blobs in ``folder``.
+
+    The port is the one it had before where that is free: the engine knows images by it.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -56,9 +61,10 @@ class OciRegistry:
                 "install Debian's package docker-registry, or use --runtime process",
             )
         self._folder.mkdir(parents=True, exist_ok=True)
-        self.address = f"127.0.0.1:{_free_port()}"
+        self.address = f"127.0.0.1:{self._port()}"
         configuration = self._folder / "registry.yml"
         port = self.address.rpartition(":")[2]
+        (self._folder / "port").write_text(port)
         configuration.write_text(_CONFIGURATION.format(folder=self._folder.resolve(), port=port))
         log_file = self._folder / "registry.log"
         with log_file.open("wb") as log:
@@ -99,6 +105,14 @@ class OciRegistry:
             self._process.wait()
             self._process = None
 
+    def _port(self) -> int:
+        file = self._folder / "port"
+        wanted = int(file.read_text()) if file.is_file() else 0
+        try:
+            return _bindable(wanted)
+        except OSError:
+            return _bindable(0)
+
     def _answers(self) -> bool:
         try:
             with urllib.request.urlopen(f"http://{self.address}/v2/", timeout=2):
@@ -111,8 +125,10 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
-def _free_port() -> int:
+def _bindable(wanted: int) -> int:
+    """``wanted``, or for 0 a free port. Raises OSError when it is taken."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", wanted))
         port: int = probe.getsockname()[1]
         return port

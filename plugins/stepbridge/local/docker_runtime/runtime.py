@@ -47,11 +47,19 @@ class DockerRuntime:
     def __init__(self, client: docker.DockerClient, owner_folder: Path) -> None:
         self._client = client
         self._owner = hashlib.sha256(str(owner_folder.resolve()).encode()).hexdigest()[:16]
+        machine = client.info()
         self._network = "bridge" if client.networks.list(names=["bridge"]) else "host"
-        self._rootless = "name=rootless" in (client.info().get("SecurityOptions") or [])
+        self._rootless = "name=rootless" in (machine.get("SecurityOptions") or [])
+        self._memory_bytes: int = machine["MemTotal"]
+        self._cpus: int = machine["NCPU"]
         self._running: dict[str, DockerContainer] = {}
         self._lock = threading.Lock()
         self._remove_leftovers()
+
+    @property
+    def has_bridge(self) -> bool:
+        """Whether the engine has a network of its own for containers and builds."""
+        return self._network == "bridge"
 
     def build(
         self, context: Path, dockerfile: str, build_args: Mapping[str, str], log: Callable[[str], None]
@@ -122,11 +130,20 @@ class DockerRuntime:
             # On a bridge the engine writes down the container's own address.
             extra_hosts=dict(spec.hosts) if network != "bridge" else None,
             init=True,  # as process 1 a program without a handler for SIGTERM would ignore it
-            mem_limit=spec.memory_bytes,
-            nano_cpus=int(spec.cpus * 1e9) if spec.cpus else None,
+            **self._limits(spec),
             labels={_OWNER_LABEL: self._owner},
             hostname=spec.hostname or spec.name[:63],
         )
+
+    def _limits(self, spec: ContainerSpec) -> dict[str, int]:
+        """What is asked for, but no more than the engine's machine has; swap does not add to it."""
+        limits: dict[str, int] = {}
+        if spec.memory_bytes:
+            memory_bytes = min(spec.memory_bytes, self._memory_bytes)
+            limits |= {"mem_limit": memory_bytes, "memswap_limit": memory_bytes}
+        if spec.cpus:
+            limits["nano_cpus"] = int(min(spec.cpus, self._cpus) * 1e9)
+        return limits
 
     def close(self) -> None:
         """Kill every container that still runs and wait until each has ended. Idempotent."""

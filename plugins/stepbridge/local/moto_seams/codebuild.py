@@ -115,7 +115,9 @@ def _find_digest(scope: Scope, repository_name: str, tag: str) -> str | None:
 
 def install(services: LocalServices) -> None:
     """Run builds on the services of the local AWS."""
-    surroundings = Surroundings(services.store, services.runtime, services.registry, _find_digest)
+    make = services.docker_commands
+    docker_commands = make(services.registry, _find_digest) if make else None
+    surroundings = Surroundings(services.store, services.runtime, services.registry, _find_digest, docker_commands)
     builds = _BuildResponse.builds = BuildService(surroundings, services.logs)
     atexit.register(builds.stop_all)  # a shell of a build must not outlive the local AWS
     replace(moto.codebuild.urls, "url_paths", {"{0}/$": _BuildResponse.dispatch})

@@ -18,7 +18,7 @@ from moto.ecr.responses import ECRResponse
 from stepbridge.errors import ImageBuildFault
 from stepbridge.local.moto_seams.replacement import replace
 from stepbridge.local.persistence.records import Change, Document, RecordName, Records
-from stepbridge.local.ports import BuiltImage, ContainerRuntime, Scope, ServiceFault
+from stepbridge.local.ports import BuiltImage, ContainerRuntime, ImageHolder, Scope, ServiceFault
 from stepbridge.local.services import LocalServices
 
 __all__ = ["MotoImageRegistry", "install"]
@@ -72,15 +72,26 @@ class _ImageReference:
 class MotoImageRegistry:
     """The ``ImageRegistry`` on moto's ECR, and the writing of its records. Thread safe.
 
-    ``scikit_learn_folder`` holds the Dockerfile of the image that stands for every ``sagemaker-scikit-learn`` image.
+    ``scikit_learn_folder`` holds the Dockerfile of the image that stands for every ``sagemaker-scikit-learn`` image,
+    built with ``base_image`` as its BASE_IMAGE argument where given. ``holder`` has the images of a runtime that keeps
+    them under other names than their configurations' digests, or may lose them.
     """
 
-    def __init__(self, folder: Path, runtime: ContainerRuntime, scikit_learn_folder: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        runtime: ContainerRuntime,
+        scikit_learn_folder: Path,
+        base_image: str | None = None,
+        holder: ImageHolder | None = None,
+    ) -> None:
         self._records = Records(folder / "records.sqlite")
         self._recorded: dict[RecordName, Document] = {}
         self._restored: dict[tuple[str, str], Repository] = {}  # until a stack takes them
         self._runtime = runtime
         self._scikit_learn_folder = scikit_learn_folder
+        self._build_args = {"BASE_IMAGE": base_image} if base_image else {}
+        self._holder = holder
         self._prebuilt: str | None = None
         self._building = threading.RLock()
         self._is_building = False
@@ -102,8 +113,7 @@ class MotoImageRegistry:
         repository = reference.repository()
         image = repository and reference.image_in(repository)
         if image:
-            config_digest: str = json.loads(image.image_manifest)["config"]["digest"]
-            return config_digest
+            return self._held(reference, image)
         if reference.repository_name == _PREBUILT_REPOSITORY:
             return self._prebuilt_for(image_uri)
         if repository is None:
@@ -115,13 +125,21 @@ class MotoImageRegistry:
 
         Raises ServiceFault RepositoryNotFoundException, ImageTagAlreadyExistsException or InvalidParameterException.
         """
-        reference = _ImageReference(image_uri)
-        manifest = _manifest(image)
+        return self._put(_ImageReference(image_uri), _manifest(image), _MANIFEST_TYPE)
+
+    def record(self, image_uri: str, manifest: bytes) -> str:
+        """As ``push``, of an image whose manifest is known, byte for byte: its digest is the registry's."""
+        text = manifest.decode()
+        return self._put(_ImageReference(image_uri), text, json.loads(text).get("mediaType", _MANIFEST_TYPE))
+
+    def _put(self, reference: _ImageReference, manifest: str, media_type: str) -> str:
         digest = _sha256(manifest)
         with self._changing:
             repository = reference.repository()
             if repository is None:
-                raise ServiceFault("RepositoryNotFoundException", f"{image_uri}: the local ECR has no such repository")
+                raise ServiceFault(
+                    "RepositoryNotFoundException", f"{reference.uri}: the local ECR has no such repository"
+                )
             tagged = reference.tag and next((i for i in repository.images if reference.tag in i.image_tags), None)
             if tagged and tagged.get_image_digest() == digest:
                 return digest
@@ -133,9 +151,21 @@ class MotoImageRegistry:
                 )
             backend = ecr_backends[reference.scope.account_id][reference.scope.region]
             tag: Any = reference.tag  # None, for a push by digest: no tag
-            backend.put_image(repository.name, manifest, tag, _MANIFEST_TYPE, digest)
+            backend.put_image(repository.name, manifest, tag, media_type, digest)
         self.flush()
         return digest
+
+    def _held(self, reference: _ImageReference, image: Image) -> str:
+        # An index of several manifests has no configuration.
+        config_digest: str = json.loads(image.image_manifest).get("config", {}).get("digest", "")
+        if self._holder is None:
+            return config_digest
+        try:
+            return self._holder.hold(
+                reference.scope, reference.repository_name, image.get_image_digest(), config_digest
+            )
+        except LookupError as error:
+            raise ServiceFault("ImageNotFoundException", f"{reference.uri}: {error}") from error
 
     def build_prebuilt(self, log: Callable[[str], None]) -> str:
         """The ``image_id`` of the prebuilt scikit-learn image, built on the first call. Raises ImageBuildFault."""
@@ -144,7 +174,9 @@ class MotoImageRegistry:
                 self._refuse_recursion()
                 self._is_building = True
                 try:
-                    self._prebuilt = self._runtime.build(self._scikit_learn_folder, "Dockerfile", {}, log).image_id
+                    self._prebuilt = self._runtime.build(
+                        self._scikit_learn_folder, "Dockerfile", self._build_args, log
+                    ).image_id
                 finally:
                     self._is_building = False
             return self._prebuilt

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from stepbridge.local.ports import ContainerSpec
 from stepbridge.local.processing.description import processing_job_config, resource_config
+from stepbridge.local.processing.instance_types import instance_type
 from stepbridge.local.processing.job import ProcessingJob
 from stepbridge.local.processing.outputs import create_folders
 from stepbridge.local.processing.verdict import EXIT_MESSAGE_MAX_BYTES
@@ -43,6 +44,7 @@ class Host:
     def container_spec(self, image_id: str) -> ContainerSpec:
         """The container as CreateProcessingJob asks for it."""
         scope, application = self.job.scope, self.job.request["AppSpecification"]
+        size = instance_type(self.job.selected_instances[0])
         return ContainerSpec(
             name=f"{scope.account_id}-{scope.region}-{self.job.name}-{self.name}",
             image_id=image_id,
@@ -54,6 +56,8 @@ class Host:
             network_isolated=self.job.request.get("NetworkConfig", {}).get("EnableNetworkIsolation", False),
             hostname=self.name,
             hosts=addresses(self.job),
+            memory_bytes=size.memory_bytes if size else None,
+            cpus=float(size.vcpus) if size else None,
         )
 
     def log_stream_name(self, epoch_seconds: int) -> str:
