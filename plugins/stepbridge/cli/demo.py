@@ -33,10 +33,12 @@ from stepbridge.cli.local_site import (
     build_prebuilt_images,
     find_running_site,
     local_session,
+    runtime_of,
 )
 from stepbridge.cli.processes import ProcessTree
-from stepbridge.cli.up import AirflowPortOption, AwsPortOption, StateOption, site_settings
+from stepbridge.cli.up import AirflowPortOption, AwsPortOption, RuntimeOption, StateOption, site_settings
 from stepbridge.core.run_report import RunReport, timeline
+from stepbridge.local.settings import DEFAULT_RUNTIME
 
 __all__ = ["DemoResult", "demo", "run_demo"]
 
@@ -51,12 +53,15 @@ DayOption = Annotated[str, typer.Option("--day", help=f"A day of flights, {FIRST
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What the demo ended with: the run's report, the outputs' copies, and the same scripts' times by hand."""
+    """What the demo ended with: the run's report, the outputs' copies, and the same scripts' times by hand.
+
+    ``by_hand`` is None where the images' Pythons are in a Docker engine and not at hand.
+    """
 
     report: RunReport
     output_uri: str
     output_folder: Path
-    by_hand: HandTimes
+    by_hand: HandTimes | None
 
 
 def demo(
@@ -64,12 +69,13 @@ def demo(
     state: StateOption = Path(".stepbridge"),
     port: AirflowPortOption = 8080,
     aws_port: AwsPortOption = 4566,
+    runtime: RuntimeOption = DEFAULT_RUNTIME,
 ) -> None:
     """Run the flight_delay model on one real day and show its predictions."""
     signal.signal(signal.SIGTERM, _as_keyboard_interrupt)
     console = Console()
     try:
-        result = run_demo(site_settings(state, port, aws_port), _parse_day(day), console)
+        result = run_demo(site_settings(state, port, aws_port, runtime), _parse_day(day), console)
     except KeyboardInterrupt:
         console.print("\nStopped; nothing is left running.")
         raise typer.Exit(130) from None
@@ -102,7 +108,7 @@ def run_demo(settings: SiteSettings, day: date, console: Console) -> DemoResult:
         output_uri = str(report.output_uri)
         folder = settings.state / "predictions" / MODEL / day.isoformat()
         _download(_s3(site), output_uri, folder)
-        by_hand = _by_hand(settings, site, day, report)
+        by_hand = _by_hand(settings, site, day, report) if runtime_of(site) == "process" else None
         say("Done; ending what was started" if site.pid == os.getpid() else "Done; the site stays up")
     return DemoResult(report, output_uri, folder, by_hand)
 
@@ -208,12 +214,19 @@ def show_result(result: DemoResult, console: Console) -> None:
         console.print(f"  {name.replace('_', ' '):28} {text}", highlight=False)
     console.print("\n[bold]The execution[/]")
     console.print(timeline(result.report), highlight=False, markup=False, soft_wrap=True)
+    _show_overhead(result, console)
+    console.print(f"\nIn S3:   {result.output_uri}", highlight=False, soft_wrap=True)
+    console.print(f"Copied:  {result.output_folder}", highlight=False, soft_wrap=True)
+
+
+def _show_overhead(result: DemoResult, console: Console) -> None:
+    if result.by_hand is None:
+        console.print("\nNo comparison with the scripts run by hand: it needs the images of --runtime process")
+        return
     console.print("\n[bold]Overhead of the local AWS[/] against the same scripts run by hand, in seconds")
     for stage, seconds, by_hand in result.by_hand.beside(result.report):
         line = f"  {stage:16} {seconds:6.2f}  by hand {by_hand:6.2f}  overhead {seconds - by_hand:+.2f}"
         console.print(line, highlight=False)
-    console.print(f"\nIn S3:   {result.output_uri}", highlight=False, soft_wrap=True)
-    console.print(f"Copied:  {result.output_folder}", highlight=False, soft_wrap=True)
 
 
 def _predictions(file: Path, rows: int) -> Table:

@@ -21,6 +21,7 @@ from stepbridge.cli.deploy import deploy_stack
 from stepbridge.cli.processes import ProcessTree, process_start_ticks
 from stepbridge.core.deployment import Deployment
 from stepbridge.errors import StepbridgeError
+from stepbridge.local.settings import DEFAULT_RUNTIME, Runtime
 
 __all__ = [
     "RunningSite",
@@ -31,6 +32,7 @@ __all__ = [
     "find_running_site",
     "local_session",
     "record_site",
+    "runtime_of",
 ]
 
 Say = Callable[[str], None]
@@ -44,12 +46,16 @@ class SiteError(StepbridgeError):
 
 @dataclass(frozen=True)
 class SiteSettings:
-    """``project`` is the checkout; ``state`` holds all that the site keeps: data, database, logs, copies of outputs."""
+    """``project`` is the checkout; ``state`` holds all that the site keeps: data, database, logs, copies of outputs.
+
+    ``runtime`` is what the local AWS runs containers with.
+    """
 
     project: Path
     state: Path
     airflow_port: int = 8080
     aws_port: int = 4566
+    runtime: Runtime = DEFAULT_RUNTIME
 
     @property
     def aws_data(self) -> Path:
@@ -170,8 +176,8 @@ def _start_local_aws(tree: ProcessTree, settings: SiteSettings, say: Say) -> str
     port = _free_port(settings.aws_port, say)
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "stepbridge.cli.main", "local", "up"]
-    command += ["--port", str(port), "--data-dir", str(settings.aws_data)]
-    tree.start("local-aws", command, airflow_environment(os.environ) | _uv_variables(), settings.project)
+    command += ["--port", str(port), "--data-dir", str(settings.aws_data), "--runtime", settings.runtime]
+    tree.start("local-aws", command, airflow_environment(os.environ) | _build_variables(), settings.project)
     deadline = time.monotonic() + 60
     while not _answers(f"{url}/_stepbridge/health"):
         tree.check()
@@ -184,9 +190,9 @@ def _start_local_aws(tree: ProcessTree, settings: SiteSettings, say: Say) -> str
     return url
 
 
-def _uv_variables() -> dict[str, str]:
-    """What an image build needs to reach the package index as this user does: index, proxy and certificate settings."""
-    wanted = ("UV_", "PIP_", "SSL_CERT_", "XDG_CACHE_HOME")
+def _build_variables() -> dict[str, str]:
+    """What an image build needs to reach package index and Docker engine as this user does."""
+    wanted = ("UV_", "PIP_", "DOCKER_", "SSL_CERT_", "XDG_CACHE_HOME")
     names = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
     return {k: v for k, v in os.environ.items() if k.startswith(wanted) or k.upper() in names}
 
@@ -233,6 +239,12 @@ def build_prebuilt_images(site: RunningSite, say: Say) -> str:
     say(f"Image: scikit-learn container ready ({time.monotonic() - started:.1f} s)")
     image_id: str = answer.json()["sagemaker-scikit-learn"]
     return image_id
+
+
+def runtime_of(site: RunningSite) -> str:
+    """``process`` or ``docker``: what the site's local AWS runs containers with."""
+    runtime: str = httpx.get(f"{site.aws_endpoint_url}/_stepbridge/health", timeout=10.0).json()["runtime"]
+    return runtime
 
 
 def _migrate_once(tree: ProcessTree, site: AirflowSite, environment: dict[str, str], say: Say) -> None:

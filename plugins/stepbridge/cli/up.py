@@ -23,27 +23,34 @@ from stepbridge.cli.local_site import (
     record_site,
 )
 from stepbridge.cli.processes import ProcessTree, process_start_ticks
+from stepbridge.local.settings import DEFAULT_RUNTIME, Runtime
 
-__all__ = ["down", "keep_site", "site_settings", "up"]
+__all__ = ["RuntimeOption", "down", "keep_site", "site_settings", "up"]
 
 StateOption = Annotated[Path, typer.Option("--state", help="Folder that keeps data, database and logs.")]
 AirflowPortOption = Annotated[int, typer.Option("--port", help="Port of the Airflow UI; if taken, another.")]
 AwsPortOption = Annotated[int, typer.Option("--aws-port", help="Port of the local AWS; if taken, another.")]
+RuntimeOption = Annotated[
+    Runtime, typer.Option("--runtime", help="What runs containers; auto: docker where an engine answers, else process.")
+]
 
 
-def site_settings(state: Path, airflow_port: int, aws_port: int) -> SiteSettings:
+def site_settings(state: Path, airflow_port: int, aws_port: int, runtime: Runtime = DEFAULT_RUNTIME) -> SiteSettings:
     """Settings for the project in the current folder. Raises SiteError when there is no project here."""
     project = Path.cwd()
     if not (project / "dags" / "models.py").exists():
         raise SiteError(str(project), "no dags/models.py here", remedy="run this in the root of a stepbridge project")
-    return SiteSettings(project, (project / state).resolve(), airflow_port, aws_port)
+    return SiteSettings(project, (project / state).resolve(), airflow_port, aws_port, runtime)
 
 
 def up(
-    state: StateOption = Path(".stepbridge"), port: AirflowPortOption = 8080, aws_port: AwsPortOption = 4566
+    state: StateOption = Path(".stepbridge"),
+    port: AirflowPortOption = 8080,
+    aws_port: AwsPortOption = 4566,
+    runtime: RuntimeOption = DEFAULT_RUNTIME,
 ) -> None:
     """Start the local AWS and Airflow, deploy, and leave them running in the background."""
-    settings = site_settings(state, port, aws_port)
+    settings = site_settings(state, port, aws_port, runtime)
     site = find_running_site(settings) or _start_in_background(settings)
     typer.echo(
         f"Airflow:   {site.airflow_url}   user {site.user}   password {site.password}\n"
@@ -72,10 +79,13 @@ def down(state: StateOption = Path(".stepbridge")) -> None:
 
 
 def keep_site(
-    state: StateOption = Path(".stepbridge"), port: AirflowPortOption = 8080, aws_port: AwsPortOption = 4566
+    state: StateOption = Path(".stepbridge"),
+    port: AirflowPortOption = 8080,
+    aws_port: AwsPortOption = 4566,
+    runtime: RuntimeOption = DEFAULT_RUNTIME,
 ) -> None:
     """Bring the site up and keep it until SIGTERM or SIGINT; what ``stepbridge up`` runs in the background."""
-    settings = site_settings(state, port, aws_port)
+    settings = site_settings(state, port, aws_port, runtime)
     asked_to_stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: _interrupt(asked_to_stop))
@@ -108,6 +118,7 @@ def _start_in_background(settings: SiteSettings) -> RunningSite:
     log_file = settings.logs / "up.log"
     command = [sys.executable, "-m", "stepbridge.cli.main", "keep-site", "--state", str(settings.state)]
     command += ["--port", str(settings.airflow_port), "--aws-port", str(settings.aws_port)]
+    command += ["--runtime", settings.runtime]
     with log_file.open("wb") as log:
         keeper = subprocess.Popen(
             command,

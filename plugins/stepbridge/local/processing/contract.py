@@ -92,7 +92,7 @@ _CREATE: Mapping[str, Row] = {
     "CreateProcessingJob.ProcessingJobName": Row(Treatment.HONOURED, "taken for ever, per account and region"),
     f"{_CLUSTER}.InstanceCount": Row(Treatment.HONOURED, "as many containers at the same time, on this machine"),
     f"{_CLUSTER}.InstanceType=*": Row(
-        Treatment.WITHOUT_EFFECT, "a job has this machine: no instance type could be had here"
+        Treatment.HONOURED, "its memory and vCPUs are the container's limits with --runtime docker, else it is kept"
     ),
     f"{_CLUSTER}.VolumeSizeInGB": Row(
         Treatment.WITHOUT_EFFECT, "a job may fill the disk that the data folder is on: a quota takes root or a volume"
