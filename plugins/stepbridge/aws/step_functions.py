@@ -120,6 +120,17 @@ class StepFunctions:
             )
             return [event for page in pages for event in page["events"]]
 
+    def latest_events(self, arn: str, count: int) -> list[Mapping[str, Any]]:
+        """At most ``count`` (1 to 1000) events from the end of the history, oldest first, without inputs and outputs.
+
+        One call.
+        """
+        with aws_call("states:GetExecutionHistory", arn):
+            answer = self._client.get_execution_history(
+                executionArn=arn, maxResults=count, reverseOrder=True, includeExecutionData=False
+            )
+        return [*reversed(answer["events"])]
+
     def running(self, state_machine: str) -> Iterator[RunningExecution]:
         """The executions of ``state_machine`` that run now, 1000 a call; eventually consistent."""
         with aws_call("states:ListExecutions", state_machine):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pickle
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from stepbridge.sensors.faults import ExecutionFailed, WaitTimedOut, WatchFailed
-from stepbridge.sensors.state_changes import line_of
+from stepbridge.triggers.state_changes import TURNS_PER_LOOK, Turns, line_of
 
 
 @pytest.mark.parametrize(
@@ -17,7 +18,9 @@ from stepbridge.sensors.state_changes import line_of
     [
         ({"type": "ExecutionStarted"}, "03:15:00 ExecutionStarted"),
         ({"type": "TaskStateEntered", "stateEnteredEventDetails": {"name": "Inference"}}, "03:15:00 Inference entered"),
-        ({"type": "TaskStateExited", "stateExitedEventDetails": {"name": "Inference"}}, ""),
+        ({"type": "TaskStateExited", "stateExitedEventDetails": {"name": "Inference"}}, "03:15:00 Inference left"),
+        ({"type": "WaitStateEntered", "stateEnteredEventDetails": {"name": "Back off"}}, "03:15:00 Back off entered"),
+        ({"type": "ChoiceStateEntered", "stateEnteredEventDetails": {"name": "Inference?"}}, ""),
         ({"type": "TaskSubmitted", "taskSubmittedEventDetails": {}}, ""),
         ({"type": "TaskFailed", "taskFailedEventDetails": {"error": "States.TaskFailed"}},
          "03:15:00 TaskFailed: States.TaskFailed"),
@@ -27,7 +30,7 @@ from stepbridge.sensors.state_changes import line_of
     ],
 )  # fmt: skip
 def test_a_line_for_each_change_of_state(event: dict[str, Any], line: str) -> None:
-    """States entered, failures and the execution's own events; nothing else."""
+    """States that take time entered and left, failures and the execution's own events; nothing else."""
     assert line_of({"timestamp": datetime(2026, 1, 1, 3, 15, tzinfo=UTC), **event}) == line
 
 
@@ -36,3 +39,20 @@ def test_the_sensor_s_errors_survive_pickling() -> None:
     for error in (ExecutionFailed("arn", "FAILED", "a\nb"), WatchFailed("arn", "denied", "", ""), WaitTimedOut("late")):
         copy = pickle.loads(pickle.dumps(error))
         assert (type(copy), str(copy), vars(copy)) == (type(error), str(error), vars(error))
+
+
+def test_turns_go_round_and_are_bounded() -> None:
+    """Everybody's changes are looked at in turn, a few per look however many wait; who has left takes none."""
+    turns = Turns()
+    with ExitStack() as stack:
+        arns = [f"arn{number}" for number in range(2 * TURNS_PER_LOOK)]
+        for arn in arns:
+            stack.enter_context(turns.taken_by(arn))
+        first, second = turns.next(), turns.next()
+        assert (len(first), len(second)) == (TURNS_PER_LOOK, TURNS_PER_LOOK)
+        assert first | second == set(arns)
+        assert turns.next() == first
+        with turns.taken_by(arns[0]):
+            pass
+        assert arns[0] in turns.next() | turns.next()
+    assert turns.next() == frozenset()
