@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import threading
@@ -11,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from stepbridge.cli import local_faults
+from stepbridge.cli import local_faults, local_inspection
 from stepbridge.local.settings import DEFAULT_PORT, DEFAULT_RUNTIME, LocalAwsSettings, Runtime
 
 __all__ = ["app"]
@@ -22,6 +23,7 @@ RuntimeOption = Annotated[
 
 app = typer.Typer(help="The local AWS: S3, ECR, CodeBuild, Step Functions, SageMaker Processing on this machine.")
 app.add_typer(local_faults.app, name="fault")
+local_inspection.register(app)
 
 
 @app.callback()
@@ -74,3 +76,4 @@ def up(
         ended.wait()
     finally:
         local_aws.stop()
+        gc.freeze()  # else the exiting interpreter goes through all of moto's objects once more: two seconds
