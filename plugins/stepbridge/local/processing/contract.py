@@ -118,7 +118,7 @@ _CREATE: Mapping[str, Row] = {
     f"{_NETWORK}.VpcConfig.SecurityGroupIds[]": Row(Treatment.WITHOUT_EFFECT, "there is no VPC"),
     f"{_NETWORK}.VpcConfig.Subnets[]": Row(Treatment.WITHOUT_EFFECT, "there is no VPC"),
     "CreateProcessingJob.RoleArn": Row(
-        Treatment.HONOURED, "must be of the caller's account; the container is given no credentials of it"
+        Treatment.HONOURED, "of the caller's account; what it may do is checked when permissions are enforced"
     ),
     "CreateProcessingJob.Tags[].Key": Row(Treatment.HONOURED, "shown by ListTags and in Step Functions' output"),
     "CreateProcessingJob.Tags[].Value": _HONOURED,
