@@ -72,7 +72,8 @@ def test_logs_follow_a_job_to_its_end(bench: Bench) -> None:
     assert following.stdout is not None
     first = following.stdout.readline()
     assert (first, bench.job_status("talks")) == ("line 0\n", "InProgress")
-    rest, _ = following.communicate(timeout=60)
+    rest = following.stdout.read()  # to its end; communicate would forget what is buffered already
+    assert following.wait(timeout=10) == 0
     assert [first.strip(), *rest.splitlines()] == [f"line {number}" for number in range(40)]
     assert bench.job_status("talks") == "Completed"
     assert run("logs", "talks", *folder(bench)).stdout == first + rest
