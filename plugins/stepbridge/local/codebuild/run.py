@@ -54,6 +54,7 @@ class Surroundings:
     registry: ImageRegistry
     find_digest: FindDigest
     docker_commands: MakeDockerCommands | None = None
+    check_login: Callable[[], None] = lambda: None  # raises ServiceFault when the build may not log in to ECR
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ class BuildRun:
             lambda known: DockerDaemon(surroundings.runtime, surroundings.registry, known)
         )
         docker = make_docker(passwords)
-        aws = AwsCli(self._plan.scope, surroundings.find_digest, passwords)
+        aws = AwsCli(self._plan.scope, surroundings.find_digest, passwords, surroundings.check_login)
         shims = ShimServer(scratch, lambda call, out: (docker if call.program == "docker" else aws).answer(call, out))
         environment["PATH"] = f"{shims.bin}:{SYSTEM_PATH}"
         shell = BuildShell(buildspec.shell, folder, environment, scratch / "tmp", self._write_log)

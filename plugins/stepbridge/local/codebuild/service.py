@@ -7,7 +7,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -19,7 +19,11 @@ from stepbridge.local.codebuild.requests import (
     merged_variables,
     plain_variables,
 )
+from stepbridge.local.codebuild.role import DockerCommandsOf, as_role
 from stepbridge.local.codebuild.run import BuildPlan, BuildRun, Surroundings
+from stepbridge.local.permissions.decision import Need
+from stepbridge.local.permissions.gate import UNENFORCED, Acting, Permissions, RoleNotAssumable
+from stepbridge.local.permissions.role_access import RoleLogs, log_stream_needs
 from stepbridge.local.ports import LogSink, Scope, ServiceFault
 
 __all__ = ["BuildService"]
@@ -41,6 +45,7 @@ class _Build:
     record: BuildRecord
     run: BuildRun
     thread: threading.Thread | None = None
+    denial: str = ""  # why it cannot begin: it may not write its log
 
 
 @dataclass
@@ -59,7 +64,17 @@ class BuildService:
     At most ``max_concurrent_builds`` builds run at once, further ones stay QUEUED.
     """
 
-    def __init__(self, surroundings: Surroundings, logs: LogSink, max_concurrent_builds: int | None = None) -> None:
+    def __init__(
+        self,
+        surroundings: Surroundings,
+        logs: LogSink,
+        max_concurrent_builds: int | None = None,
+        *,
+        permissions: Permissions = UNENFORCED,
+        docker_commands_of: DockerCommandsOf | None = None,
+    ) -> None:
+        self._permissions = permissions
+        self._docker_commands_of = docker_commands_of
         self._surroundings = surroundings
         self._logs = logs
         self._regions: dict[Scope, _Region] = {}
@@ -180,6 +195,10 @@ class BuildService:
 
     def _live(self, build: _Build) -> None:
         with self._slots:
+            if build.denial:
+                build.record.finish("FAILED", datetime.now(UTC), ("ACCESS_DENIED", build.denial))
+                build.record.end("FAILED", datetime.now(UTC))
+                return
             build.record.finish("SUCCEEDED", datetime.now(UTC))
             build.run.run()
 
@@ -200,9 +219,25 @@ class BuildService:
 
         def write_log(line: str) -> None:
             if group and stream:
-                self._logs.write(scope, group, stream, [line])
+                logs.write(scope, group, stream, [line])
 
-        return _Build(record, BuildRun(plan, record, self._surroundings, write_log))
+        acting = self._acting(scope, project, fixed)
+        logs = RoleLogs(self._logs, acting)
+        surroundings = as_role(self._surroundings, acting, self._docker_commands_of)
+        build = _Build(record, BuildRun(plan, record, surroundings, write_log))
+        if group and stream:
+            build.denial = _log_denial(acting, log_stream_needs(scope, group, stream), fixed)
+        return build
+
+    def _acting(self, scope: Scope, project: Mapping[str, Any], fixed: Mapping[str, Any]) -> Acting:
+        """CodeBuild in the build's service role. Raises InvalidInputException for one that it cannot use."""
+        session = f"AWSCodeBuild-{fixed['id'].rpartition(':')[2]}"
+        role_arn = fixed["serviceRole"]
+        try:
+            return self._permissions.acting("codebuild.amazonaws.com", role_arn, session, project["arn"], scope)
+        except RoleNotAssumable:
+            message = f"CodeBuild is not authorized to perform: sts:AssumeRole on {role_arn}"
+            raise ServiceFault("InvalidInputException", message) from None
 
     def _region(self, scope: Scope) -> _Region:
         return self._regions.setdefault(scope, _Region())
@@ -212,6 +247,17 @@ class BuildService:
         if project is None:
             raise ServiceFault("ResourceNotFoundException", text + _arn(scope, f"project/{name}"))
         return project
+
+
+def _log_denial(acting: Acting, needs: Sequence[Need], fixed: Mapping[str, Any]) -> str:
+    try:
+        acting.require(needs)
+    except ServiceFault as fault:
+        return (
+            f"Service role {acting.role_arn} does not allow AWS CodeBuild to create Amazon CloudWatch Logs log streams "
+            f"for build {fixed['arn']}. Error message: {fault.message}"
+        )
+    return ""
 
 
 def _new_record(scope: Scope, project: Mapping[str, Any], request: Mapping[str, Any], number: int) -> BuildRecord:

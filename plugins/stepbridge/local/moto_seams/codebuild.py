@@ -118,6 +118,8 @@ def install(services: LocalServices) -> None:
     make = services.docker_commands
     docker_commands = make(services.registry, _find_digest) if make else None
     surroundings = Surroundings(services.store, services.runtime, services.registry, _find_digest, docker_commands)
-    builds = _BuildResponse.builds = BuildService(surroundings, services.logs)
+    builds = _BuildResponse.builds = BuildService(
+        surroundings, services.logs, permissions=services.permissions, docker_commands_of=make
+    )
     atexit.register(builds.stop_all)  # a shell of a build must not outlive the local AWS
     replace(moto.codebuild.urls, "url_paths", {"{0}/$": _BuildResponse.dispatch})

@@ -36,6 +36,7 @@ __all__ = ["MotoDirectory", "authorized", "install"]
 
 # A key of this form was made by somebody; a made-up one ("local", "test", an account's number) is the account's root.
 _MADE_KEY: Final = re.compile(r"(AKIA|ASIA)[A-Z2-7]{16}")
+_READS: Final = ("s3:GetObject", "s3:HeadObject")
 _FORM_TYPE: Final = "application/x-www-form-urlencoded"
 _ANONYMOUS: Final = Caller("anonymous", "")
 
@@ -67,6 +68,11 @@ class MotoDirectory:
             if found is not None:
                 return account_id, parse_policy(_text(found.policy)) if found.policy else None
         return None
+
+    def has_object(self, partition: str, bucket: str, key: str) -> bool:
+        """Whether there is such an object, of whomever's bucket."""
+        buckets = [backends[partition].buckets for backends in list(s3_backends.values()) if partition in backends]
+        return any(bucket in found and key in found[bucket].keys for found in buckets)
 
     def caller(self, credential: Credential | None, session_token: str, account_id: str) -> Caller:
         """Who signed a request. Raises ServiceFault for a key that nobody has, or whose session is over."""
@@ -117,10 +123,12 @@ def authorized(application: WSGIApplication, permissions: Permissions, directory
         call, credential = call_of(environ)
         try:
             caller = directory.caller(credential, _session_token(environ), call.account_id)
-            for need in _needs(call, environ):
-                if caller is _ANONYMOUS:
-                    raise _anonymous(call.service)
-                permissions.require(caller, need, Scope(call.account_id, call.region))
+            needs = _needs(call, environ)
+            if call.name in _READS and not directory.has_object(partition(call.region), *s3_place_of(environ)):
+                needs.append(_listing_need(needs[0]))  # who may not list may not know that the object is missing
+            if caller is _ANONYMOUS and needs:
+                raise _anonymous(call.service)
+            permissions.require(caller, needs, Scope(call.account_id, call.region))
         except ServiceFault as fault:
             return send_fault(call, fault, environ, start_response)
         return application(environ, start_response)
@@ -143,6 +151,11 @@ def _needs(call: ApiCall, environ: WSGIEnvironment) -> list[Need]:
         session = {"sts:rolesessionname": (str(members.get("RoleSessionName", "")),)}
         return [Need(call.name, str(members.get("RoleArn", "")), {**context, **session})]
     return needs_of(call, members)
+
+
+def _listing_need(read: Need) -> Need:
+    bucket_arn, _, key = read.resource.partition("/")
+    return Need("s3:ListBucket", bucket_arn, {"s3:prefix": (key,)})
 
 
 def _json_members(body: bytes) -> Mapping[str, Any]:

@@ -69,7 +69,8 @@ class Acting:
     def require(self, needs: Sequence[Need]) -> None:
         """Raise ServiceFault AccessDenied(Exception) with AWS's text when the role lacks one of the permissions.
 
-        The role's policies are those of this moment. Nothing is denied while permissions are not enforced.
+        The needs are those of one call, the first of them the called service's own. The role's policies are those of
+        this moment. Nothing is denied while permissions are not enforced.
         """
         if not self.permissions.enforced():
             return
@@ -78,8 +79,7 @@ class Acting:
         except RoleNotAssumable as error:
             message = f"{self.service} is not authorized to perform: {_ASSUME_ROLE} on resource: {self.role_arn}"
             raise ServiceFault("AccessDenied", message, 403) from error
-        for need in needs:
-            self.permissions.require(caller, need, self.scope)
+        self.permissions.require(caller, needs, self.scope)
 
 
 @dataclass(frozen=True)
@@ -90,12 +90,16 @@ class Permissions:
     enforced: Callable[[], bool]
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
 
-    def require(self, caller: Caller, need: Need, scope: Scope) -> None:
-        """Raise ServiceFault when the caller lacks the permission in this account and region."""
-        need = replace(need, context={**self._request_context(scope), **need.context})
-        access = self._decide(caller, need)
-        if not access.allowed:
-            raise _fault(caller, need, access.reason)
+    def require(self, caller: Caller, needs: Sequence[Need], scope: Scope) -> None:
+        """Raise ServiceFault when the caller lacks, in this account and region, a permission that a call takes.
+
+        The first need is the called service's own; the service answers for others' (iam:PassRole) too.
+        """
+        context = self._request_context(scope) if needs else {}
+        for need in needs:
+            access = self._decide(caller, replace(need, context={**context, **need.context}))
+            if not access.allowed:
+                raise _fault(needs[0].action.partition(":")[0], denial(caller, need, access.reason))
 
     def acting(self, service: str, role_arn: str, session: str, source_arn: str, scope: Scope) -> Acting:
         """The service (``states.amazonaws.com``) acting as the role, for the resource ``source_arn``.
@@ -164,8 +168,7 @@ def role_session(role: RoleRecord, session: str, limits: Mapping[str, Policy] | 
     )
 
 
-def _fault(caller: Caller, need: Need, reason: str) -> ServiceFault:
-    message = denial(caller, need, reason)
-    if need.action.partition(":")[0] in _JSON_SERVICES:
+def _fault(service: str, message: str) -> ServiceFault:
+    if service in _JSON_SERVICES:
         return ServiceFault("AccessDeniedException", message)
     return ServiceFault("AccessDenied", message, 403)

@@ -1,0 +1,181 @@
+"""The stack's roles with permissions enforced: the main path passes, and fails without any one of their statements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from botocore.exceptions import ClientError
+
+from stepbridge.aws.deployment_faults import StackFailed
+from stepbridge.aws.deployment_template import parse_template
+from stepbridge.aws.faults import AwsFault
+from tests.contract.iam_stack import FURTHER_READ, FURTHER_WRITE, PROJECT, Failed, Stack, statements_of
+from tests.contract.local_aws_process import LocalAwsProcess
+
+TEMPLATE = PROJECT / "infra" / "stack.yaml"
+STATEMENTS = [name for name, _, _ in statements_of(parse_template(TEMPLATE.read_text(), str(TEMPLATE)))]
+FURTHER = f"s3://{FURTHER_WRITE}"
+
+
+def build(stack: Stack) -> None:
+    stack.build()
+
+
+def upload(stack: Stack) -> None:
+    stack.upload()
+
+
+def execute(stack: Stack) -> None:
+    stack.execute(("preprocessing",))
+
+
+def run_the_image(stack: Stack) -> None:
+    stack.execute(("inference",))
+
+
+def deploy_anew(stack: Stack) -> None:
+    stack.deploy_anew("iam-anew")
+
+
+def run_an_image_of_another_repository(stack: Stack) -> None:
+    stack.execute(("inference",), image=stack.copy_image())
+
+
+def read_another_bucket(stack: Stack) -> None:
+    stack.execute(("preprocessing",), input_uri=f"s3://{FURTHER_READ}/input/")
+
+
+def write_to_another_bucket(stack: Stack) -> None:
+    stack.execute(("preprocessing",), input_uri=f"{FURTHER}/input/", output_uri=f"{FURTHER}/output")
+
+
+def leave_scripts_alone(stack: Stack) -> None:
+    """A job that writes where scripts and build contexts lie must fail."""
+    failure = ""
+    try:
+        stack.execute(("preprocessing",), output_uri=f"s3://{stack.deployment.bucket}/stepbridge/evil")
+    except Failed as failed:
+        failure = str(failed)
+    if not failure:
+        raise Failed("a job wrote into stepbridge/")
+    assert "s3:PutObject" in failure
+    assert "with an explicit deny in an identity-based policy" in failure
+
+
+# The part of the main path that each statement is for, and what is missing without it.
+PARTS: Mapping[str, tuple[Callable[[Stack], None], str]] = {
+    "BuildRole.WriteItsLog": (build, "logs:CreateLogStream"),
+    "BuildRole.ReadBuildContexts": (build, "s3:GetObject"),
+    "BuildRole.LogInToEcr": (build, "ecr:GetAuthorizationToken"),
+    "BuildRole.PushModelImages": (build, "ecr:BatchGetImage"),
+    "BuildRole.PullTheScikitLearnImage": (build, "ecr:BatchGetImage"),
+    "ProcessingRole.ListTheBucket": (execute, "s3:ListBucket"),
+    "ProcessingRole.ReadAndWriteData": (execute, "s3:GetObject"),
+    "ProcessingRole.LeaveScriptsAndBuildContextsAlone": (leave_scripts_alone, "a job wrote into stepbridge/"),
+    "ProcessingRole.WriteLogs": (execute, "last seen: []"),  # SageMaker does not fail a job for it
+    "ProcessingRole.LogInToEcr": (execute, "ecr:GetAuthorizationToken"),
+    "ProcessingRole.PullImages": (run_the_image, "ecr:BatchGetImage"),
+    "PullFurtherImages.0": (run_an_image_of_another_repository, "ecr:BatchGetImage"),
+    "ReadFurtherBuckets.0": (read_another_bucket, "s3:ListBucket"),
+    "ReadFurtherBuckets.1": (read_another_bucket, "s3:GetObject"),
+    "WriteFurtherBuckets.0": (write_to_another_bucket, "s3:ListBucket"),
+    "WriteFurtherBuckets.1": (write_to_another_bucket, "s3:GetObject"),
+    "StateMachineRole.RunProcessingJobs": (execute, "sagemaker:CreateProcessingJob"),
+    "StateMachineRole.LetJobsUseTheirRole": (execute, "iam:PassRole"),
+    "StateMachineRole.NoticeTheEndOfJobs": (deploy_anew, "is not authorized to create managed-rule"),
+    "StateMachineRole.DeliverItsLog": (deploy_anew, "is not authorized to access the Log Destination"),
+    "AirflowPolicy.StartAndListExecutions": (execute, "states:StartExecution"),
+    "AirflowPolicy.FollowAndEndExecutions": (execute, "states:DescribeExecution"),
+    "AirflowPolicy.ListTheBucket": (upload, "without s3:ListBucket on the bucket a missing object reads as denied too"),
+    "AirflowPolicy.ReadData": (execute, "s3:GetObject"),
+    "AirflowPolicy.UploadScriptsAndBuildContextsAndReports": (upload, "s3:PutObject"),
+    "AirflowPolicy.BuildImages": (build, "codebuild:ListBuildsForProject"),
+    "AirflowPolicy.FindImages": (build, "ecr:DescribeImages"),
+    "AirflowPolicy.DescribeJobs": (execute, "sagemaker:DescribeProcessingJob"),
+    "AirflowPolicy.ReadLogs": (build, "logs:GetLogEvents"),
+}
+NOT_EXERCISED: Mapping[str, str] = {
+    "BuildRole.FindTheBucket": "CodeBuild looks at a bucket's owner and region before it reads the source; the local "
+    "AWS reads the object only",
+    "ProcessingRole.PublishInstanceMetrics": "the local AWS publishes no instance metrics of jobs",
+    "UseKmsKeys.0": "S3 of the local AWS keeps the keys' names and encrypts nothing, so it asks no key",
+    "TraceExecutions.SendTraces": "the local AWS sends no traces to X-Ray",
+}
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack on a local AWS that enforces permissions, its image built and its scripts uploaded."""
+    folder = tmp_path_factory.mktemp("iam-stack")
+    scikit_learn = folder / "scikit_learn"
+    scikit_learn.mkdir()
+    (scikit_learn / "Dockerfile").write_text("FROM python:3.11\n")
+    (folder / "project").mkdir()
+    aws = LocalAwsProcess(folder / "data", ("--enforce-iam", "--scikit-learn", str(scikit_learn)))
+    aws.start()
+    stack = Stack.deploy(aws, folder / "project")
+    stack.build()
+    stack.upload()
+    yield stack
+    assert aws.stop() == 0, aws.log.read_text()
+
+
+def test_every_statement_is_exercised_or_has_a_reason_why_not(capsys: pytest.CaptureFixture[str]) -> None:
+    """The table of those that nothing on the local AWS needs is printed."""
+    assert sorted({**PARTS, **NOT_EXERCISED}) == sorted(STATEMENTS)
+    assert not set(PARTS) & set(NOT_EXERCISED)
+    with capsys.disabled():
+        print("\n\nStatements that the local AWS cannot exercise:")
+        for name, reason in NOT_EXERCISED.items():
+            print(f"  {name}: {reason}")
+
+
+def test_the_main_path_passes_with_permissions_enforced(stack: Stack) -> None:
+    """Build, upload, three stages, report: with a role assumed from the Airflow policy, and the stack's other roles."""
+    stack.change("")
+    stack.build()
+    stack.upload()
+    stack.execute()
+
+
+@pytest.mark.parametrize("part", sorted({part for part, _ in PARTS.values()}, key=lambda part: part.__name__))
+def test_each_part_passes_with_every_statement(stack: Stack, part: Callable[[Stack], None]) -> None:
+    """So that what fails below fails for the missing statement."""
+    stack.change("")
+    part(stack)
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_each_statement_is_needed(stack: Stack, name: str) -> None:
+    """Without it, the part of the path that it is for fails, and says what is not allowed."""
+    part, missing = PARTS[name]
+    stack.change(name)
+    with pytest.raises((AwsFault, ClientError, Failed, StackFailed)) as caught:
+        part(stack)
+    assert missing in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("role", "part", "said"),
+    [
+        ("BuildRole", build, "CodeBuild is not authorized to perform: sts:AssumeRole on"),
+        ("ProcessingRole", execute, "allows principal 'sagemaker.amazonaws.com' to assume the role"),
+        ("StateMachineRole", execute, "States.Permissions: Neither the global service principal states.amazonaws.com"),
+    ],
+)
+def test_a_role_is_only_for_the_stacks_account(
+    stack: Stack, role: str, part: Callable[[Stack], None], said: str
+) -> None:
+    """A service that acts for another account's resource cannot assume it: the confused deputy."""
+    stack.change("")
+    stack.distrust(role)
+    with pytest.raises((AwsFault, Failed)) as caught:
+        part(stack)
+    assert said in str(caught.value)
+
+
+def test_the_deployed_project_is_the_repositorys(tmp_path: Path, stack: Stack) -> None:
+    """What loses statements here is infra/stack.yaml itself."""
+    assert stack.template == parse_template(TEMPLATE.read_text(), str(tmp_path))
