@@ -5,8 +5,12 @@ API: https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import BotoCoreError, ClientError
@@ -17,7 +21,20 @@ from stepbridge.aws.faults import NotFound, aws_call, fault_of
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-__all__ = ["S3"]
+__all__ = ["S3", "S3Object"]
+
+
+CHUNK_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True)
+class S3Object:
+    """One line of ListObjectsV2."""
+
+    key: str
+    size_bytes: int
+    etag: str
+    last_modified: datetime
 
 
 class S3:
@@ -39,6 +56,26 @@ class S3:
     def _require_bucket(self, bucket: str) -> None:
         with aws_call("s3:ListBucket", bucket):
             self._client.head_bucket(Bucket=bucket)
+
+    def objects(self, uri: S3Uri, at_most: int) -> tuple[list[S3Object], bool]:
+        """The first objects whose keys begin with the URI's, by name, and whether those are all; 1000 a call."""
+        with aws_call("s3:ListBucket", str(uri)):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=uri.bucket, Prefix=uri.key, PaginationConfig={"MaxItems": at_most + 1}
+            )
+            found = [
+                S3Object(item["Key"], item["Size"], item["ETag"].strip('"'), item["LastModified"])
+                for page in pages
+                for item in page.get("Contents", [])
+            ]
+        return found[:at_most], len(found) <= at_most
+
+    def read(self, uri: S3Uri) -> Iterator[bytes]:
+        """The object's content in chunks, none of which is kept."""
+        with aws_call("s3:GetObject", str(uri)):
+            body = self._client.get_object(Bucket=uri.bucket, Key=uri.key)["Body"]
+            with closing(body):
+                yield from body.iter_chunks(CHUNK_BYTES)
 
     def write(self, uri: S3Uri, body: bytes, content_type: str) -> None:
         """Store ``body`` as the object."""

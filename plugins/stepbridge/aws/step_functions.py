@@ -120,6 +120,11 @@ class StepFunctions:
             )
             return [event for page in pages for event in page["events"]]
 
+    def revision_of(self, arn: str) -> str:
+        """The revision of the state machine's definition that the execution runs; empty for the first one."""
+        with aws_call("states:DescribeStateMachineForExecution", arn):
+            return self._client.describe_state_machine_for_execution(executionArn=arn).get("revisionId", "")
+
     def latest_events(self, arn: str, count: int) -> list[Mapping[str, Any]]:
         """At most ``count`` (1 to 1000) events from the end of the history, oldest first, without inputs and outputs.
 

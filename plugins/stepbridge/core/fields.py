@@ -22,6 +22,7 @@ __all__ = [
     "ImageUri",
     "InstanceType",
     "MaxRuntimeSeconds",
+    "Prices",
     "ResourceTags",
     "RoleArn",
     "S3Uri",
@@ -179,6 +180,9 @@ VolumeSizeGb = Annotated[int, Field(ge=1, le=16384)]
 
 MaxRuntimeSeconds = Annotated[int, Field(ge=1, le=777600)]
 """The maximum runtime of one job in seconds, 1 to 777600 (9 days)."""
+
+Prices = dict[InstanceType, Annotated[float, Field(ge=0, allow_inf_nan=False)]]
+"""The price of an instance hour by instance type, all in one currency."""
 
 Environment = Annotated[
     dict[

@@ -59,7 +59,7 @@ def test_report_survives_json():
     found = recorded()
     report = build_run_report(found["redriven_execution"], found["history"], found["jobs"])
     assert RunReport.model_validate_json(report.to_json()) == report
-    assert json.loads(report.to_json())["version"] == 1
+    assert json.loads(report.to_json())["version"] == 2
 
 
 def test_instance_seconds_count_instances_and_every_job():

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from stepbridge.core.names import STAGES
 from stepbridge.core.run_report.history import Attempt, History, moment, parsed_object, read_history
@@ -12,6 +13,9 @@ from stepbridge.core.run_report.model import NOT_STARTED, UNKNOWN, JobReport, Ru
 from stepbridge.core.statuses import execution_status, job_status
 
 __all__ = ["build_run_report"]
+
+_IMAGE_DIGEST: Final = re.compile(r"@(sha256:[0-9a-f]{64})$")
+_CODE_DIGEST: Final = re.compile(r"/([0-9a-f]{64})/?$")
 
 
 def build_run_report(
@@ -49,7 +53,19 @@ def build_run_report(
         input=dict(given),
         stages=stages,
         instance_seconds=sum(stage.instance_seconds for stage in stages),
+        image_uri=given.get("custom_image_uri"),
+        image_digest=_last_part(given.get("custom_image_uri"), _IMAGE_DIGEST),
+        code_uri=given.get("code_uri"),
+        code_digest=_last_part(given.get("code_uri"), _CODE_DIGEST),
+        state_machine_version_arn=execution.get("stateMachineVersionArn"),
+        state_machine_alias_arn=execution.get("stateMachineAliasArn"),
     )
+
+
+def _last_part(uri: Any, form: re.Pattern[str]) -> str | None:
+    """The digest that a URI ends with; None for one that has none, such as a ready image under a tag."""
+    found = form.search(uri) if isinstance(uri, str) else None
+    return found[1] if found else None
 
 
 class _Clock:

@@ -7,9 +7,10 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from stepbridge.core.run_report.objects import Listing
 from stepbridge.core.statuses import EXECUTION_STATUSES, JOB_STATUSES
 
-__all__ = ["NOT_STARTED", "UNKNOWN", "JobReport", "RunReport", "StageReport"]
+__all__ = ["NOT_STARTED", "UNKNOWN", "CostReport", "JobReport", "RunReport", "StageReport"]
 
 NOT_STARTED: Final = "NotStarted"
 """No job was made: SageMaker refused the request, or the execution ended first."""
@@ -81,13 +82,24 @@ class StageReport(_Value):
         return row.failed if row is not None else self.error is not None
 
 
+class CostReport(_Value):
+    """``total`` is in the currency of the prices; None when an instance type that was used has no price."""
+
+    total: float | None
+    by_stage: dict[str, float] = Field(default_factory=dict)
+    unpriced: tuple[str, ...] = ()
+
+
 class RunReport(_Value):
     """What an execution did. ``seconds`` leaves out the time between a failure and its redrive.
 
     ``input`` is the execution input as the execution got it. A stage that was never entered is not among ``stages``.
+    ``image_digest`` is that of inference's image, ``code_digest`` that of the scripts folder; ``definition_revision``
+    is the revision of the state machine's definition that the execution ran, and the two ARNs are those of its version
+    and alias, if it was started through one. ``inputs``, ``outputs`` and ``cost`` are None when they are not known.
     """
 
-    version: int = 1
+    version: int = 2
     execution_arn: str
     execution_name: str
     state_machine_arn: str | None = None
@@ -103,6 +115,16 @@ class RunReport(_Value):
     input: dict[str, Any] = Field(default_factory=dict)
     stages: tuple[StageReport, ...] = ()
     instance_seconds: float = 0.0
+    image_uri: str | None = None
+    image_digest: str | None = None
+    code_uri: str | None = None
+    code_digest: str | None = None
+    state_machine_version_arn: str | None = None
+    state_machine_alias_arn: str | None = None
+    definition_revision: str | None = None
+    inputs: Listing | None = None
+    outputs: Listing | None = None
+    cost: CostReport | None = None
 
     @property
     def succeeded(self) -> bool:
@@ -114,6 +136,24 @@ class RunReport(_Value):
         if self.succeeded:
             return None
         return next((stage for stage in reversed(self.stages) if not stage.succeeded), None)
+
+    @property
+    def key_figures(self) -> dict[str, Any]:
+        """What an asset event tells of the run: where the output is, and the numbers that people watch."""
+        outputs = self.outputs
+        return {
+            "output_uri": self.output_uri,
+            "execution_arn": self.execution_arn,
+            "seconds": self.seconds,
+            "instance_seconds": self.instance_seconds,
+            "cost": self.cost.total if self.cost else None,
+            "objects": outputs.count if outputs else None,
+            "bytes": outputs.bytes if outputs else None,
+            "rows": outputs.rows if outputs else None,
+            "image_digest": self.image_digest,
+            "code_digest": self.code_digest,
+            "redrive_count": self.redrive_count,
+        }
 
     def to_json(self) -> str:
         """The report, as it is kept beside the outputs."""

@@ -6,7 +6,7 @@ from typing import Final
 
 from stepbridge.core.run_report.model import RunReport, StageReport
 
-__all__ = ["duration", "timeline"]
+__all__ = ["duration", "figures", "timeline"]
 
 BAR_WIDTH: Final = 40
 _MARKS: Final = {"Completed": "✔", "Failed": "✘", "Stopped": "■", "Stopping": "■", "InProgress": "…"}
@@ -42,6 +42,22 @@ def timeline(report: RunReport) -> str:
     times = max(len(row[1]) for row in rows)
     lines += [f"  {name:<{names}}  {time:>{times}}  |{bar}|  {facts}" for name, time, bar, facts in rows]
     return "\n".join(lines)
+
+
+def figures(report: RunReport) -> list[str]:
+    """What was read and written, and what it cost, as far as it is known: a line each."""
+    lines = []
+    for what, found in (("input", report.inputs), ("output", report.outputs)):
+        if found is not None:
+            more = "" if found.complete else "more than "
+            rows = "" if found.rows is None else f", {found.rows} rows"
+            objects = "1 object" if found.count == 1 else f"{found.count} objects"
+            lines.append(f"  {what}: {more}{objects}, {found.bytes} bytes{rows} below {found.uri}")
+    if report.cost is not None and report.cost.total is not None:
+        lines.append(f"  cost at the configured prices: {report.cost.total:.4f}")
+    elif report.cost is not None:
+        lines.append(f"  cost: no price is configured for {', '.join(report.cost.unpriced)}")
+    return lines
 
 
 def _bar(report: RunReport, stage: StageReport) -> str:

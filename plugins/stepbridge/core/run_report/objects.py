@@ -1,0 +1,100 @@
+"""The objects that an execution read and wrote, as the run report lists them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict
+
+__all__ = ["LISTED_OBJECTS", "Listing", "ObjectReport", "RowCounter", "counts_rows", "listing"]
+
+LISTED_OBJECTS: Final = 100
+"""How many objects a report names; it is an XCom, so it stays small."""
+
+_HEADED: Final = (".csv", ".tsv")
+_PLAIN: Final = (".jsonl", ".ndjson")
+
+
+class ObjectReport(BaseModel):
+    """An object. ``rows`` is None when they were not counted: no table of lines, or too large."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: str
+    bytes: int
+    etag: str
+    rows: int | None = None
+
+
+class Listing(BaseModel):
+    """The objects below ``uri``: how many, their bytes and rows together, and the first of them by name.
+
+    ``complete`` is False when there were more than were looked at. ``rows`` is None unless every object's were counted.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    uri: str
+    count: int
+    bytes: int
+    rows: int | None = None
+    complete: bool = True
+    objects: tuple[ObjectReport, ...] = ()
+
+
+def listing(uri: str, objects: Sequence[ObjectReport], complete: bool) -> Listing:
+    """The listing of ``objects``, of which the first ``LISTED_OBJECTS`` are named."""
+    rows = [each.rows for each in objects if each.rows is not None]
+    counted = complete and bool(objects) and len(rows) == len(objects)
+    return Listing(
+        uri=uri,
+        count=len(objects),
+        bytes=sum(each.bytes for each in objects),
+        rows=sum(rows) if counted else None,
+        complete=complete,
+        objects=tuple(objects[:LISTED_OBJECTS]),
+    )
+
+
+def counts_rows(key: str) -> bool:
+    """Whether the name tells that the object is a table of lines: CSV, TSV or JSON lines, not compressed."""
+    return key.lower().endswith(_HEADED + _PLAIN)
+
+
+class RowCounter:
+    """Counts the records of a CSV, TSV (below their header) or JSON lines object from its chunks of bytes.
+
+    A line end within a quoted field is none. Empty lines do not count.
+    """
+
+    def __init__(self, key: str) -> None:
+        self._headed = key.lower().endswith(_HEADED)
+        self._quoted = False
+        self._has_text = False
+        self._lines = 0
+
+    def add(self, chunk: bytes) -> None:
+        """Count on."""
+        parts = chunk.split(b'"') if self._headed else [chunk]
+        for number, part in enumerate(parts):
+            if number:
+                self._quoted = not self._quoted
+                self._has_text = True
+            if not self._quoted:
+                self._add_plain(part)
+            elif part:
+                self._has_text = True
+
+    def _add_plain(self, part: bytes) -> None:
+        first, *others = part.split(b"\n")
+        self._has_text = self._has_text or bool(first.strip())
+        for line in others:
+            self._lines += self._has_text
+            self._has_text = bool(line.strip())
+
+    @property
+    def rows(self) -> int:
+        """The records so far; the last line counts without its line end."""
+        lines = self._lines + self._has_text
+        return max(lines - 1, 0) if self._headed else lines
