@@ -23,6 +23,7 @@ from stepbridge.core.fields import (
     ImageUri,
     InstanceType,
     MaxRuntimeSeconds,
+    Prices,
     Stages,
     Strings,
     UriTemplate,
@@ -87,6 +88,8 @@ class ModelCard(BaseModel):
     ``volume_size`` is in GB and ``max_runtime`` in seconds, both for each stage. ``schedule`` is a cron expression in
     ``timezone``, or None for a model that is run by hand; runs are scheduled for the days from ``start_date`` to
     ``end_date``, both included. ``image`` is a ready image that takes the place of the container folder.
+    ``prices`` are what an instance hour costs, by instance type, for the run report; the Airflow Variable
+    ``stepbridge_prices`` has them for all models. ``allow_empty_output``: a run may succeed that wrote nothing.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -113,6 +116,8 @@ class ModelCard(BaseModel):
     build_args: dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*$")], str] = Field(default_factory=dict)
     max_active_runs: Annotated[int, Field(ge=1, le=1000)] = 1
     retries: Annotated[int, Field(ge=0, le=100)] = 2
+    allow_empty_output: bool = False
+    prices: Prices = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _keys_agree(self) -> Self:

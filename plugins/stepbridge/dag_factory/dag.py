@@ -104,6 +104,8 @@ def add_tasks(card: ModelCard, project_root: Path) -> ExecutionSensor:
         task_id="wait_for_execution",
         execution_arn=cast(str, start.output),  # an XComArg, which Airflow resolves before the sensor runs
         outlets=[model_asset(card)],
+        allow_empty_output=card.allow_empty_output,
+        prices=card.prices,
     )
 
 

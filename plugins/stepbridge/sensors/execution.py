@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -24,9 +24,9 @@ from stepbridge.links.addresses import execution_address
 from stepbridge.links.stepbridge import ExecutionLink, JobLogsLink
 from stepbridge.sensors.faults import WaitTimedOut, WatchFailed
 from stepbridge.sensors.reporting import Reporter
-from stepbridge.sensors.state_changes import StateChanges
 from stepbridge.triggers.execution import PASSING, ExecutionTrigger
 from stepbridge.triggers.pacing import backed_off, jittered, look_interval
+from stepbridge.triggers.state_changes import StateChanges
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -49,6 +49,8 @@ class ExecutionSensor(BaseSensorOperator):
     :param execution_arn: the execution. (templated)
     :param model: the model's name, told in the cause of a stop; the execution's own input has it in any case.
     :param deferrable: wait in the triggerer; else in a worker, with a log line for each state change.
+    :param allow_empty_output: whether an execution may succeed that wrote nothing; else it raises EmptyOutput.
+    :param prices: what an instance hour costs, by instance type; by default the Airflow Variable ``stepbridge_prices``.
     :param timeout: seconds or timedelta; by default Airflow's ``[sensors] default_timeout``, seven days.
     :param aws_conn_id: the Airflow connection; None means boto3's own search for credentials.
     :param region_name: the region, if not the execution's own.
@@ -65,6 +67,8 @@ class ExecutionSensor(BaseSensorOperator):
         execution_arn: str,
         model: str = "",
         deferrable: bool = True,
+        allow_empty_output: bool = False,
+        prices: Mapping[str, float] | None = None,
         aws_conn_id: str | None = "aws_default",
         region_name: str | None = None,
         **kwargs: Any,
@@ -73,6 +77,8 @@ class ExecutionSensor(BaseSensorOperator):
         self.execution_arn = execution_arn
         self.model = model
         self.deferrable = deferrable
+        self.allow_empty_output = allow_empty_output
+        self.prices = dict(prices or {})
         self.aws_conn_id = aws_conn_id
         self.region_name = region_name
         self._state_changes: StateChanges | None = None
@@ -206,4 +212,5 @@ class ExecutionSensor(BaseSensorOperator):
 
     # --- the end ------------------------------------------------------------------------------------------------------
     def _report(self, context: Context, execution: Execution) -> Any:
-        return Reporter(self.hook, self.log).reported(context, execution)
+        reporter = Reporter(self.hook, self.log, allow_empty_output=self.allow_empty_output, prices=self.prices)
+        return reporter.reported(context, execution)

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from airflow.sdk import Asset
+
 from stepbridge.aws.arns import S3Uri
 from stepbridge.aws.faults import AwsFault, NotFound
 from stepbridge.aws.logs import PROCESSING_LOG_GROUP
 from stepbridge.aws.step_functions import Execution
-from stepbridge.core.run_report import RunReport, build_run_report, failure_text, job_names, timeline
+from stepbridge.core.run_report import RunReport, build_run_report, failure_text, figures, job_names, timeline
 from stepbridge.core.statuses import execution_status
-from stepbridge.links.addresses import log_address
+from stepbridge.links.addresses import execution_address, job_address, log_address
 from stepbridge.links.stepbridge import JobLogsLink
 from stepbridge.sensors.faults import ExecutionFailed
+from stepbridge.sensors.run_facts import EmptyOutput, Facts
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -24,36 +27,65 @@ if TYPE_CHECKING:
 __all__ = ["REPORT_KEY", "Reporter"]
 
 REPORT_KEY: Final = "run_report"
-LAST_LINES: Final = 50
+LAST_LINES: Final = 200  # a traceback may begin before the 50 that are shown
 
 
 class Reporter:
     """Reports executions that have ended."""
 
-    def __init__(self, hook: StepbridgeHook, log: Logger) -> None:
+    def __init__(
+        self,
+        hook: StepbridgeHook,
+        log: Logger,
+        *,
+        allow_empty_output: bool = False,
+        prices: Mapping[str, float] | None = None,
+    ) -> None:
         self._hook = hook
         self._log = log
+        self._allow_empty_output = allow_empty_output
+        self._facts = Facts(hook, log, prices)
 
     def reported(self, context: Context, execution: Execution) -> dict[str, Any]:
         """The run report as JSON, after it was logged and written beside the outputs.
 
-        Raises ExecutionFailed when the execution failed; the report is then the XCom ``run_report``.
+        Raises ExecutionFailed when the execution failed, and EmptyOutput when it wrote nothing and that is not allowed;
+        the report is then the XCom ``run_report``.
         """
         history = self._hook.step_functions.history(execution.arn)
         failed = execution_status(execution.status).failed
         report = build_run_report(execution.description, history, self._jobs(job_names(history)))
+        report = self._facts.added_to(report)
         document = report.model_dump(mode="json")
         self._log.info("%s", timeline(report))
-        self._link_logs(context, report)
+        for line in figures(report):
+            self._log.info("%s", line)
+        links = self._links(context, report)
         if not failed:
             self._write(report)
+            self._require_output(context, report, document)
+            _tell_assets(context, report)
             return document
         context["ti"].xcom_push(key=REPORT_KEY, value=document)
         try:
             self._write(report)
         except AwsFault as fault:  # the execution's own failure is what must be told
             self._log.error("the run report could not be written: %s", fault)
-        raise ExecutionFailed(execution.arn, execution.status, failure_text(report, self._log_lines(report)))
+        text = failure_text(report, self._log_lines(report), links)
+        raise ExecutionFailed(execution.arn, execution.status, text)
+
+    def _require_output(self, context: Context, report: RunReport, document: dict[str, Any]) -> None:
+        """Raises EmptyOutput when nothing was written; not when it is not known what was."""
+        if self._allow_empty_output or report.outputs is None or report.outputs.count or not report.outputs.complete:
+            return
+        context["ti"].xcom_push(key=REPORT_KEY, value=document)
+        raise EmptyOutput(
+            report.execution_arn,
+            f"it SUCCEEDED and wrote nothing below {report.output_uri}",
+            "at least one object",
+            "see in its last job's log why, and whether the script writes into /opt/ml/processing/output; a model that "
+            "may write nothing says so with allow_empty_output: true in its card",
+        )
 
     def _jobs(self, names: Sequence[str]) -> dict[str, Mapping[str, Any]]:
         """The jobs' descriptions. One that can't be described is reported from the history alone."""
@@ -65,12 +97,17 @@ class Reporter:
                 self._log.warning("the report knows less of job %s: %s", name, fault)
         return jobs
 
-    def _link_logs(self, context: Context, report: RunReport) -> None:
+    def _links(self, context: Context, report: RunReport) -> dict[str, str]:
+        """The pages of the execution, and of its last job and that one's log, if there was a job."""
+        pages = {"execution page": execution_address(report.execution_arn, self._hook.local_endpoint("stepfunctions"))}
         jobs = [job for stage in report.stages for job in stage.jobs if job.job_arn]
         if jobs and jobs[-1].job_arn:
-            local = self._hook.local_endpoint("logs")
-            prefix = f"{jobs[-1].job_name}/"
-            JobLogsLink.push(context, log_address(jobs[-1].job_arn, PROCESSING_LOG_GROUP, prefix, local))
+            job, local = jobs[-1], self._hook.local_endpoint("logs")
+            log_page = log_address(jobs[-1].job_arn, PROCESSING_LOG_GROUP, f"{job.job_name}/", local)
+            pages["job page"] = job_address(jobs[-1].job_arn, self._hook.local_endpoint("sagemaker"))
+            pages["job log"] = log_page
+            JobLogsLink.push(context, log_page)
+        return pages
 
     def _write(self, report: RunReport) -> None:
         if not report.output_uri:
@@ -91,3 +128,10 @@ class Reporter:
             return {}
         except AwsFault as fault:
             return {stage.job_name: [f"(the log can't be read: {fault})"]}
+
+
+def _tell_assets(context: Context, report: RunReport) -> None:
+    """Give the events of the task's assets the report's key figures, for those who are triggered by them."""
+    for outlet in context["task"].outlets:
+        if isinstance(outlet, Asset):
+            context["outlet_events"][outlet].extra.update(report.key_figures)

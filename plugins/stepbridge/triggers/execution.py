@@ -12,7 +12,7 @@ import logging
 import random
 import time
 from collections.abc import AsyncIterator, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 
@@ -29,6 +29,7 @@ from stepbridge.aws.faults import (
 from stepbridge.aws.step_functions import PAGE_SIZE, StepFunctions
 from stepbridge.core.statuses import execution_status
 from stepbridge.triggers.pacing import SHORTEST_SECONDS, backed_off, jittered, look_interval
+from stepbridge.triggers.state_changes import StateChanges, turns_of
 
 __all__ = ["PASSING", "ExecutionTrigger", "Look"]
 
@@ -46,13 +47,15 @@ _newcomers: Final[dict[Hashable, asyncio.Event]] = {}
 class Look:
     """What one look saw through ``client``: the executions that run, or the fault that kept it from seeing them.
 
-    ``hopeless``: the fault does not pass by itself, and whoever waits should be told.
+    ``hopeless``: the fault does not pass by itself, and whoever waits should be told. ``turns``: the executions whose
+    state changes are asked for after this look.
     """
 
     client: StepFunctions
     running: frozenset[str] = frozenset()
     fault: AwsFault | None = None
     hopeless: bool = False
+    turns: frozenset[str] = frozenset()
 
 
 class ExecutionTrigger(BaseEventTrigger):
@@ -83,6 +86,7 @@ class ExecutionTrigger(BaseEventTrigger):
         self.settle_seconds = settle_seconds
         self._failures = 0
         self._not_before = 0.0
+        self._changes: StateChanges | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Class path and arguments, for the triggerer."""
@@ -108,7 +112,7 @@ class ExecutionTrigger(BaseEventTrigger):
             while True:
                 newcomer.clear()
                 look, pause = await asyncio.to_thread(watcher.look)
-                yield look
+                yield replace(look, turns=turns_of(key).next())
                 await _paused(pause, newcomer if look.fault is None else None)
         finally:
             if _newcomers.get(key) is newcomer:
@@ -119,12 +123,15 @@ class ExecutionTrigger(BaseEventTrigger):
         settled = time.monotonic() + self.settle_seconds
         if newcomer := _newcomers.get(self.shared_stream_key()):
             newcomer.set()
-        async for look in shared_stream:
-            event = await self._event(look)
-            if event:
-                await asyncio.sleep(settled - time.monotonic())
-                yield event
-                return
+        with turns_of(self.shared_stream_key()).taken_by(self.execution_arn):
+            async for look in shared_stream:
+                event = await self._event(look)
+                if event:
+                    await asyncio.sleep(settled - time.monotonic())
+                    yield event
+                    return
+                if self.execution_arn in look.turns and not look.fault:
+                    await self._tell_changes(look.client)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """The same without sharing or settling: where triggers run outside of a triggerer, as in ``dag.test()``."""
@@ -143,6 +150,15 @@ class ExecutionTrigger(BaseEventTrigger):
         self.log.warning("stopping %s: %s was ended by a user", self.execution_arn, name)
         client = _client(self.serialize()[1])
         client.stop(self.execution_arn, "stepbridge.Killed", f"{name} was marked or cleared by a user while it waited")
+
+    async def _tell_changes(self, client: StepFunctions) -> None:
+        """A log line for each state change since the last time; what keeps it from being told keeps nothing else."""
+        self._changes = self._changes or StateChanges(client, self.execution_arn)
+        try:
+            for line in await asyncio.to_thread(self._changes.new_lines):
+                self.log.info("%s", line)
+        except AwsFault as fault:
+            self.log.warning("state changes are not known: %s", fault)
 
     async def _event(self, look: Look) -> TriggerEvent | None:
         if look.fault:

@@ -16,6 +16,7 @@ from airflow.triggers.shared_stream import SharedStreamManager
 from stepbridge.aws.arns import execution_arn
 from stepbridge.core.deployment import Deployment
 from stepbridge.triggers.execution import ExecutionTrigger
+from stepbridge.triggers.state_changes import TURNS_PER_LOOK
 
 from .fault_proxy import FaultProxy
 
@@ -107,6 +108,18 @@ def test_an_end_is_noticed_within_two_seconds(proxy: FaultProxy, machines: Any, 
     asyncio.run(all_fired([arn]))
     noticed = time.time()
     assert noticed - machines.describe_execution(executionArn=arn)["stopDate"].timestamp() < 2
+
+
+def test_state_changes_are_logged_while_the_trigger_waits(
+    proxy: FaultProxy, start: Start, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A line per change and execution, in the trigger's own log, for a few calls a look however many wait."""
+    arns = [start(6) for _ in range(6)]
+    asyncio.run(all_fired(arns))
+    told = capfd.readouterr()
+    assert (told.out + told.err).count(" W entered") == len(arns)
+    assert (told.out + told.err).count(" ExecutionStarted") == len(arns)
+    assert proxy.calls["GetExecutionHistory"] <= TURNS_PER_LOOK * proxy.calls["ListExecutions"]
 
 
 def test_a_trigger_that_joins_an_idle_watcher_is_looked_for_soon(proxy: FaultProxy, start: Start) -> None:
