@@ -6,6 +6,7 @@ moto would answer CreateTrainingJob and the like without running anything.
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, ClassVar
@@ -49,7 +50,7 @@ class _ProcessingResponse(BaseResponse):
     def call_action(self) -> Any:
         operation = self._get_action()
         if operation not in _OPERATIONS:
-            return 400, {}, _error_body(_refusal(operation))
+            return 400, {"x-amzn-RequestId": str(uuid.uuid4())}, _error_body(_refusal(operation))
         return super().call_action()
 
     def _list_tags(self, scope: Scope, request: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -30,6 +30,7 @@ def _connect(services: LocalServices, records: ExecutionRecords) -> None:
         stepfunctions_api,
         stepfunctions_environment,
         stepfunctions_errors,
+        stepfunctions_integrations,
         stepfunctions_lanes,
         stepfunctions_machines,
         stepfunctions_queries,
@@ -46,6 +47,7 @@ def _connect(services: LocalServices, records: ExecutionRecords) -> None:
     stepfunctions_queries.install()
     stepfunctions_states.install()
     stepfunctions_lanes.install()
+    stepfunctions_integrations.install()
     stepfunctions_sagemaker.install(services.processing, services.disturbances)
     stepfunctions_machines.install()
     surroundings = ExecutionSurroundings(records, services.logs, StatusChanges().announce)

@@ -23,6 +23,7 @@ from stepbridge.local.disturbances.board import Disturbances
 from stepbridge.local.moto_seams.replacement import replace
 from stepbridge.local.moto_seams.stepfunctions_environment import EvaluationEnded, add_event, on_end
 from stepbridge.local.moto_seams.stepfunctions_errors import task_failure
+from stepbridge.local.moto_seams.stepfunctions_integrations import refusal
 from stepbridge.local.moto_seams.stepfunctions_permissions import (
     creation_needs,
     description_needs,
@@ -214,15 +215,14 @@ def _shape_problems(parameters: dict[str, Any]) -> list[str]:
     return [line for line in report.splitlines() if line.startswith(_SHAPE_PROBLEMS)]
 
 
-_moto_unsupported: Final = state_task_service_factory._UNSUPPORTED_SERVICE_NAMES - {"sagemaker"}
 _moto_service_for: Final = state_task_service_factory.state_task_service_for
 
 
 def _service_for(service_name: str) -> StateTaskService:
     if service_name == "sagemaker":
         return ProcessingJobTask()  # type: ignore[no-untyped-call]
-    if service_name in _moto_unsupported:
-        raise ValueError(f"The local AWS cannot run tasks of the service {service_name!r}")
+    if (reason := refusal(service_name)) is not None:
+        raise ValueError(reason)
     return _moto_service_for(service_name)
 
 
