@@ -15,6 +15,8 @@ failed, this clear                         redrives it; not redrivable: starts t
 an earlier clear: RUNNING                  adopts it
 an earlier clear: failed                   redrives it; not redrivable: starts one
 an earlier clear: SUCCEEDED                starts one: the user wants it done again
+an earlier clear, taken up since this one  as if it were of this clear: what was redriven or adopted and has succeeded
+                                           by the time of a retry is what the user asked for
 ========================================== =======================================================================
 """
 
@@ -97,20 +99,21 @@ class Redrive:
 Step = Look | Start | Adopt | Redrive
 
 
-def next_step(clear_number: int, seen: Mapping[Identity, Sighting]) -> Step:
+def next_step(clear_number: int, seen: Mapping[Identity, Sighting], taken_up: Identity | None = None) -> Step:
     """What to do next for a run that was cleared ``clear_number`` times, given what was ``seen`` so far.
 
+    ``taken_up`` is the execution of an earlier clear that a try of this clear has set out to redrive or adopt.
     Ends after finitely many sightings: it never asks for one that it has, and goes past an attempt only when that one
     exists, failed and is not redrivable. Raises UnknownStatus for a status that AWS does not document.
     """
     for clear in range(clear_number, -1, -1):
-        step = _since(clear, clear_number, seen)
+        step = _since(clear, clear_number, seen, taken_up)
         if step is not None:
             return step
     return Start(Identity(clear_number, 0))
 
 
-def _since(clear: int, clear_number: int, seen: Mapping[Identity, Sighting]) -> Step | None:
+def _since(clear: int, clear_number: int, seen: Mapping[Identity, Sighting], taken_up: Identity | None) -> Step | None:
     """What the executions started after clear ``clear`` and before the next one call for; None: there are none."""
     current, attempt = clear == clear_number, 0
     while True:
@@ -122,7 +125,7 @@ def _since(clear: int, clear_number: int, seen: Mapping[Identity, Sighting]) -> 
             return Start(at) if current and (attempt or clear == 0) else Look(at)
         if not sighting.exists:
             return Start(Identity(clear_number, attempt if current else 0)) if attempt else None
-        if sighting.under_way or (sighting.succeeded and current):
+        if sighting.under_way or (sighting.succeeded and (current or at == taken_up)):
             return Adopt(at)
         if sighting.redrivable:
             return Redrive(at)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import jinja2
+from airflow.sdk.exceptions import AirflowTaskTimeout
 
 from stepbridge.aws.arns import execution_arn
 from stepbridge.aws.faults import NameTaken, NotFound, NotRedrivable
@@ -19,6 +21,9 @@ from stepbridge.hooks.task_instance import who
 from stepbridge.links.addresses import execution_address
 from stepbridge.links.stepbridge import ExecutionLink
 from stepbridge.operators.base import StepbridgeOperator
+from stepbridge.operators.faults import StartKilled
+from stepbridge.operators.form_templates import is_the_dags_own, rendered_from_form
+from stepbridge.triggers.endings import KILLED
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -28,6 +33,7 @@ __all__ = ["FORM_KEYS", "StartExecutionOperator"]
 FORM_KEYS: Final = ("input_uri", "output_uri", "instance_type", "volume_size", "max_runtime", "stages")
 """The parameters of a run that become keys of its execution input."""
 
+TAKEN_UP_KEY: Final = "stepbridge_taken_up"
 LOOKS: Final = 5
 LOOK_SECONDS: Final = 1.0
 
@@ -42,6 +48,7 @@ class StartExecutionOperator(StepbridgeOperator):
     :param code_uri: the S3 prefix with the scripts. (templated)
     :param parameters: values of the execution input; by default the run's parameters, of which ``FORM_KEYS`` count.
         Jinja expressions in them are rendered when the task runs: a run's parameters hold the model card's templates.
+        One that is not the DAG's own but comes from the form may use only what ``form_templates.ALLOWED`` names.
     :param environment: environment of every stage. (templated)
     :param tags: tags of every Processing job. (templated)
     """
@@ -68,6 +75,7 @@ class StartExecutionOperator(StepbridgeOperator):
         self.environment = dict(environment or {})
         self.tags = dict(tags or {})
         self._started: tuple[str, str] | None = None
+        self._killed = False
 
     def execute(self, context: Context) -> str:
         """The execution's ARN. Raises ExecutionInputError with all problems before it is started, and ``AwsFault``."""
@@ -81,14 +89,31 @@ class StartExecutionOperator(StepbridgeOperator):
         return arn
 
     def on_kill(self) -> None:
-        """Stop the execution that this try started or redrove; one that it only found goes on."""
+        """Stop the execution that this try started or redrove; one that it only found goes on.
+
+        Airflow calls it on SIGTERM, in the middle of whatever runs, and lets that go on: a start that was under way is
+        stopped once it is done.
+        """
+        self._killed = True
         if self._started:
-            arn, name = self._started
-            self.log.warning("stopping %s: the task was killed", arn)
-            try:
-                self.hook.step_functions.stop(arn, "stepbridge.Killed", f"killed in the worker: {name}")
-            except NotFound:
-                self.log.info("there was nothing to stop: the kill came before the call that starts it")
+            self._stop(*self._started)
+
+    def _stop(self, arn: str, name: str) -> None:
+        why = "past its execution_timeout" if isinstance(sys.exc_info()[1], AirflowTaskTimeout) else "by SIGTERM"
+        cause = f"killed in the worker, {why}: {name}"
+        self.log.warning("stopping %s: %s", arn, cause)
+        try:
+            self.hook.step_functions.stop(arn, KILLED, cause)
+        except NotFound:
+            self.log.info("there was nothing to stop: the kill came before the call that starts it")
+
+    def _refuse_if_killed(self) -> None:
+        """After a kill nothing may be started; what was started nevertheless is stopped. Raises StartKilled."""
+        if self._killed:
+            arn, name = self._started or ("no execution", "this task")
+            if self._started:
+                self._stop(arn, name)
+            raise StartKilled(arn, f"{name} was killed, so its execution was not left running")
 
     # --- the input ----------------------------------------------------------------------------------------------------
     def execution_input(self, context: Context) -> ExecutionInput:
@@ -112,28 +137,39 @@ class StartExecutionOperator(StepbridgeOperator):
         rendered, problems = {}, []
         for key, value in given.items():
             try:
-                rendered[key] = self.render_template(value, context)
+                rendered[key] = self._rendered_value(context, key, value)
             except jinja2.TemplateError as error:
                 problems.append(_unrendered(context, key, value, error))
         if problems:
             raise ExecutionInputError(f"parameters of {who(context)}", problems)
         return rendered
 
+    def _rendered_value(self, context: Context, key: str, value: Any) -> Any:
+        """The author of the DAG may use the whole context, whoever fills in the form may not."""
+        if self.parameters is not None or is_the_dags_own(context, key, value):
+            return self.render_template(value, context)
+        if isinstance(value, list | tuple):
+            return [self._rendered_value(context, key, item) for item in value]
+        return rendered_from_form(value, context, self.deployed) if isinstance(value, str) else value
+
     # --- the execution ------------------------------------------------------------------------------------------------
     def _settled(self, context: Context, execution_input: ExecutionInput) -> str:
         """The ARN of the execution that stands for this run, after whatever had to be done for it."""
         names = _Names(self.model, context, execution_input.digest())
+        taken_up = _TakenUp(context, names.clear_number, execution_input.digest())
         seen: dict[Identity, Sighting] = {}
         while True:
-            step = next_step(names.clear_number, seen)
+            step = next_step(names.clear_number, seen, taken_up.identity())
             arn = execution_arn(self.deployed.state_machine_arn, names.of(step.at))
             match step:
                 case Look(at):
                     seen[at] = self._seen(arn)
-                case Adopt():
+                case Adopt(at):
+                    taken_up.remember(at)
                     self.log.info("%s is there already: waiting for it instead of paying twice", arn)
                     return arn
                 case Redrive(at):
+                    taken_up.remember(at)
                     if self._redriven(context, arn):
                         return arn
                     seen[at] = Sighting(seen[at].status, "NOT_REDRIVABLE")
@@ -169,11 +205,13 @@ class StartExecutionOperator(StepbridgeOperator):
     def _begun(self, context: Context, name: str, arn: str, execution_input: ExecutionInput) -> bool:
         """Whether it was started (or runs with the same input); False: the name stands for one that has ended."""
         self._started = (arn, who(context))  # before the call: a kill may come while its answer is under way
+        self._refuse_if_killed()
         try:
             self.hook.step_functions.start(self.deployed.state_machine_arn, name, execution_input.to_json())
         except NameTaken:
             self._started = None
             return False
+        self._refuse_if_killed()
         self.log.info("started %s with %s", name, execution_input.to_json())
         return True
 
@@ -181,14 +219,38 @@ class StartExecutionOperator(StepbridgeOperator):
         """Whether it was redriven; False: the service refuses to."""
         token = hashlib.sha256(f"{arn} {who(context)}".encode()).hexdigest()
         self._started = (arn, who(context))
+        self._refuse_if_killed()
         try:
             at = self.hook.step_functions.redrive(arn, token)
         except NotRedrivable as fault:
             self._started = None
             self.log.warning("%s", fault)
             return False
+        self._refuse_if_killed()
         self.log.info("redriven at %s: the stages that finished are not run again", at)
         return True
+
+
+class _TakenUp:
+    """Which execution of an earlier clear this clear goes on with, kept from try to try (XComs are not)."""
+
+    def __init__(self, context: Context, clear_number: int, input_digest: str) -> None:
+        self._store = context["task_state_store"]
+        self._clear_number = clear_number
+        self._mine = f"{clear_number} {input_digest} "
+
+    def identity(self) -> Identity | None:
+        """The execution, if a try of this clear with this input has written one down."""
+        kept = self._store.get(TAKEN_UP_KEY) if self._clear_number else None
+        if not isinstance(kept, str) or not kept.startswith(self._mine):
+            return None
+        clear_number, attempt = kept.removeprefix(self._mine).split()
+        return Identity(int(clear_number), int(attempt))
+
+    def remember(self, at: Identity) -> None:
+        """Write it down, before anything is done about it; what belongs to this clear needs no note."""
+        if at.clear_number < self._clear_number:
+            self._store.set(TAKEN_UP_KEY, f"{self._mine}{at.clear_number} {at.attempt}")
 
 
 class _Names:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import random
+import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
 from airflow.sdk.configuration import conf
+from airflow.sdk.exceptions import AirflowTaskTimeout
 
 from stepbridge.aws.arns import region_of
 from stepbridge.aws.faults import NotRedrivable
@@ -22,10 +25,11 @@ from stepbridge.errors import ConfigurationFault
 from stepbridge.hooks.task_instance import who
 from stepbridge.links.addresses import execution_address
 from stepbridge.links.stepbridge import ExecutionLink, JobLogsLink
-from stepbridge.sensors.faults import WaitTimedOut, WatchFailed
+from stepbridge.sensors.faults import WaitKilled, WaitTimedOut, WatchFailed
 from stepbridge.sensors.reporting import Reporter
+from stepbridge.triggers.endings import KILLED, STOPPED, WAITING_TRY_KEY, stopped_for_another_try
 from stepbridge.triggers.execution import PASSING, ExecutionTrigger
-from stepbridge.triggers.pacing import backed_off, jittered, look_interval
+from stepbridge.triggers.pacing import SHORTEST_SECONDS, backed_off, jittered, look_interval
 from stepbridge.triggers.state_changes import StateChanges
 
 if TYPE_CHECKING:
@@ -84,6 +88,8 @@ class ExecutionSensor(BaseSensorOperator):
         self._state_changes: StateChanges | None = None
         self._age_seconds = 0.0
         self._failures = 0
+        self._not_before = 0.0
+        self._killed = False
         self._name = f"task {self.task_id}"
 
     @cached_property
@@ -107,7 +113,21 @@ class ExecutionSensor(BaseSensorOperator):
         return super().execute(context)
 
     def poke(self, context: Context) -> PokeReturnValue:
-        """One look from the worker. What passes by itself (throttling, a lost network) only makes it wait longer."""
+        """A look from the worker, when it is time for one, and a check for a kill each time.
+
+        What passes by itself (throttling, a lost network) only makes it wait longer.
+        """
+        if self._killed:
+            raise WaitKilled(self.execution_arn, "this task was killed, so the execution was stopped")
+        if time.monotonic() < self._not_before:
+            return PokeReturnValue(is_done=False)
+        is_done, report = self._looked(context)
+        seconds = backed_off(self._failures) if self._failures else look_interval(self._age_seconds)
+        self._not_before = time.monotonic() + jittered(seconds, random.random())
+        return PokeReturnValue(is_done=is_done, xcom_value=report)
+
+    def _looked(self, context: Context) -> tuple[bool, Any]:
+        """Whether the execution has ended, and its report."""
         try:
             execution = self.hook.step_functions.describe(self.execution_arn)
             for line in self._state_changes.new_lines() if self._state_changes else []:
@@ -115,13 +135,15 @@ class ExecutionSensor(BaseSensorOperator):
         except PASSING as fault:
             self._failures += 1
             self.log.warning("%s", fault)
-            return PokeReturnValue(is_done=False)
+            return False, None
         self._failures = 0
+        if execution_status(execution.status).terminal and not self._killed:
+            execution = self._redriven_after_another_trys_end(context, execution)
         if execution_status(execution.status).terminal:
-            return PokeReturnValue(is_done=True, xcom_value=self._report(context, execution))
+            return True, self._report(context, execution)
         self._seconds_left(execution)
         self._age_seconds = (datetime.now(UTC) - execution.latest_start).total_seconds()
-        return PokeReturnValue(is_done=False)
+        return False, None
 
     def resume(self, context: Context, event: dict[str, Any]) -> Any:
         """What the worker does when the trigger fired. Raises as ``execute`` does."""
@@ -133,7 +155,8 @@ class ExecutionSensor(BaseSensorOperator):
                 "to be able to watch it",
                 "the execution goes on by itself; the task's retry waits for it again",
             )
-        return self._reported_or_deferred(context, self.hook.step_functions.describe(self.execution_arn))
+        execution = self.hook.step_functions.describe(self.execution_arn)
+        return self._reported_or_deferred(context, self._redriven_after_another_trys_end(context, execution))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Called by Airflow after the deferral; past the deadline the execution is stopped."""
@@ -144,8 +167,12 @@ class ExecutionSensor(BaseSensorOperator):
         return super().resume_execution(next_method, next_kwargs, context)
 
     def on_kill(self) -> None:
-        """Stop the execution."""
-        self._stop("killed in the worker")
+        """Stop the execution. Airflow calls it on SIGTERM, in the main thread, and past ``execution_timeout``."""
+        self._killed = True
+        if isinstance(sys.exc_info()[1], AirflowTaskTimeout):
+            self._stop(f"past its execution_timeout of {self.execution_timeout}", STOPPED)
+        else:
+            self._stop("killed in the worker by SIGTERM: marked or cleared, or the worker was told to end", KILLED)
 
     def _begin(self, context: Context) -> None:
         """What each process that takes up the task needs: its name in words, and the link."""
@@ -162,13 +189,24 @@ class ExecutionSensor(BaseSensorOperator):
             reason = execution.redrive_status_reason or "the service gives no reason"
             self.log.warning("%s can't be redriven: %s; clear start_execution for a new one", execution.arn, reason)
             return execution
+        return self._redriven(execution, "retry")
+
+    def _redriven_after_another_trys_end(self, context: Context, execution: Execution) -> Execution:
+        """The execution, redriven if it was stopped because an earlier try of its tasks was ended."""
+        error, cause = (str(execution.description.get(key, "")) for key in ("error", "cause"))
+        if not stopped_for_another_try(error, cause, context["run_id"], self._name):
+            return execution
+        return self._redriven(execution, f"it was stopped for another try ({cause})")
+
+    def _redriven(self, execution: Execution, why: str) -> Execution:
+        """The execution as it is after a redrive, or as it was if it can't be redriven."""
         token = hashlib.sha256(f"{execution.arn} {self._name}".encode()).hexdigest()
         try:
             at = self.hook.step_functions.redrive(execution.arn, token)
         except NotRedrivable as fault:
             self.log.warning("%s; clear start_execution for a new one", fault)
             return execution
-        self.log.info("retry: redriven at %s, the stages that finished are not run again", at)
+        self.log.info("%s: redriven at %s, the stages that finished are not run again", why, at)
         return self.hook.step_functions.describe(execution.arn)
 
     def _reported_or_deferred(self, context: Context, execution: Execution) -> Any:
@@ -176,6 +214,7 @@ class ExecutionSensor(BaseSensorOperator):
             return self._report(context, execution)
         left = self._seconds_left(execution)
         self.log.info("%s is %s: waiting for it in the triggerer", execution.arn, execution.status)
+        context["ti"].xcom_push(key=WAITING_TRY_KEY, value=context["ti"].try_number)
         return self.defer(
             trigger=ExecutionTrigger(
                 execution_arn=self.execution_arn,
@@ -192,7 +231,7 @@ class ExecutionSensor(BaseSensorOperator):
         left = self.timeout - (datetime.now(UTC) - execution.latest_start).total_seconds()
         if left > 0:
             return left
-        self._stop(f"it did not end within {self.timeout} s")
+        self._stop(f"it did not end within {self.timeout} s", STOPPED)
         raise WaitTimedOut(
             f"{self.execution_arn}: still {execution.status} {self.timeout} s after its start at "
             f"{execution.latest_start.isoformat()}, so it was stopped; raise the task's timeout if it needs longer"
@@ -201,14 +240,14 @@ class ExecutionSensor(BaseSensorOperator):
     def _get_next_poke_interval(
         self, started_at: datetime | float, run_duration: Callable[[], float], poke_count: int
     ) -> float:
-        _ = started_at, run_duration, poke_count  # the execution's own age decides, as in the trigger
-        seconds = backed_off(self._failures) if self._failures else look_interval(self._age_seconds)
-        return jittered(seconds, random.random())
+        _ = started_at, run_duration, poke_count  # the execution's own age decides how often poke looks
+        return SHORTEST_SECONDS
 
-    def _stop(self, why: str) -> None:
-        self.log.warning("stopping %s: %s", self.execution_arn, why)
+    def _stop(self, why: str, error: str) -> None:
         of_model = f" (model {self.model})" if self.model else ""
-        self.hook.step_functions.stop(self.execution_arn, "stepbridge.Stopped", f"{why}: {self._name}{of_model}")
+        cause = f"{why}: {self._name}{of_model}"
+        self.log.warning("stopping %s: %s", self.execution_arn, cause)
+        self.hook.step_functions.stop(self.execution_arn, error, cause)
 
     # --- the end ------------------------------------------------------------------------------------------------------
     def _report(self, context: Context, execution: Execution) -> Any:

@@ -6,18 +6,23 @@ from airflow.sdk.exceptions import AirflowSensorTimeout
 
 from stepbridge.errors import StepbridgeError
 
-__all__ = ["ExecutionFailed", "WaitTimedOut", "WatchFailed"]
+__all__ = ["ExecutionFailed", "WaitKilled", "WaitTimedOut", "WatchFailed"]
 
 
 class ExecutionFailed(StepbridgeError):
-    """The execution ended without success. The text is ``core.run_report.failure_text``."""
+    """The execution ended without success. The text is ``core.run_report.failure_text``.
 
-    def __init__(self, execution_arn: str, status: str, text: str) -> None:
+    ``error`` is Step Functions' name of what it failed with: for a job the prefix of its failure reason, such as
+    AlgorithmError; empty when it has none.
+    """
+
+    def __init__(self, execution_arn: str, status: str, text: str, error: str = "") -> None:
         super().__init__(execution_arn, status)
-        self.args = (execution_arn, status, text)  # what pickle hands to __init__
+        self.args = (execution_arn, status, text, error)  # what pickle hands to __init__
         self.execution_arn = execution_arn
         self.status = status
         self.text = text
+        self.error = error
 
     def __str__(self) -> str:
         return self.text
@@ -25,6 +30,10 @@ class ExecutionFailed(StepbridgeError):
 
 class WatchFailed(StepbridgeError):
     """The execution can't be watched any longer; it goes on by itself."""
+
+
+class WaitKilled(StepbridgeError):
+    """The task was killed in its worker, and the execution was stopped."""
 
 
 class WaitTimedOut(AirflowSensorTimeout):

@@ -72,7 +72,9 @@ class Reporter:
         except AwsFault as fault:  # the execution's own failure is what must be told
             self._log.error("the run report could not be written: %s", fault)
         text = failure_text(report, self._log_lines(report), links)
-        raise ExecutionFailed(execution.arn, execution.status, text)
+        stage = report.failed_stage
+        error = report.error or (stage.error if stage else None) or ""
+        raise ExecutionFailed(execution.arn, execution.status, text, error)
 
     def _require_output(self, context: Context, report: RunReport, document: dict[str, Any]) -> None:
         """Raises EmptyOutput when nothing was written; not when it is not known what was."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 
+from airflow.sdk.exceptions import AirflowRuntimeError
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from stepbridge.aws.arns import region_of, state_machine_arn
@@ -28,6 +29,8 @@ from stepbridge.aws.faults import (
 )
 from stepbridge.aws.step_functions import PAGE_SIZE, StepFunctions
 from stepbridge.core.statuses import execution_status
+from stepbridge.hooks.task_instance import in_words
+from stepbridge.triggers.endings import KILLED, WAITING_TRY_KEY, reason_to_stop
 from stepbridge.triggers.pacing import SHORTEST_SECONDS, backed_off, jittered, look_interval
 from stepbridge.triggers.state_changes import StateChanges, turns_of
 
@@ -141,15 +144,42 @@ class ExecutionTrigger(BaseEventTrigger):
             yield event
 
     async def on_kill(self) -> None:
-        """Stop the execution: the user ended the task (marked it, cleared it) while it waited here."""
-        await asyncio.to_thread(self._stop)
+        """Stop the execution if its task has ended otherwise (marked, cleared, its run timed out) while it waited."""
+        stop, why = await self._reason_to_stop()
+        name = in_words(self.task_instance) if self.task_instance else "its task"
+        if stop:
+            self.log.warning("stopping %s: %s was %s", self.execution_arn, name, why)
+            await asyncio.to_thread(self._stop, f"{name} was {why}")
+        else:
+            self.log.warning("%s goes on: %s", self.execution_arn, why)
 
-    def _stop(self) -> None:
-        task = self.task_instance
-        name = f"task {task.dag_id}.{task.task_id} of run {task.run_id}" if task else "a task"
-        self.log.warning("stopping %s: %s was ended by a user", self.execution_arn, name)
-        client = _client(self.serialize()[1])
-        client.stop(self.execution_arn, "stepbridge.Killed", f"{name} was marked or cleared by a user while it waited")
+    async def _reason_to_stop(self) -> tuple[bool, str]:
+        """Whether to stop the execution, and why. When Airflow can't be asked, money is what counts: it is stopped."""
+        if not self.task_instance:
+            return True, "ended by a user"
+        try:
+            return await asyncio.to_thread(self._reason_by_task_state)
+        except AirflowRuntimeError as error:
+            self.log.warning("the state of the task is not known: %s", error)
+            return True, "ended while it waited"
+
+    def _reason_by_task_state(self) -> tuple[bool, str]:
+        # Here, since a parse of a DAG file shall not import the task runner.
+        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+        from airflow.sdk.execution_time.xcom import XCom
+
+        task: Any = self.task_instance
+        of_task = {"dag_id": task.dag_id, "task_id": task.task_id, "run_id": task.run_id, "map_index": task.map_index}
+        states = RuntimeTaskInstance.get_task_states(
+            dag_id=task.dag_id, task_ids=[task.task_id], run_ids=[task.run_id], map_index=task.map_index
+        )
+        mapped = task.map_index is not None and task.map_index >= 0
+        state = states.get(task.run_id, {}).get(f"{task.task_id}_{task.map_index}" if mapped else task.task_id)
+        waiting = XCom.get_one(key=WAITING_TRY_KEY, **of_task) if state == "deferred" else None
+        return reason_to_stop(state, task.try_number, waiting)
+
+    def _stop(self, cause: str) -> None:
+        _client(self.serialize()[1]).stop(self.execution_arn, KILLED, cause)
 
     async def _tell_changes(self, client: StepFunctions) -> None:
         """A log line for each state change since the last time; what keeps it from being told keeps nothing else."""

@@ -78,6 +78,14 @@ def test_an_execution_that_cannot_be_redriven_after_all_gets_a_new_attempt() -> 
     assert next_step(0, {FIRST: Sighting("FAILED", "NOT_REDRIVABLE")}) == Start(SECOND)
 
 
+def test_what_this_clear_has_taken_up_counts_as_its_own() -> None:
+    """Redriven after a clear, succeeded, and the worker died before it could say so: adopted, not done again."""
+    seen = {CLEARED: ABSENT, FIRST: SUCCEEDED}
+    assert next_step(1, seen) == Start(CLEARED)
+    assert next_step(1, seen, taken_up=FIRST) == Adopt(FIRST)
+    assert next_step(1, {CLEARED: ABSENT, FIRST: REDRIVABLE}, taken_up=FIRST) == Redrive(FIRST)
+
+
 def test_an_unknown_status_is_an_error() -> None:
     """A status without a row is never guessed at."""
     with pytest.raises(UnknownStatus, match="EXPLODED"):

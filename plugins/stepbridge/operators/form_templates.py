@@ -1,0 +1,67 @@
+"""Jinja typed into a run's form, rendered with what a form may know.
+
+Whoever may trigger a DAG may type a template into its form. A model card's template, or one in a DAG file, is written
+by somebody who may read all that Airflow lets its tasks read, connections and Variables included; one in the form is
+not. So a value that is not the DAG's own is rendered in a sandbox that knows the run's dates and names, the run's
+parameters and the deployment document, and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final
+
+import jinja2
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from stepbridge.core.deployment import Deployment
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+__all__ = ["ALLOWED", "is_the_dags_own", "rendered_from_form"]
+
+# Only plain values: none of them leads to an object of Airflow's.
+_DATES: Final = (
+    "ds", "ds_nodash", "ts", "ts_nodash", "ts_nodash_with_tz", "logical_date", "data_interval_start",
+    "data_interval_end", "run_id",
+)  # fmt: skip
+ALLOWED: Final = (*_DATES, "dag_run.logical_date", "dag_run.run_id", "params", "var.json.stepbridge")
+"""What a template in the form may use."""
+
+
+def is_the_dags_own(context: Context, key: str, value: object) -> bool:
+    """Whether the parameter is as the DAG or the task declares it, so that its author wrote it."""
+    declared = [getattr(context[holder], "params", None) for holder in ("dag", "task") if holder in context]
+    return any(params is not None and key in params and _same(params[key], value) for params in declared)
+
+
+def rendered_from_form(template: str, context: Context, deployment: Deployment) -> str:
+    """The text that the form's template gives. Raises jinja2.TemplateError for whatever it may not use."""
+    environment = ImmutableSandboxedEnvironment(undefined=_NotAllowed, autoescape=False)
+    return environment.from_string(template).render(_allowed(context, deployment))
+
+
+class _NotAllowed(jinja2.StrictUndefined):
+    """A name that a form's template may not use, or that this run does not have."""
+
+    @property
+    def _undefined_message(self) -> str:
+        return f"{super()._undefined_message} for a value from the form, which may use {', '.join(ALLOWED)}"
+
+
+def _allowed(context: Mapping[str, Any] | Context, deployment: Deployment) -> dict[str, Any]:
+    run = context["dag_run"]
+    dates = {name: context[name] for name in _DATES if context.get(name) is not None}
+    return {
+        **dates,
+        "dag_run": SimpleNamespace(logical_date=run.logical_date, run_id=run.run_id),
+        "params": json.loads(json.dumps(dict(context["params"]), default=str)),
+        "var": SimpleNamespace(json=SimpleNamespace(stepbridge=json.loads(deployment.to_json()))),
+    }
+
+
+def _same(declared: object, value: object) -> bool:
+    return type(declared) is type(value) and declared == value
