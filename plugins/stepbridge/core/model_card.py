@@ -31,7 +31,10 @@ from stepbridge.core.fields import (
 )
 from stepbridge.core.marked_yaml import MarkedDocument, read_marked_yaml
 from stepbridge.core.names import STAGES
+from stepbridge.core.notification_targets import notification_target
 from stepbridge.core.problems import Path, problems_of, shown
+from stepbridge.core.secrets import REMEDY as SECRET_REMEDY
+from stepbridge.core.secrets import secrets_in
 from stepbridge.errors import CardError, Problem
 
 __all__ = ["DEFAULT_START_DATE", "ModelCard", "parse_card"]
@@ -41,6 +44,7 @@ DEFAULT_START_DATE: Final = date(1980, 1, 1)
 """Long past, so that a schedule begins with its next interval; only ``catchup`` needs a real one."""
 
 MODEL_NAME_LENGTH: Final = 50
+LONGEST_DEADLINE_SECONDS: Final = 31 * 24 * 3600
 
 # What a DAG id, an S3 prefix, an image tag and a state machine's input all take.
 _MODEL_NAME = re.compile(r"[a-z][a-z0-9]*([_-][a-z0-9]+)*")
@@ -81,6 +85,10 @@ def _project_folder(folder: str) -> str:
 _Folder = Annotated[str, AfterValidator(_project_folder)]
 
 
+def _notification_targets(targets: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(notification_target(target) for target in targets)
+
+
 class ModelCard(BaseModel):
     """A model's declaration. ``parse_card`` reads one from YAML.
 
@@ -90,6 +98,8 @@ class ModelCard(BaseModel):
     ``end_date``, both included. ``image`` is a ready image that takes the place of the container folder.
     ``prices`` are what an instance hour costs, by instance type, for the run report; the Airflow Variable
     ``stepbridge_prices`` has them for all models. ``allow_empty_output``: a run may succeed that wrote nothing.
+    ``notify`` are those who are told of a task that failed for good, and of a run that is still under way ``deadline``
+    seconds after it was queued.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -118,6 +128,8 @@ class ModelCard(BaseModel):
     retries: Annotated[int, Field(ge=0, le=100)] = 2
     allow_empty_output: bool = False
     prices: Prices = Field(default_factory=dict)
+    notify: Annotated[Strings, AfterValidator(_notification_targets), Field(max_length=20)] = ()
+    deadline: Annotated[int, Field(ge=60, le=LONGEST_DEADLINE_SECONDS)] | None = None
 
     @model_validator(mode="after")
     def _keys_agree(self) -> Self:
@@ -170,7 +182,7 @@ def parse_card(text: str, source: str) -> ModelCard:
         found = Problem(source, shown(document.value), "keys and values, such as 'schedule: 0 4 * * *'")
         raise CardError(source, [found])
     values = {str(key): value for key, value in document.value.items()}
-    problems = [*document.problems, *_name_problems(values, document)]
+    problems = [*document.problems, *_name_problems(values, document), *_secret_problems(values, document)]
     try:
         card = ModelCard.model_validate(values)
     except ValidationError as fault:
@@ -191,6 +203,21 @@ def _name_problems(values: dict[str, Any], document: MarkedDocument) -> list[Pro
     where, excerpt = document.locate_value(("name",))
     remedy = "rename the file or the model"
     return [Problem(where, f"name is {shown(name)}", f"{path.stem!r}, the name of the file", remedy, excerpt)]
+
+
+def _secret_problems(values: dict[str, Any], document: MarkedDocument) -> list[Problem]:
+    """Values that look like secrets; they are not shown, since what tells of a problem goes into logs."""
+    problems = []
+    for key in ("environment", "build_args"):
+        given = values.get(key)
+        texts = {str(name): value for name, value in given.items()} if isinstance(given, dict) else {}
+        found = secrets_in({name: value for name, value in texts.items() if isinstance(value, str)})
+        for name, what in found.items():
+            where, _ = document.locate_value((key, name))
+            problems.append(
+                Problem(where, f"{key}.{name} looks like {what}", "no secrets in a model card", SECRET_REMEDY)
+            )
+    return problems
 
 
 def _locator(fault: ValidationError, document: MarkedDocument) -> Any:

@@ -17,8 +17,11 @@ from airflow.sdk.exceptions import AirflowSkipException
 from croniter import CroniterError, croniter  # type: ignore[import-untyped]
 
 from stepbridge.core.model_card import ModelCard
+from stepbridge.dag_factory.deadline import deadline_alert
 from stepbridge.dag_factory.documentation import documentation
 from stepbridge.dag_factory.form import form_params
+from stepbridge.dag_factory.notifications import Notification, require_notifiers
+from stepbridge.dag_factory.retry_policy import ModelRetryPolicy
 from stepbridge.operators.base import CONTAINER_STAGE
 from stepbridge.operators.build_image import BuildImageOperator
 from stepbridge.operators.start_execution import StartExecutionOperator
@@ -42,6 +45,7 @@ def build_dag(card: ModelCard, project_root: Path) -> DAG:
     Reads the model's README; reaches for nothing else, neither Variables nor AWS. Raises AirflowException or ValueError
     for what only Airflow can judge, such as a cron expression that has the form of one and means nothing.
     """
+    require_notifiers(card.notify)
     dag = DAG(
         card.name,
         description=card.description or None,
@@ -53,6 +57,7 @@ def build_dag(card: ModelCard, project_root: Path) -> DAG:
         tags=[*card.tags, MODEL_TAG],
         params=form_params(card),
         doc_md=documentation(card, project_root),
+        deadline=deadline_alert(card),
         auto_register=False,  # a DAG of the file that keeps it, not of every file that builds it to check the card
         default_args={
             "owner": card.owner,
@@ -60,6 +65,8 @@ def build_dag(card: ModelCard, project_root: Path) -> DAG:
             "retry_delay": FIRST_RETRY,
             "retry_exponential_backoff": RETRY_GROWTH,
             "max_retry_delay": LONGEST_RETRY,
+            "retry_policy": ModelRetryPolicy(),
+            "on_failure_callback": [Notification(target) for target in card.notify],
         },
     )
     with dag:

@@ -1,0 +1,29 @@
+"""Whom a card's ``notify`` names: an SNS topic, an e-mail address or a Slack channel. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Literal
+
+__all__ = ["Channel", "channel_of", "notification_target"]
+
+Channel = Literal["sns", "email", "slack"]
+
+# https://docs.aws.amazon.com/sns/latest/api/API_CreateTopic.html, https://api.slack.com/docs/conversations-api
+_PATTERNS: Final[dict[Channel, re.Pattern[str]]] = {
+    "sns": re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[\w-]{1,256}(\.fifo)?", re.ASCII),
+    "email": re.compile(r"[^\s@<>,;:\"{}%]+@[^\s@<>,;:\"{}%]+\.[^\s@<>,;:\"{}%]+"),
+    "slack": re.compile(r"slack:#?[a-z0-9][a-z0-9._-]{0,79}", re.IGNORECASE | re.ASCII),
+}
+
+
+def channel_of(target: str) -> Channel | None:
+    """Which way leads to the target; None: none that is known."""
+    return next((channel for channel, pattern in _PATTERNS.items() if pattern.fullmatch(target)), None)
+
+
+def notification_target(target: str) -> str:
+    """The target. Raises ValueError with what is expected."""
+    if channel_of(target) is None:
+        raise ValueError("the ARN of an SNS topic, an e-mail address, or slack:#channel")
+    return target

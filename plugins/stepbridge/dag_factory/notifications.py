@@ -1,0 +1,96 @@
+"""Who is told of a failure, through Airflow's own notifiers and connections.
+
+SNS goes through ``aws_default``, e-mail through ``smtp_default``, Slack through ``slack_api_default``. The notifiers
+are imported when there is something to tell: some of them cost half a second, which no parse of a DAG file shall cost.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, Final
+
+from stepbridge.core.notification_targets import Channel, channel_of
+from stepbridge.errors import ConfigurationFault
+
+__all__ = ["Notification", "require_notifiers", "told"]
+
+SUBJECT_LENGTH: Final = 100  # https://docs.aws.amazon.com/sns/latest/api/API_Publish.html, printable ASCII only
+MESSAGE_LENGTH: Final = 30_000  # SNS takes 256 KiB, Slack 40,000 characters
+
+_PROVIDERS: Final[dict[Channel, tuple[str, str]]] = {
+    "sns": ("airflow.providers.amazon", "apache-airflow-providers-amazon"),
+    "email": ("airflow.providers.smtp", "apache-airflow-providers-smtp"),
+    "slack": ("airflow.providers.slack", "apache-airflow-providers-slack"),
+}
+
+
+def require_notifiers(targets: Sequence[str]) -> None:
+    """Return if every target can be told. Raises ValueError with all that lack Airflow's provider for it."""
+    missing = []
+    for target in targets:
+        module, distribution = _PROVIDERS[_channel(target)]
+        if not _importable(module):
+            missing.append(f"{target!r} in notify needs {distribution}, which is not installed")
+    if missing:
+        raise ValueError(f"{'; '.join(missing)}: install it beside Airflow, or notify by SNS or e-mail")
+
+
+@dataclass(frozen=True)
+class Notification:
+    """A task's ``on_failure_callback``: tells ``target`` which task failed and why."""
+
+    target: str
+
+    def __call__(self, context: Mapping[str, Any]) -> None:
+        """Called by Airflow in the worker when a task has failed for good."""
+        instance = context["ti"]
+        error = context.get("exception") or "it ended without an error of its own: its process was killed"
+        subject = f"{instance.dag_id}.{instance.task_id} failed in run {instance.run_id}"
+        log_url = getattr(instance, "log_url", None)
+        message = f"{subject}\n\n{error}\n" + (f"\nlog: {log_url}\n" if log_url else "")
+        told(self.target, subject, message, context)
+
+
+def told(target: str, subject: str, message: str, context: Mapping[str, Any]) -> None:
+    """Tell one target. Raises what the notifier raises.
+
+    ``notify`` is called as it is, without rendering: a message holds what scripts printed, and that is no template.
+    """
+    message = message if len(message) <= MESSAGE_LENGTH else message[:MESSAGE_LENGTH] + "…"
+    notifier: Any  # the providers' notifiers have no types
+    match _channel(target):
+        case "sns":
+            from airflow.providers.amazon.aws.notifications.sns import SnsNotifier
+
+            line = subject.encode("ascii", "replace").decode()[:SUBJECT_LENGTH]
+            region = target.split(":")[3]
+            notifier = SnsNotifier(target_arn=target, subject=line, message=message, region_name=region)
+        case "email":
+            from airflow.providers.smtp.notifications.smtp import SmtpNotifier
+
+            body = f"<pre>{html.escape(message)}</pre>"
+            notifier = SmtpNotifier(to=target, subject=subject, html_content=body)
+        case "slack":
+            slack = import_module("airflow.providers.slack.notifications.slack")
+            notifier = slack.SlackNotifier(channel=target.removeprefix("slack:"), text=message)
+    notifier.notify(context)
+
+
+def _channel(target: str) -> Channel:
+    channel = channel_of(target)
+    if channel is None:
+        raise ConfigurationFault(
+            "notify", repr(target), "the ARN of an SNS topic, an e-mail address, or slack:#channel"
+        )
+    return channel
+
+
+def _importable(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False

@@ -1,0 +1,82 @@
+"""Which failures are tried again, and when."""
+
+from __future__ import annotations
+
+import pytest
+from airflow.sdk import RetryAction
+
+from stepbridge.aws.faults import (
+    AccessDenied,
+    AwsFault,
+    CallRejected,
+    CredentialsUnusable,
+    EndpointUnreachable,
+    LimitReached,
+    NotFound,
+    ServiceUnavailable,
+    Throttled,
+)
+from stepbridge.dag_factory.retry_policy import LATE, ModelRetryPolicy, decided
+from stepbridge.errors import CardError, ConfigurationFault, ExecutionInputError
+from stepbridge.sensors.faults import ExecutionFailed, WatchFailed
+
+FAIL, RETRY, DEFAULT = RetryAction.FAIL, RetryAction.RETRY, RetryAction.DEFAULT
+
+
+def coded(fault: AwsFault, code: str) -> AwsFault:
+    fault.code = code
+    return fault
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ExecutionInputError("input", []), FAIL),
+        (CardError("card", []), FAIL),
+        (ConfigurationFault("variable", "not set"), FAIL),
+        (AccessDenied("call", "denied"), FAIL),
+        (CallRejected("call", "ValidationException"), FAIL),
+        (coded(NotFound("call", "gone"), "StateMachineDoesNotExist"), FAIL),
+        (coded(NotFound("call", "not yet"), "ExecutionDoesNotExist"), DEFAULT),
+        (NotFound("call", "its name is taken"), DEFAULT),
+        (Throttled("call", "slow down"), RETRY),
+        (LimitReached("call", "quota"), RETRY),
+        (CredentialsUnusable("call", "expired"), RETRY),
+        (ServiceUnavailable("call", "500"), DEFAULT),
+        (EndpointUnreachable("call", "no answer"), DEFAULT),
+        (WatchFailed("arn", "can't look"), DEFAULT),
+        (RuntimeError("anything"), DEFAULT),
+    ],
+)
+def test_each_kind_of_fault(error: Exception, expected: RetryAction) -> None:
+    """What would fail again fails at once; what is short is tried late."""
+    decision = ModelRetryPolicy().evaluate(error, 1, 3)
+    assert decision.action == expected
+    assert decision.retry_delay == (LATE if expected == RETRY else None)
+    assert bool(decision.reason) is (expected != DEFAULT)
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "text", "expected"),
+    [
+        ("FAILED", "AlgorithmError", "exit code: 3", FAIL),
+        ("FAILED", "ClientError", "no such bucket", FAIL),
+        ("FAILED", "InvalidInput", "", FAIL),
+        ("FAILED", "JobStopped", "", FAIL),
+        ("FAILED", "States.Runtime", "", FAIL),
+        ("FAILED", "States.Timeout", "", FAIL),
+        ("TIMED_OUT", "", "", FAIL),
+        ("FAILED", "CapacityError", "no ml.p4d", RETRY),
+        ("FAILED", "SageMaker.ResourceLimitExceededException", "quota", RETRY),
+        ("FAILED", "ThrottlingException", "", RETRY),
+        ("FAILED", "SageMaker.AmazonSageMakerException", "Rate exceeded (Status Code: 400)", RETRY),
+        ("FAILED", "SageMaker.AmazonSageMakerException", "not authorized (Status Code: 400)", FAIL),
+        ("FAILED", "SageMaker.AmazonSageMakerException", "oops (Service: SageMaker, Status Code: 500)", DEFAULT),
+        ("FAILED", "InternalServerError", "", DEFAULT),
+        ("ABORTED", "stepbridge.Killed", "cleared", DEFAULT),
+        ("ABORTED", "", "stopped in the console", FAIL),
+    ],
+)
+def test_each_end_of_an_execution(status: str, error: str, text: str, expected: RetryAction) -> None:
+    """By the execution's error, as the state machine words it."""
+    assert decided(ExecutionFailed("arn", status, text, error)).action == expected
