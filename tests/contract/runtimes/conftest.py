@@ -114,24 +114,34 @@ class Site:
 
     def build(self, tag: str, files: dict[str, str], base_image: str = "") -> tuple[str, str]:
         """Build and push ``models:<tag>`` from a source: the build's status and log."""
+        build = self.ended_build(self.start_build(tag, files, base_image))
+        lines = self.log(build["logs"]["groupName"], build["logs"]["streamName"])
+        return build["buildStatus"], "\n".join(lines)
+
+    def start_build(self, tag: str, files: dict[str, str], base_image: str = "") -> str:
+        """The id of the build of ``models:<tag>`` from a source."""
         body = io.BytesIO()
         with zipfile.ZipFile(body, "w") as archive:
             for path, text in files.items():
                 archive.writestr(path, text)
         self.client("s3").put_object(Bucket=self.bucket, Key=f"{tag}.zip", Body=body.getvalue())
         values = {"IMAGE_URI": f"{REGISTRY}/models:{tag}", "BASE_IMAGE": base_image or self.base_image}
-        codebuild = self.client("codebuild")
-        build = codebuild.start_build(
+        build = self.client("codebuild").start_build(
             projectName="build",
             sourceLocationOverride=f"{self.bucket}/{tag}.zip",
             environmentVariablesOverride=[{"name": name, "value": value} for name, value in values.items()],
         )["build"]
-        deadline = time.monotonic() + 120
-        while not build["buildComplete"]:
+        return str(build["id"])
+
+    def ended_build(self, build_id: str) -> dict[str, Any]:
+        """The description of a build once it has ended."""
+        deadline = time.monotonic() + 180
+        while True:
+            (build,) = self.client("codebuild").batch_get_builds(ids=[build_id])["builds"]
+            if build["buildComplete"]:
+                return dict(build)
             assert time.monotonic() < deadline, build
             time.sleep(0.1)
-            (build,) = codebuild.batch_get_builds(ids=[build["id"]])["builds"]
-        return build["buildStatus"], "\n".join(self.log(build["logs"]["groupName"], build["logs"]["streamName"]))
 
     def log(self, group: str, stream_prefix: str) -> list[str]:
         logs = self.client("logs")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -78,6 +81,32 @@ def test_an_image_that_the_engine_lost_is_fetched_again(docker_site: Any) -> Non
     docker_site.start_job("lost", "123456789012.dkr.ecr.us-east-1.amazonaws.com/models:lost")
     assert docker_site.ended_job("lost")["ProcessingJobStatus"] == "Completed"
     assert docker_site.job_log("lost") == ["42"]
+
+
+def test_a_stopped_build_stops_its_docker_build(docker_site: Any) -> None:
+    """What a RUN started on the engine ends with the build."""
+    command = f"sleep {300 + os.getpid() / 1e6}"
+    build_id = docker_site.start_build(
+        "stopped", {"Dockerfile": f"ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}}\nRUN {command}\n"}
+    )
+    until(lambda: running(command), "the command does not run")
+    docker_site.client("codebuild").stop_build(id=build_id)
+    assert docker_site.ended_build(build_id)["buildStatus"] == "STOPPED"
+    until(lambda: not running(command), "the command still runs")
+
+
+def running(command: str) -> bool:
+    """Whether a container of the engine runs the command."""
+    engine = docker.from_env()
+    containers = engine.containers.list(ignore_removed=True)
+    return any(command in " ".join(one.attrs["Config"]["Cmd"] or []) for one in containers)
+
+
+def until(holds: Callable[[], bool], otherwise: str) -> None:
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline, otherwise
+        time.sleep(0.1)
 
 
 def test_docker_without_an_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
