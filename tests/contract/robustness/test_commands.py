@@ -64,7 +64,7 @@ def test_status_tells_what_runs_and_what_is_held(bench: Bench, tmp_path: Path) -
 
 def test_logs_follow_a_job_to_its_end(bench: Bench) -> None:
     """Each line once and in order, while the job runs; it ends with the job."""
-    code = "import time; [(print('line', n, flush=True), time.sleep(0.05)) for n in range(40)]"
+    code = "import time; [(print('line', n, flush=True), time.sleep(0.2)) for n in range(60)]"
     bench.client("sagemaker").create_processing_job(**bench.job("talks", code))
     following = subprocess.Popen(
         command("logs", "talks", "--follow", *folder(bench)), stdout=subprocess.PIPE, text=True
@@ -74,7 +74,7 @@ def test_logs_follow_a_job_to_its_end(bench: Bench) -> None:
     assert (first, bench.job_status("talks")) == ("line 0\n", "InProgress")
     rest = following.stdout.read()  # to its end; communicate would forget what is buffered already
     assert following.wait(timeout=10) == 0
-    assert [first.strip(), *rest.splitlines()] == [f"line {number}" for number in range(40)]
+    assert [first.strip(), *rest.splitlines()] == [f"line {number}" for number in range(60)]
     assert bench.job_status("talks") == "Completed"
     assert run("logs", "talks", *folder(bench)).stdout == first + rest
 

@@ -133,3 +133,50 @@ def test_kill_9_leaves_nothing_running(bench: Bench, left_running: Callable[[str
     assert list((bench.process.data_dir / "jobs" / "work").glob("*/*/*")) == []
     sagemaker.create_processing_job(**bench.job("after", "print('runs again')"))
     assert bench.until(lambda: bench.job_status("after"), lambda status: status != "InProgress") == "Completed"
+
+
+BUILDSPEC = "version: 0.2\nphases: {build: {commands: [echo begun, sleep $SECONDS]}}"
+
+
+def project(bench: Bench) -> Any:
+    """A CodeBuild client, with the project made again after a restart."""
+    codebuild = bench.client("codebuild")
+    codebuild.create_project(
+        name="builds",
+        source={"type": "NO_SOURCE", "buildspec": BUILDSPEC},
+        artifacts={"type": "NO_ARTIFACTS"},
+        environment={"type": "LINUX_CONTAINER", "image": "i", "computeType": "BUILD_GENERAL1_SMALL"},
+        serviceRole="arn:aws:iam::123456789012:role/build",
+    )
+    return codebuild
+
+
+def test_builds_stay_as_they_were_and_the_running_one_is_failed(
+    bench: Bench, left_running: Callable[[str], list[str]]
+) -> None:
+    """With its phases, and with the reason; numbers go on. No process of it is left."""
+
+    def begin(seconds: str) -> str:
+        override = [{"name": "SECONDS", "value": seconds}]
+        return str(codebuild.start_build(projectName="builds", environmentVariablesOverride=override)["build"]["id"])
+
+    def build(build_id: str) -> dict[str, Any]:
+        found: dict[str, Any] = codebuild.batch_get_builds(ids=[build_id])["builds"][0]
+        return found
+
+    codebuild = project(bench)
+    ended = begin("0")
+    before = bench.until(lambda: build(ended), lambda seen: seen["buildComplete"])
+    assert before["buildStatus"] == "SUCCEEDED", before
+    running = begin("617")
+    bench.until(lambda: left_running("sleep 617"), bool)
+    bench.process.restart(signal.SIGKILL)
+    assert bench.until(lambda: left_running("sleep 617"), lambda found: not found) == []
+    codebuild = project(bench)
+    assert build(ended) == before
+    failed = build(running)
+    assert (failed["buildStatus"], failed["buildComplete"]) == ("FAILED", True)
+    context = next(phase["contexts"][0] for phase in failed["phases"] if phase.get("phaseStatus") == "FAILED")
+    assert context["message"] == "the local AWS was stopped while the build ran"
+    assert codebuild.list_builds()["ids"] == [running, ended]
+    assert build(begin("0"))["buildNumber"] == 3

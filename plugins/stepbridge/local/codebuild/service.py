@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from stepbridge.local.codebuild.history import BuildHistory
 from stepbridge.local.codebuild.record import BuildRecord
 from stepbridge.local.codebuild.requests import (
     DEFAULT_TIMEOUT_MINUTES,
@@ -42,8 +43,9 @@ _ENVIRONMENT_OVERRIDES: Final = {
 
 @dataclass
 class _Build:
+    scope: Scope
     record: BuildRecord
-    run: BuildRun
+    run: BuildRun | None  # None for one that ended before the restart
     thread: threading.Thread | None = None
     denial: str = ""  # why it cannot begin: it may not write its log
 
@@ -61,7 +63,8 @@ class _Region:
 class BuildService:
     """The operations on projects and builds: AWS's JSON shapes with datetimes for times; errors are ServiceFaults.
 
-    At most ``max_concurrent_builds`` builds run at once, further ones stay QUEUED.
+    At most ``max_concurrent_builds`` builds run at once, further ones stay QUEUED. The builds of ``history`` are there
+    from the start; what was running when it was written last is FAILED.
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class BuildService:
         *,
         permissions: Permissions = UNENFORCED,
         docker_commands_of: DockerCommandsOf | None = None,
+        history: BuildHistory | None = None,
     ) -> None:
         self._permissions = permissions
         self._docker_commands_of = docker_commands_of
@@ -80,6 +84,11 @@ class BuildService:
         self._regions: dict[Scope, _Region] = {}
         self._lock = threading.RLock()
         self._slots = threading.BoundedSemaphore(max_concurrent_builds or max(2, os.cpu_count() or 1))
+        self._history = history
+        for scope, record in history.load(datetime.now(UTC)) if history else ():
+            region, fixed = self._region(scope), record.fixed
+            region.builds[fixed["id"]] = _Build(scope, record, None)
+            region.numbers[fixed["projectName"]] = fixed["buildNumber"]
 
     # --- projects -----------------------------------------------------------------------------------------------------
     def create_project(self, scope: Scope, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,6 +157,7 @@ class BuildService:
             region.builds[build_id] = build
             if "idempotencyToken" in request:
                 region.tokens[token] = (datetime.now(UTC), build_id)
+        self._keep(build)
         build.thread = threading.Thread(target=self._live, args=(build,), name=build_id, daemon=True)
         build.thread.start()
         return build.record.described()
@@ -175,7 +185,7 @@ class BuildService:
             build = self._region(scope).builds.get(build_id.rpartition(":build/")[2] or build_id)
         if build is None:
             raise ServiceFault("ResourceNotFoundException", f"Build cannot be found: {build_id}")
-        if not build.record.ended:
+        if build.run is not None and not build.record.ended:
             build.run.stop()
             if build.thread is not None:
                 build.thread.join(STOPPING_SECONDS)
@@ -185,9 +195,10 @@ class BuildService:
         """Kill what the running builds run, and return once they have ended, after some seconds at most. Idempotent."""
         with self._lock:
             builds = [build for region in self._regions.values() for build in region.builds.values()]
-        running = [build for build in builds if not build.record.ended]
+        running = [build for build in builds if build.run is not None and not build.record.ended]
         for build in running:
-            build.run.stop()
+            if build.run is not None:
+                build.run.stop()
         deadline = time.monotonic() + STOPPING_SECONDS
         for build in running:
             if build.thread is not None:
@@ -198,9 +209,14 @@ class BuildService:
             if build.denial:
                 build.record.finish("FAILED", datetime.now(UTC), ("ACCESS_DENIED", build.denial))
                 build.record.end("FAILED", datetime.now(UTC))
-                return
-            build.record.finish("SUCCEEDED", datetime.now(UTC))
-            build.run.run()
+            elif build.run is not None:
+                build.record.finish("SUCCEEDED", datetime.now(UTC))
+                build.run.run()
+        self._keep(build)
+
+    def _keep(self, build: _Build) -> None:
+        if self._history is not None:
+            self._history.keep(build.scope, build.record)
 
     def _new_build(self, scope: Scope, project: Mapping[str, Any], request: Mapping[str, Any], number: int) -> _Build:
         record = _new_record(scope, project, request, number)
@@ -224,7 +240,7 @@ class BuildService:
         acting = self._acting(scope, project, fixed)
         logs = RoleLogs(self._logs, acting)
         surroundings = as_role(self._surroundings, acting, self._docker_commands_of)
-        build = _Build(record, BuildRun(plan, record, surroundings, write_log))
+        build = _Build(scope, record, BuildRun(plan, record, surroundings, write_log))
         if group and stream:
             build.denial = _log_denial(acting, log_stream_needs(scope, group, stream), fixed)
         return build

@@ -12,6 +12,7 @@ import moto.codebuild.urls
 from moto.core.responses import ActionResult, BaseResponse, EmptyResult
 from moto.ecr.models import ecr_backends
 
+from stepbridge.local.codebuild.history import RECORDS_FILE, BuildHistory
 from stepbridge.local.codebuild.run import Surroundings
 from stepbridge.local.codebuild.service import BuildService
 from stepbridge.local.moto_seams.api_fault import ApiFault
@@ -119,7 +120,11 @@ def install(services: LocalServices) -> None:
     docker_commands = make(services.registry, _find_digest) if make else None
     surroundings = Surroundings(services.store, services.runtime, services.registry, _find_digest, docker_commands)
     builds = _BuildResponse.builds = BuildService(
-        surroundings, services.logs, permissions=services.permissions, docker_commands_of=make
+        surroundings,
+        services.logs,
+        permissions=services.permissions,
+        docker_commands_of=make,
+        history=BuildHistory(services.settings.data_dir.resolve() / "builds" / RECORDS_FILE),
     )
     atexit.register(builds.stop_all)  # a shell of a build must not outlive the local AWS
     replace(moto.codebuild.urls, "url_paths", {"{0}/$": _BuildResponse.dispatch})
