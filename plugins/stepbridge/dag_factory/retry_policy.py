@@ -16,6 +16,7 @@ from stepbridge.aws.build_context import FolderFault
 from stepbridge.aws.faults import AccessDenied, CallRejected, CredentialsUnusable, LimitReached, NotFound, Throttled
 from stepbridge.errors import ConfigurationFault, UnknownStatus
 from stepbridge.sensors.faults import ExecutionFailed
+from stepbridge.sensors.run_facts import EmptyOutput
 from stepbridge.triggers.endings import STOP_ERRORS
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ __all__ = ["LATE", "ModelRetryPolicy", "decided"]
 LATE: Final = timedelta(minutes=15)
 """After how long what is short (capacity, a quota, credentials that somebody has to renew) is tried again."""
 
-_FINAL: Final = (ConfigurationFault, FolderFault, AccessDenied, CallRejected, UnknownStatus)
+_FINAL: Final = (ConfigurationFault, FolderFault, AccessDenied, CallRejected, UnknownStatus, EmptyOutput)
 _SHORT: Final = (LimitReached, Throttled, CredentialsUnusable)
 
 # By the error of the execution, as the state machine's "Give up" has it (asl/batch_inference.asl.json).

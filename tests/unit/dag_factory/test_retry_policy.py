@@ -19,6 +19,7 @@ from stepbridge.aws.faults import (
 from stepbridge.dag_factory.retry_policy import LATE, ModelRetryPolicy, decided
 from stepbridge.errors import CardError, ConfigurationFault, ExecutionInputError
 from stepbridge.sensors.faults import ExecutionFailed, WatchFailed
+from stepbridge.sensors.run_facts import EmptyOutput
 
 FAIL, RETRY, DEFAULT = RetryAction.FAIL, RetryAction.RETRY, RetryAction.DEFAULT
 
@@ -36,6 +37,7 @@ def coded(fault: AwsFault, code: str) -> AwsFault:
         (ConfigurationFault("variable", "not set"), FAIL),
         (AccessDenied("call", "denied"), FAIL),
         (CallRejected("call", "ValidationException"), FAIL),
+        (EmptyOutput("execution", "it wrote nothing"), FAIL),
         (coded(NotFound("call", "gone"), "StateMachineDoesNotExist"), FAIL),
         (coded(NotFound("call", "not yet"), "ExecutionDoesNotExist"), DEFAULT),
         (NotFound("call", "its name is taken"), DEFAULT),
