@@ -33,8 +33,8 @@ from stepbridge.core.marked_yaml import MarkedDocument, read_marked_yaml
 from stepbridge.core.names import STAGES
 from stepbridge.core.notification_targets import notification_target
 from stepbridge.core.problems import Path, problems_of, shown
-from stepbridge.core.secrets import REMEDY as SECRET_REMEDY
-from stepbridge.core.secrets import secrets_in
+from stepbridge.core.secret_values import REMEDY as SECRET_REMEDY
+from stepbridge.core.secret_values import secrets_in
 from stepbridge.errors import CardError, Problem
 
 __all__ = ["DEFAULT_START_DATE", "ModelCard", "parse_card"]

@@ -75,6 +75,8 @@ scripts: scripts/shared
 build_args: {PYTHON_VERSION: "3.11"}
 max_active_runs: 4
 retries: 0
+allow_empty_output: true
+prices: {ml.m5.large: 0.115}
 notify: ["arn:aws:sns:us-east-1:123456789012:on-call", "slack:#ops"]
 deadline: 7200
 """,
