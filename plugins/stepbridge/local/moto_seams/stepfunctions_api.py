@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
@@ -20,20 +19,18 @@ from moto.stepfunctions.responses import StepFunctionResponse
 from stepbridge.local.moto_seams.api_fault import ApiFault
 from stepbridge.local.moto_seams.replacement import replace
 from stepbridge.local.moto_seams.stepfunctions_executions import Execution
-from stepbridge.local.moto_seams.stepfunctions_starts import executions_of, resolve, restored_execution
+from stepbridge.local.moto_seams.stepfunctions_starts import check_arn, executions_of, resolve, restored_execution
 
 __all__ = ["install"]
 
 MAXIMUM_PAGE: Final = 1_000
 DEFAULT_PAGE: Final = 100
-_EXECUTION_ARN: Final = re.compile(r"arn:[^:]+:states:[^:]+:\d{12}:execution:[^:]+:.+")
 _EXECUTION_DATA: Final = frozenset({"input", "output", "inputDetails", "outputDetails", "parameters"})
 
 
 # --- finding an execution ---------------------------------------------------------------------------------------------
 def _find_execution(self: StepFunctionsParserBackend, execution_arn: str) -> Execution:
-    if not _EXECUTION_ARN.fullmatch(execution_arn):
-        raise ApiFault("InvalidArn", f"Invalid Arn: 'Invalid ARN prefix: {execution_arn}'")
+    check_arn(execution_arn, "execution")
     for machine in self.state_machines:
         for execution in executions_of(machine):
             if execution.execution_arn == execution_arn:
@@ -113,6 +110,8 @@ def list_executions(self: StepFunctionResponse) -> ActionResult:
     if not arn:
         raise ApiFault("ValidationException", "mapRunArn: the local AWS lists executions by stateMachineArn only")
     machine, version, alias_arn = resolve(_backend(self), arn)
+    if machine.type == "EXPRESS":
+        raise ApiFault("StateMachineTypeNotSupported", "This operation is not supported by this type of state machine")
     wanted = [
         execution
         for execution in executions_of(machine)
@@ -213,7 +212,7 @@ def _read_token(token: str | None) -> list[Any] | None:
     try:
         position: list[Any] = json.loads(base64.urlsafe_b64decode(token))
     except (ValueError, binascii.Error) as error:
-        raise ApiFault("InvalidToken", f"Invalid Token: '{token}'") from error
+        raise ApiFault("InvalidToken", "Invalid Token: 'Invalid token'") from error
     return position
 
 

@@ -25,6 +25,7 @@ from stepbridge.local.moto_seams.stepfunctions_executions import (
 from stepbridge.local.persistence.records import Document
 
 __all__ = [
+    "check_arn",
     "executions_of",
     "forget_executions",
     "install",
@@ -35,6 +36,7 @@ __all__ = [
 
 MAXIMUM_INPUT_BYTES: Final = 262_144
 _FORBIDDEN_IN_NAMES: Final = re.compile(r"[\s<>{}\[\]?*\"#%\\^|~`$&,;:/\u0000-\u001f\u007f-\u009f]")
+_ARN: Final = re.compile(r"arn:[^:]+:states:[^:]+:\d{12}:(?P<type>[^:]+):.+")
 _starting = threading.Lock()  # two StartExecution calls with one name must see each other
 _connected: dict[str, ExecutionSurroundings] = {}
 _restored: dict[str, Execution] = {}
@@ -85,6 +87,7 @@ def resolve(
     backend: StepFunctionsParserBackend, arn: str
 ) -> tuple[StateMachine, StateMachineVersion | None, str | None]:
     """The machine, the version and the alias that ``arn`` names. Executions are kept with the machine."""
+    check_arn(arn, "stateMachine")
     parts = arn.split(":")
     if len(parts) <= 7:
         return backend.describe_state_machine(arn), None, None
@@ -97,6 +100,15 @@ def resolve(
         version_arn = max(alias.routing_configuration, key=lambda route: route["weight"])["stateMachineVersionArn"]
         return machine, machine.versions[int(version_arn.rsplit(":", 1)[1])], alias.arn
     raise ApiFault("StateMachineDoesNotExist", f"State Machine Does Not Exist: '{arn}'")
+
+
+def check_arn(arn: str, resource_type: str) -> None:
+    """Raise InvalidArn, in AWS's words, for what is not the ARN of a state machine ("stateMachine") or an execution."""
+    found = _ARN.fullmatch(arn)
+    if found is None:
+        raise ApiFault("InvalidArn", f"Invalid Arn: 'Invalid ARN prefix: {arn}'")
+    if found["type"] != resource_type:
+        raise ApiFault("InvalidArn", f"Invalid Arn: 'Resource type not valid in this context: {found['type']}'")
 
 
 def _snapshot(
