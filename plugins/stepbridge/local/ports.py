@@ -100,6 +100,9 @@ class ImageHolder(Protocol):
     def hold(self, scope: Scope, repository: str, digest: str, config_digest: str) -> str:
         """The ``image_id`` under which the runtime has the image now. Raises LookupError when it is lost."""
 
+    def has(self, image_id: str) -> bool:
+        """Whether the runtime has the image at the moment."""
+
 
 @dataclass(frozen=True)
 class ContainerSpec:

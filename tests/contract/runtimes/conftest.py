@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from tests.contract.local_aws_process import ACCOUNT, REGION, LocalAwsProcess
@@ -34,6 +35,11 @@ WORKDIR /app
 COPY run.py .
 ENTRYPOINT ["python", "/app/run.py"]
 CMD ["convert"]
+"""
+PREBUILT = """\
+ARG BASE_IMAGE
+FROM ${{BASE_IMAGE}}
+LABEL unique={unique}
 """
 SCRIPT = """\
 import os, pathlib, signal, socket, sys, time
@@ -213,7 +219,10 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     runtime = str(request.param)
     base_image = "python:3.11" if runtime == "process" else engine_with_base()
     folder: Path = tmp_path_factory.mktemp(f"{runtime}-local-aws")
-    process = LocalAwsProcess(folder / "data", ("--runtime", runtime, "--base-image", base_image))
+    (folder / "prebuilt").mkdir()
+    (folder / "prebuilt" / "Dockerfile").write_text(PREBUILT.format(unique=uuid4()))
+    options = ("--runtime", runtime, "--base-image", base_image, "--scikit-learn", str(folder / "prebuilt"))
+    process = LocalAwsProcess(folder / "data", options)
     process.start()
     site = Site(process, runtime, base_image)
     site.prepare()

@@ -127,6 +127,16 @@ def test_an_execution_runs_a_job(site: SITE, image_uri: str) -> None:
     assert site.output("executed") == b"SOME TEXT"
 
 
+def test_the_prebuilt_image_stands_on_the_base_image(site: SITE) -> None:
+    """A job in sagemaker-scikit-learn runs a command in what was built with --base-image."""
+    assert httpx.post(f"{site.process.endpoint_url}/_stepbridge/prebuilt-images", timeout=120).status_code == 200
+    uri = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.4-2-cpu-py3"
+    entrypoint = {"ImageUri": uri, "ContainerEntrypoint": ["python", "-c", "print(6 * 7)"]}
+    site.start_job("prebuilt", uri, AppSpecification=entrypoint)
+    assert site.ended_job("prebuilt")["ProcessingJobStatus"] == "Completed"
+    assert site.job_log("prebuilt") == ["42"]
+
+
 def test_health_names_the_runtime(site: SITE) -> None:
     """``/_stepbridge/health`` says where containers run."""
     assert httpx.get(f"{site.process.endpoint_url}/_stepbridge/health").json()["runtime"] == site.runtime

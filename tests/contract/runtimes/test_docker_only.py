@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import docker
+import httpx
 import pytest
 from docker.errors import ImageNotFound
 from tests.contract.local_aws_process import LocalAwsProcess
@@ -81,6 +82,17 @@ def test_an_image_that_the_engine_lost_is_fetched_again(docker_site: Any) -> Non
     docker_site.start_job("lost", "123456789012.dkr.ecr.us-east-1.amazonaws.com/models:lost")
     assert docker_site.ended_job("lost")["ProcessingJobStatus"] == "Completed"
     assert docker_site.job_log("lost") == ["42"]
+
+
+def test_a_prebuilt_image_that_the_engine_lost_is_built_again(docker_site: Any) -> None:
+    """It is in no registry, so a job that needs it has it built."""
+    url = f"{docker_site.process.endpoint_url}/_stepbridge/prebuilt-images"
+    image_id = httpx.post(url, timeout=120).json()["sagemaker-scikit-learn"]
+    docker.from_env().images.remove(image_id)
+    uri = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.4-2-cpu-py3"
+    entrypoint = {"ImageUri": uri, "ContainerEntrypoint": ["python", "-c", "print(6 * 7)"]}
+    docker_site.start_job("prebuilt-again", uri, AppSpecification=entrypoint)
+    assert docker_site.ended_job("prebuilt-again")["ProcessingJobStatus"] == "Completed"
 
 
 def test_a_stopped_build_stops_its_docker_build(docker_site: Any) -> None:

@@ -23,14 +23,22 @@ class EngineImages:
         by_digest = f"{self._registry.address}/{scope.account_id}/{scope.region}/{repository}@{digest}"
         # An engine names images by their configuration, or with containerd's image store by their manifest.
         for name in filter(None, (config_digest, by_digest)):
-            try:
-                return str(self._client.images.get(name).id)
-            except ImageNotFound:
-                continue
+            if found := self._find(name):
+                return found
         try:
             return str(self._client.images.pull(by_digest).id)
         except APIError as error:
             raise LookupError(f"neither the engine nor its registry has it: {error.explanation or error}") from error
+
+    def has(self, image_id: str) -> bool:
+        """Whether the engine holds the image."""
+        return self._find(image_id) is not None
+
+    def _find(self, name: str) -> str | None:
+        try:
+            return str(self._client.images.get(name).id)
+        except ImageNotFound:
+            return None
 
     def tag(self, image_id: str, name: str) -> None:
         """Give an image that the engine holds a name of the engine's, ``<repository>:<tag>``."""

@@ -168,9 +168,9 @@ class MotoImageRegistry:
             raise ServiceFault("ImageNotFoundException", f"{reference.uri}: {error}") from error
 
     def build_prebuilt(self, log: Callable[[str], None]) -> str:
-        """The ``image_id`` of the prebuilt scikit-learn image, built on the first call. Raises ImageBuildFault."""
+        """The ``image_id`` of the prebuilt scikit-learn image, built first and when lost. Raises ImageBuildFault."""
         with self._building:
-            if self._prebuilt is None:
+            if self._prebuilt is None or (self._holder is not None and not self._holder.has(self._prebuilt)):
                 self._refuse_recursion()
                 self._is_building = True
                 try:
