@@ -49,11 +49,12 @@ class S3:
             with aws_call("s3:GetObject", str(uri)):
                 self._client.head_object(Bucket=uri.bucket, Key=uri.key)
         except NotFound:
-            self._require_bucket(uri.bucket)  # HEAD has no body: a missing bucket and a missing key look alike
+            self.require_bucket(uri.bucket)  # HEAD has no body: a missing bucket and a missing key look alike
             return False
         return True
 
-    def _require_bucket(self, bucket: str) -> None:
+    def require_bucket(self, bucket: str) -> None:
+        """Raises NotFound when there is no such bucket, AccessDenied when it is not to be seen."""
         with aws_call("s3:ListBucket", bucket):
             self._client.head_bucket(Bucket=bucket)
 

@@ -120,6 +120,11 @@ class StepFunctions:
             )
             return [event for page in pages for event in page["events"]]
 
+    def role_of(self, state_machine: str) -> str:
+        """The ARN of the role that the state machine acts as."""
+        with aws_call("states:DescribeStateMachine", state_machine):
+            return self._client.describe_state_machine(stateMachineArn=state_machine)["roleArn"]
+
     def revision_of(self, arn: str) -> str:
         """The revision of the state machine's definition that the execution runs; empty for the first one."""
         with aws_call("states:DescribeStateMachineForExecution", arn):

@@ -19,7 +19,7 @@ from stepbridge.aws.faults import AwsFault, CredentialsUnusable, EndpointUnreach
 from stepbridge.core.deployment import Deployment
 from stepbridge.errors import ConfigurationFault, StepbridgeError
 
-__all__ = ["deploy", "deploy_stack"]
+__all__ = ["aws_session", "deploy", "deploy_stack"]
 
 VARIABLE: Final = "stepbridge"
 
@@ -56,7 +56,7 @@ def deploy(
     """
     parameters = _parameters(parameter or [])
     try:
-        session = _session(region, profile, endpoint_url)
+        session = aws_session(region, profile, endpoint_url)
         if dry_run:
             preview_deployment(
                 session,
@@ -98,7 +98,7 @@ def _parameters(assignments: list[str]) -> dict[str, str]:
     return dict(text.split("=", 1) for text in assignments)
 
 
-def _session(region: str | None, profile: str | None, endpoint_url: str | None) -> boto3.Session:
+def aws_session(region: str | None, profile: str | None, endpoint_url: str | None) -> boto3.Session:
     """The user's session; for an endpoint on this machine, keys and a region stand in for those that are not set."""
     try:
         found = botocore.session.Session(profile=profile)

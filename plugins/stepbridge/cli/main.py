@@ -18,6 +18,7 @@ COMMANDS: Mapping[str, str] = {
     "down": "stepbridge.cli.up:down",
     "keep-site": "stepbridge.cli.up:keep_site",
     "local": "stepbridge.cli.local:app",
+    "preflight": "stepbridge.cli.preflight:preflight",
     "up": "stepbridge.cli.up:up",
 }
 """Where each subcommand is: a function for one command, or a Typer application for several."""

@@ -12,7 +12,7 @@ from stepbridge.local.services import LocalServices
 
 __all__ = ["SEAMS", "install"]
 
-SEAMS = ("s3", "ecr", "logs", "cloudformation", "sagemaker", "stepfunctions", "codebuild", "iam")
+SEAMS = ("s3", "ecr", "logs", "cloudformation", "sagemaker", "stepfunctions", "codebuild", "iam", "iam_simulation")
 
 
 def install(services: LocalServices) -> None:

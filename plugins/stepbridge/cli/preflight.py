@@ -1,0 +1,158 @@
+"""``stepbridge preflight MODEL``: what would keep a model's run from working, found out before it costs money."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import boto3
+import typer
+
+from stepbridge.aws.arns import S3Uri
+from stepbridge.aws.cloudformation import CloudFormation
+from stepbridge.aws.deployment import DEFAULT_STACK_NAME, deployment_of
+from stepbridge.aws.faults import AwsFault
+from stepbridge.aws.iam import Iam
+from stepbridge.aws.s3 import S3
+from stepbridge.aws.step_functions import StepFunctions
+from stepbridge.cli.deploy import aws_session
+from stepbridge.core.deployment import Deployment
+from stepbridge.core.fields import is_template
+from stepbridge.core.model_card import ModelCard, parse_card
+from stepbridge.core.names import STAGES
+from stepbridge.core.preflight import Check, missing_statement, permissions_of, readable_part
+from stepbridge.errors import ConfigurationFault
+
+__all__ = ["checks", "preflight"]
+
+_MARKS = {"ok": "✔", "missing": "✘", "unknown": "?"}
+
+
+def preflight(
+    model: Annotated[str, typer.Argument(help="The model's name: dags/models/<model>.yaml is its card.")],
+    stack_name: Annotated[str, typer.Option(help="The deployed stack.")] = DEFAULT_STACK_NAME,
+    region: Annotated[
+        str | None, typer.Option(envvar=["AWS_REGION", "AWS_DEFAULT_REGION"], help="Default: the profile's.")
+    ] = None,
+    profile: Annotated[str | None, typer.Option(help="A profile of the AWS configuration.")] = None,
+    endpoint_url: Annotated[
+        str | None, typer.Option(envvar="AWS_ENDPOINT_URL", help="The local AWS: http://127.0.0.1:4566")
+    ] = None,
+    project: Annotated[Path, typer.Option(exists=True, file_okay=False, help="The folder with dags/models/.")] = Path(),
+    input_uri: Annotated[str | None, typer.Option(help="The input of a run, where the card has a template.")] = None,
+) -> None:
+    """Check the card, scripts, image, buckets, input and the permissions of the stack's roles; run nothing.
+
+    Ends with exit code 1 when something is missing; for a permission the statement to add is printed.
+    """
+    card = _card(project, model)
+    session = aws_session(region, profile, endpoint_url)
+    found = list(checks(card, project, session, stack_name, endpoint_url, input_uri or card.input_uri))
+    for check in found:
+        typer.echo(f"{_MARKS[check.status]} {check.what}: {check.text}")
+    missing = sum(check.status == "missing" for check in found)
+    typer.echo(f"{model}: {missing} missing" if missing else f"{model}: nothing is missing")
+    raise typer.Exit(1 if missing else 0)
+
+
+def checks(
+    card: ModelCard,
+    project: Path,
+    session: boto3.Session,
+    stack_name: str,
+    endpoint_url: str | None,
+    input_uri: str,
+) -> Iterator[Check]:
+    """Every check, one after the other. Raises AwsFault when the stack cannot be looked at."""
+    yield from _files(card, project)
+    clients = _Clients(session, endpoint_url)
+    stack = CloudFormation(clients.of("cloudformation")).stack(stack_name)
+    if stack is None:
+        remedy = f"not deployed in {session.region_name}: run `stepbridge deploy --stack-name {stack_name}`"
+        yield Check(f"stack {stack_name}", "missing", remedy)
+        return
+    deployed = deployment_of(stack, session.region_name, endpoint_url)
+    yield Check(f"stack {stack_name}", "ok", f"deployed in {deployed.region} of account {deployed.account_id}")
+    s3 = S3(clients.of("s3"))
+    yield _input(s3, input_uri)
+    yield _output(s3, card.output_uri)
+    yield from _permissions(card, deployed, clients)
+
+
+class _Clients:
+    def __init__(self, session: boto3.Session, endpoint_url: str | None) -> None:
+        self._session = session
+        self._endpoint_url = endpoint_url
+
+    def of(self, service: Any) -> Any:
+        return self._session.client(service, endpoint_url=self._endpoint_url)
+
+
+def _card(project: Path, model: str) -> ModelCard:
+    for suffix in (".yaml", ".yml"):
+        path = project / "dags" / "models" / f"{model}{suffix}"
+        if path.is_file():
+            return parse_card(path.read_text(encoding="utf-8"), f"dags/models/{path.name}")
+    known = sorted(path.stem for path in (project / "dags" / "models").glob("*.y*ml"))
+    raise ConfigurationFault(
+        f"model {model!r}", "no such card", f"one of {', '.join(known) or 'none: there is no card'}"
+    )
+
+
+def _files(card: ModelCard, project: Path) -> Iterator[Check]:
+    if card.builds_image:
+        yield _file(project, f"{card.container_folder}/Dockerfile")
+    for stage in STAGES:
+        if stage in card.stages and stage != "inference":
+            yield _file(project, f"{card.scripts_folder}/{stage}.py")
+
+
+def _file(project: Path, name: str) -> Check:
+    if (project / name).is_file():
+        return Check(name, "ok", "there")
+    return Check(name, "missing", "add it, or say in the card where it is")
+
+
+def _input(s3: S3, uri: str) -> Check:
+    if is_template(uri):
+        return Check("input", "unknown", f"{uri} is a template: name a run's with --input-uri")
+    try:
+        objects, _ = s3.objects(S3Uri.parse(uri), 1)
+    except AwsFault as fault:
+        return Check("input", "missing", str(fault))
+    if objects:
+        return Check("input", "ok", f"there are objects below {uri}")
+    return Check("input", "missing", f"there is nothing below {uri}: put the data there, or correct input_uri")
+
+
+def _output(s3: S3, uri: str) -> Check:
+    known = readable_part(uri)
+    if known is None:
+        return Check("output", "unknown", f"{uri} is a template from its bucket on")
+    try:
+        s3.require_bucket(S3Uri.parse(known).bucket)
+    except AwsFault as fault:
+        return Check("output", "missing", str(fault))
+    return Check("output", "ok", f"the bucket of {uri} is there")
+
+
+def _permissions(card: ModelCard, deployed: Deployment, clients: _Clients) -> Iterator[Check]:
+    iam = Iam(clients.of("iam"))
+    role = StepFunctions(clients.of("stepfunctions")).role_of(deployed.state_machine_arn)
+    wanted = permissions_of(card, deployed, role)
+    allowed = 0
+    for permission in wanted:
+        what = f"{permission.role_arn.rpartition('/')[2]} may {permission.action} on {permission.resource}"
+        try:
+            decision = iam.decision(permission.role_arn, permission.action, permission.resource, permission.context)
+        except AwsFault as fault:
+            yield Check("permissions", "unknown", str(fault))
+            return
+        if decision == "allowed":
+            allowed += 1
+        elif decision == "explicitDeny":
+            yield Check(what, "missing", "a Deny statement of its policies is in the way")
+        else:
+            yield Check(what, "missing", f"add {missing_statement(permission)}")
+    yield Check("permissions", "ok", f"{allowed} of {len(wanted)} that the stages need are there")

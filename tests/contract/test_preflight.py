@@ -1,0 +1,112 @@
+"""`stepbridge preflight`: what a run would fail at is found before it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from stepbridge.aws.deployment import deploy_stack
+from stepbridge.cli.preflight import preflight
+from stepbridge.core.deployment import Deployment
+from tests.contract.local_aws_process import LocalAwsProcess
+
+ROOT = Path(__file__).parents[2]
+STACK = "preflight"
+IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
+
+
+@pytest.fixture(scope="module")
+def deployed(local_aws: LocalAwsProcess) -> Deployment:
+    session = boto3.Session(aws_access_key_id="local", aws_secret_access_key="local", region_name="us-east-1")
+    return deploy_stack(
+        session,
+        project_root=ROOT,
+        say=lambda _line: None,
+        endpoint_url=local_aws.endpoint_url,
+        stack_name=STACK,
+        scikit_image=lambda _region: IMAGE,
+    )
+
+
+@pytest.fixture
+def project(tmp_path: Path, deployed: Deployment, local_aws: LocalAwsProcess) -> Path:
+    """A model with all that it needs, its input too."""
+    cards, scripts = tmp_path / "dags/models", tmp_path / "scripts/tiny"
+    cards.mkdir(parents=True)
+    scripts.mkdir(parents=True)
+    (cards / "tiny.yaml").write_text(
+        f"input_uri: s3://{deployed.bucket}/in/\noutput_uri: s3://{deployed.bucket}/out/{{{{ ds }}}}/\n"
+    )
+    for stage in ("preprocessing", "postprocessing"):
+        (scripts / f"{stage}.py").write_text("print()\n")
+    (tmp_path / "containers/tiny").mkdir(parents=True)
+    (tmp_path / "containers/tiny/Dockerfile").write_text("FROM python:3.11\n")
+    local_aws.client("s3").put_object(Bucket=deployed.bucket, Key="in/x.csv", Body=b"x\n")
+    return tmp_path
+
+
+def run(project: Path, local_aws: LocalAwsProcess, *options: str, model: str = "tiny") -> Result:
+    app = typer.Typer()
+    app.command()(preflight)
+    arguments = [model, "--project", str(project), "--endpoint-url", local_aws.endpoint_url, "--region", "us-east-1"]
+    return CliRunner().invoke(app, [*arguments, "--stack-name", STACK, *options])
+
+
+def test_a_model_that_can_run(project: Path, local_aws: LocalAwsProcess) -> None:
+    """Files, stack, input, output and every permission of the stack's own roles."""
+    result = run(project, local_aws)
+    assert result.exit_code == 0, result.output
+    assert "✘" not in result.output
+    assert "tiny: nothing is missing" in result.output
+    assert "that the stages need are there" in result.output
+
+
+def test_what_is_missing_is_told_all_at_once(project: Path, local_aws: LocalAwsProcess) -> None:
+    """A script, the input, and a bucket that the processing role may not read, with the statement to add."""
+    (project / "scripts/tiny/postprocessing.py").unlink()
+    local_aws.client("s3").create_bucket(Bucket="of-another-team")
+    card = project / "dags/models/tiny.yaml"
+    card.write_text("input_uri: s3://of-another-team/in/\noutput_uri: s3://of-another-team/out/\n")
+    result = run(project, local_aws)
+    assert result.exit_code == 1
+    assert "✘ scripts/tiny/postprocessing.py: add it" in result.output
+    assert "✘ input: there is nothing below s3://of-another-team/in/" in result.output
+    statement = '{"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "arn:aws:s3:::of-another-team"}'
+    assert f"add {statement}" in result.output
+
+
+def test_a_statement_that_somebody_took_away(project: Path, local_aws: LocalAwsProcess, deployed: Deployment) -> None:
+    """The state machine's role may no longer pass the processing role; the condition is in the statement too."""
+    iam: Any = local_aws.client("iam")
+    machine = local_aws.client("stepfunctions").describe_state_machine(stateMachineArn=deployed.state_machine_arn)
+    role = machine["roleArn"].rpartition("/")[2]
+    policy = iam.get_role_policy(RoleName=role, PolicyName="run-stages")
+    document = policy["PolicyDocument"]
+    kept = [one for one in document["Statement"] if one["Action"] != "iam:PassRole"]
+    iam.put_role_policy(
+        RoleName=role, PolicyName="run-stages", PolicyDocument=json.dumps({**document, "Statement": kept})
+    )
+    result = run(project, local_aws)
+    iam.put_role_policy(RoleName=role, PolicyName="run-stages", PolicyDocument=json.dumps(document))
+    assert result.exit_code == 1
+    assert f'"Action": "iam:PassRole", "Resource": "{deployed.processing_role_arn}"' in result.output
+    assert '"iam:PassedToService": "sagemaker.amazonaws.com"' in result.output
+    assert result.output.count("✘") == 1
+
+
+def test_a_stack_that_is_not_there(project: Path, local_aws: LocalAwsProcess) -> None:
+    """The command that makes it is told."""
+    result = run(project, local_aws, "--stack-name", "nowhere")
+    assert result.exit_code == 1
+    assert "stepbridge deploy --stack-name nowhere" in result.output
+
+
+def test_a_model_that_nobody_knows(project: Path, local_aws: LocalAwsProcess) -> None:
+    """The models that there are are named."""
+    assert "one of tiny" in str(run(project, local_aws, model="tinny").exception)
