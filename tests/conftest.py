@@ -1,4 +1,4 @@
-"""Airflow's home for the whole test session: a folder of its own, set before anything imports Airflow."""
+"""For the whole test session: an Airflow home of its own, set before anything imports Airflow; and hypothesis's profile."""
 
 from __future__ import annotations
 
@@ -7,8 +7,14 @@ import os
 import shutil
 import tempfile
 
+from hypothesis import settings
+
 # Airflow reads AIRFLOW_HOME when it is imported, which collection does: a fixture would come too late.
 _home = tempfile.mkdtemp(prefix="stepbridge-airflow-")
 atexit.register(shutil.rmtree, _home, ignore_errors=True)
 os.environ["AIRFLOW_HOME"] = _home
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+
+# How long an example takes says more about what else runs on the machine than about the code.
+settings.register_profile("stepbridge", deadline=None)
+settings.load_profile("stepbridge")
