@@ -60,8 +60,6 @@ _EXECUTION: Final = """\
 <tr><th>Redrives</th><td>{{ report.redrive_count }}</td></tr>
 </table>
 {% if failure %}<h2>Failure</h2><pre>{{ failure }}</pre>{% endif %}
-{% if report.cause %}<h2>Error and cause</h2><pre>{{ report.error or "" }}
-{{ cause }}</pre>{% endif %}
 <h2>Timeline</h2><pre class="chart">{{ timeline }}</pre>
 <h2>Jobs</h2>
 {% if jobs %}<table>
@@ -72,6 +70,8 @@ _EXECUTION: Final = """\
 {% endfor %}</table>{% else %}<p>No job yet.</p>{% endif %}
 <h2>Input</h2><pre>{{ input }}</pre>
 {% if output %}<h2>Output</h2><pre>{{ output }}</pre>{% endif %}
+{% if report.cause %}<h2>Error and cause</h2><pre>{{ report.error or "" }}
+{{ cause }}</pre>{% endif %}
 <h2>States and events</h2><pre>{{ events }}</pre>
 {% endblock %}
 """
