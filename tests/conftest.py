@@ -1,4 +1,4 @@
-"""For the whole test session: an Airflow home of its own, set before anything imports Airflow; and hypothesis's profile."""
+"""For the whole test session: an Airflow home of its own, set before anything imports Airflow; no deadlines."""
 
 from __future__ import annotations
 
