@@ -105,6 +105,14 @@ class Site:
         s3.create_bucket(Bucket=self.bucket)
         s3.put_object(Bucket=self.bucket, Key="in/in.txt", Body=b"some text")
         self.client("ecr").create_repository(repositoryName="models", imageTagMutability="IMMUTABLE")
+        self.create_project()
+
+    def restart(self) -> None:
+        """End the local AWS and start it again; build projects are not kept, so this one is made again."""
+        self.process.restart()
+        self.create_project()
+
+    def create_project(self) -> None:
         self.client("codebuild").create_project(
             name="build",
             source={"type": "S3", "location": f"{self.bucket}/source.zip", "buildspec": json.dumps(BUILDSPEC)},

@@ -144,6 +144,6 @@ def test_health_names_the_runtime(site: SITE) -> None:
 
 def test_images_run_after_a_restart(site: SITE, image_uri: str) -> None:
     """Nothing is built or pushed anew."""
-    site.process.restart()
+    site.restart()
     site.start_job("restarted", image_uri)
     assert site.ended_job("restarted")["ProcessingJobStatus"] == "Completed", site.job_log("restarted")
