@@ -60,5 +60,6 @@ def test_permissions_follow_the_card() -> None:
 
 def test_an_image_of_another_registry_needs_no_ecr() -> None:
     """Who may pull it, IAM does not know."""
-    text = "input_uri: s3://input/a/\noutput_uri: s3://output/a/\nstages: [inference]\nimage: public.registry.test/team/m:1\n"
+    text = "input_uri: s3://input/a/\noutput_uri: s3://output/a/\n"
+    text += "stages: [inference]\nimage: public.registry.test/team/m:1\n"
     assert not any(action.startswith("ecr:") for _, action, _ in needed(text))
