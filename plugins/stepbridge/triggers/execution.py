@@ -42,6 +42,9 @@ log = logging.getLogger(__name__)
 PASSING: Final = (Throttled, ServiceUnavailable, EndpointUnreachable)
 CREDENTIALS_PATIENCE_SECONDS: Final = 600.0  # somebody renews them in the connection, or the wait is told
 
+_acquainted: Final[set[asyncio.Task[None]]] = set()
+"""Holds this process's one question to Airflow that is asked ahead of need, see ``ExecutionTrigger._acquaint``."""
+
 _newcomers: Final[dict[Hashable, asyncio.Event]] = {}
 """Per running watcher of this process, what a new trigger sets to be looked for soon; watchers add and remove it."""
 
@@ -123,6 +126,8 @@ class ExecutionTrigger(BaseEventTrigger):
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Look]) -> AsyncIterator[TriggerEvent]:
         """Fire when the execution runs no more. Missing from one look is not enough: lists lag behind."""
+        if self.task_instance and not _acquainted:
+            _acquainted.add(asyncio.create_task(self._acquaint()))
         settled = time.monotonic() + self.settle_seconds
         if newcomer := _newcomers.get(self.shared_stream_key()):
             newcomer.set()
@@ -152,6 +157,17 @@ class ExecutionTrigger(BaseEventTrigger):
             await asyncio.to_thread(self._stop, f"{name} was {why}")
         else:
             self.log.warning("%s goes on: %s", self.execution_arn, why)
+
+    async def _acquaint(self) -> None:
+        """Ask Airflow for a task's state once, so that the answer is quick when an execution has to be stopped.
+
+        A triggerer's first question makes it build an API server in its own process: seconds, or half a minute on a
+        busy machine (seen with Airflow 3.3.2).
+        """
+        try:
+            await asyncio.to_thread(self._reason_by_task_state)
+        except AirflowRuntimeError as error:
+            self.log.warning("Airflow does not tell the state of the task: %s", error)
 
     async def _reason_to_stop(self) -> tuple[bool, str]:
         """Whether to stop the execution, and why. When Airflow can't be asked, money is what counts: it is stopped."""
