@@ -56,22 +56,23 @@ class Reporter:
         failed = execution_status(execution.status).failed
         report = build_run_report(execution.description, history, self._jobs(job_names(history)))
         report = self._facts.added_to(report)
-        document = report.model_dump(mode="json")
         self._log.info("%s", timeline(report))
         for line in figures(report):
             self._log.info("%s", line)
         links = self._links(context, report)
         if not failed:
             self._write(report)
+            document = report.model_dump(mode="json")
             self._require_output(context, report, document)
             _tell_assets(context, report)
             return document
-        context["ti"].xcom_push(key=REPORT_KEY, value=document)
+        text = failure_text(report, self._log_lines(report), links)
+        report = report.model_copy(update={"failure": text})
+        context["ti"].xcom_push(key=REPORT_KEY, value=report.model_dump(mode="json"))
         try:
             self._write(report)
         except AwsFault as fault:  # the execution's own failure is what must be told
             self._log.error("the run report could not be written: %s", fault)
-        text = failure_text(report, self._log_lines(report), links)
         stage = report.failed_stage
         error = report.error or (stage.error if stage else None) or ""
         raise ExecutionFailed(execution.arn, execution.status, text, error)

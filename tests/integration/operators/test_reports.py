@@ -75,9 +75,10 @@ def test_a_failure_has_the_traceback_and_links_that_lead_somewhere(airflow: Airf
     """The execution's, the job's and the log's pages are served by the local AWS."""
     model.script("preprocessing", RAISES)
     failures = Failures()
-    airflow.run(model.dag(failures, stages=["preprocessing"]), failures)
+    run = airflow.run(model.dag(failures, stages=["preprocessing"]), failures)
     error = failures.of("wait_for_execution")
     assert isinstance(error, ExecutionFailed)
+    assert run.xcom("wait_for_execution", "run_report")["failure"] == str(error)
     lines = str(error).splitlines()
     begin = lines.index("  the script's error:")
     assert lines[begin + 1] == "    Traceback (most recent call last):"

@@ -97,6 +97,7 @@ class RunReport(_Value):
     ``image_digest`` is that of inference's image, ``code_digest`` that of the scripts folder; ``definition_revision``
     is the revision of the state machine's definition that the execution ran, and the two ARNs are those of its version
     and alias, if it was started through one. ``inputs``, ``outputs`` and ``cost`` are None when they are not known.
+    ``failure`` is what the log of a failed task says: the last log lines, links and what to do.
     """
 
     version: int = 2
@@ -125,6 +126,7 @@ class RunReport(_Value):
     inputs: Listing | None = None
     outputs: Listing | None = None
     cost: CostReport | None = None
+    failure: str | None = None
 
     @property
     def succeeded(self) -> bool:
