@@ -31,8 +31,10 @@ def _connect(services: LocalServices, records: ExecutionRecords) -> None:
         stepfunctions_environment,
         stepfunctions_errors,
         stepfunctions_integrations,
+        stepfunctions_intrinsics,
         stepfunctions_lanes,
         stepfunctions_machines,
+        stepfunctions_paths,
         stepfunctions_queries,
         stepfunctions_sagemaker,
         stepfunctions_starts,
@@ -45,6 +47,8 @@ def _connect(services: LocalServices, records: ExecutionRecords) -> None:
     stepfunctions_environment.install(services.disturbances.pace)
     stepfunctions_errors.install()
     stepfunctions_queries.install()
+    stepfunctions_paths.install()
+    stepfunctions_intrinsics.install()
     stepfunctions_states.install()
     stepfunctions_lanes.install()
     stepfunctions_integrations.install()

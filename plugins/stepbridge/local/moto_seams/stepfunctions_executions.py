@@ -22,6 +22,7 @@ from moto.stepfunctions.parser.utils import TMP_THREADS
 from stepbridge.local.moto_seams.api_fault import ApiFault
 from stepbridge.local.moto_seams.stepfunctions_environment import LocalEventManager, event_details
 from stepbridge.local.moto_seams.stepfunctions_logging import logging_session
+from stepbridge.local.moto_seams.stepfunctions_parsing import for_the_parser
 from stepbridge.local.moto_seams.stepfunctions_queries import iso_timestamp
 from stepbridge.local.moto_seams.stepfunctions_redrive import (
     Checkpoint,
@@ -45,12 +46,8 @@ UNSUCCESSFUL: Final = frozenset({ExecutionStatus.FAILED, ExecutionStatus.TIMED_O
 
 @lru_cache(maxsize=256)
 def parse_definition(definition: str) -> Program:
-    """The program of a definition. Parsing takes a tenth of a second and a program holds no state, so it is kept.
-
-    The definition is written anew first: moto's parser reads JSON strings as Python ones and stumbles over ``\\/``
-    and over characters beyond U+FFFF written as two escapes.
-    """
-    program = AmazonStateLanguageParser.parse(json.dumps(json.loads(definition), ensure_ascii=False))[0]
+    """The program of a definition. Parsing takes a tenth of a second and a program holds no state, so it is kept."""
+    program = AmazonStateLanguageParser.parse(for_the_parser(definition))[0]
     if not isinstance(program, Program):
         raise TypeError(f"not a state machine but {type(program).__name__}")
     return program

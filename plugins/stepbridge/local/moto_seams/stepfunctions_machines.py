@@ -10,12 +10,12 @@ from moto.stepfunctions import models
 from moto.stepfunctions.models import StateMachine
 from moto.stepfunctions.parser.asl.parse import asl_parser
 from moto.stepfunctions.parser.asl.parse.asl_parser import ASLParserException
-from moto.stepfunctions.parser.asl.parse.preprocessor import Preprocessor
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend, stepfunctions_parser_backends
 
 from stepbridge.local.moto_seams.api_fault import ApiFault
 from stepbridge.local.moto_seams.replacement import replace
 from stepbridge.local.moto_seams.stepfunctions_executions import parse_definition
+from stepbridge.local.moto_seams.stepfunctions_parsing import LocalPreprocessor
 from stepbridge.local.moto_seams.stepfunctions_starts import (
     executions_of,
     forget_executions,
@@ -27,13 +27,6 @@ __all__ = ["install"]
 _NOT_IN_EXPRESS: Final = frozenset({"sync", "sync:2", "waitForTaskToken"})
 _moto_create: Final = StepFunctionsParserBackend.create_state_machine
 _moto_delete: Final = StepFunctionsParserBackend.delete_state_machine
-
-
-class _Preprocessor(Preprocessor):
-    """Keeps its scopes to itself. moto's are shared by all parses, so that one bad definition spoils all later ones."""
-
-    def __init__(self) -> None:
-        self._query_language_per_scope = []
 
 
 def _validate_definition(definition: str) -> None:
@@ -87,7 +80,7 @@ def _refuse_in_express(definition: Any) -> None:
 
 def install() -> None:
     """Check definitions and create idempotently; there is one set of state machines, those that run."""
-    replace(asl_parser, "Preprocessor", _Preprocessor)
+    replace(asl_parser, "Preprocessor", LocalPreprocessor)
     replace(StepFunctionsParserBackend, "_validate_definition", staticmethod(_validate_definition))
     replace(StepFunctionsParserBackend, "create_state_machine", _create_state_machine)
     replace(StepFunctionsParserBackend, "delete_state_machine", _delete_state_machine)

@@ -1,0 +1,86 @@
+"""Definitions as moto's parser reads them right.
+
+Its lexer takes the key ``RoleArn.$`` for the one of Credentials wherever it stands, and its visitor leaves JSON's
+escapes in keys, paths and intrinsic functions as they are written.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from moto.stepfunctions.parser.asl.component.common.payload.payloadvalue.payloadbinding.payload_binding import (
+    PayloadBindingValue,
+)
+from moto.stepfunctions.parser.asl.component.common.string.string_expression import StringIntrinsicFunction
+from moto.stepfunctions.parser.asl.parse.intrinsic.intrinsic_parser import IntrinsicParser
+from moto.stepfunctions.parser.asl.parse.preprocessor import Preprocessor
+
+__all__ = ["LocalPreprocessor", "for_the_parser"]
+
+_KEYWORD: Final = "RoleArn.$"
+_MARK: Final = "\ue000"  # of the private use area: stands before the keys that are no keywords
+_ESCAPED: Final = '"\\u0052oleArn.$"'  # the same key for who reads JSON, another token for the lexer
+
+
+def for_the_parser(definition: str) -> str:
+    """The definition, written anew. Raises ValueError for what is not JSON.
+
+    moto's parser also reads JSON strings as Python ones, and stumbles over ``\\/`` and over characters beyond U+FFFF
+    written as two escapes.
+    """
+    text = json.dumps(_marked(json.loads(definition)), ensure_ascii=False)
+    return text.replace(f'"{_MARK}{_KEYWORD}"', _ESCAPED)
+
+
+def _marked(value: Any, is_credentials: bool = False) -> Any:
+    if isinstance(value, list):
+        return [_marked(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    is_task = value.get("Type") == "Task"
+    return {
+        _MARK + key if key == _KEYWORD and not is_credentials else key: _marked(
+            item, is_credentials=is_task and key == "Credentials"
+        )
+        for key, item in value.items()
+    }
+
+
+class LocalPreprocessor(Preprocessor):
+    """Reads strings as JSON, and keeps its scopes to itself.
+
+    moto's scopes are shared by all parses, so that one bad definition spoils all later ones.
+    """
+
+    def __init__(self) -> None:
+        self._query_language_per_scope = []
+
+    @staticmethod
+    def _inner_string_of(parser_rule_context: Any) -> str | None:
+        """Replaces Preprocessor._inner_string_of, which takes the quotes off and no more."""
+        inner = Preprocessor._inner_string_of(parser_rule_context)
+        return inner if inner is None else _unescaped(inner, str(parser_rule_context.getText()))
+
+    def visitPayload_binding_value(self, ctx: Any) -> PayloadBindingValue:
+        """Raises ValueError for a key that ends with ``.$`` and holds neither path nor call; moto takes it as text."""
+        binding = super().visitPayload_binding_value(ctx)
+        if binding.field.endswith(".$"):
+            raise ValueError(
+                f"The value for the field '{binding.field}' must be a valid JSONPath or a valid intrinsic function call"
+            )
+        return binding
+
+    def visitString_intrinsic_function(self, ctx: Any) -> StringIntrinsicFunction:
+        """Replaces Preprocessor.visitString_intrinsic_function."""
+        literal = str(ctx.STRINGINTRINSICFUNC().getText())
+        call = _unescaped(literal[1:-1], literal)
+        function, _ = IntrinsicParser.parse(call)
+        return StringIntrinsicFunction(intrinsic_function_derivation=call, function=function)
+
+
+def _unescaped(inner: str, literal: str) -> str:
+    if not literal.startswith('"'):
+        return inner
+    text: str = json.loads(literal)
+    return text
