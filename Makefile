@@ -18,8 +18,9 @@ up: $(READY) ## Start Airflow and the local AWS and leave them running
 down: $(READY) ## End what `make up` started
 	@$(BIN)/stepbridge down
 
-test: $(READY) ## Run all tests
-	@$(BIN)/python -m pytest
+test: $(READY) ## Run all tests, two files at a time; those with a whole Airflow one by one
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/unit tests/contract tests/integration; \
+	first=$$?; $(BIN)/python -m pytest tests/e2e && exit $$first
 
 check: $(READY) ## Lint, format, types, import directions, and that every DAG imports
 	$(BIN)/ruff check
