@@ -32,10 +32,15 @@ ALLOWED: Final = (*_DATES, "dag_run.logical_date", "dag_run.run_id", "params", "
 """What a template in the form may use."""
 
 
-def is_the_dags_own(context: Context, key: str, value: object) -> bool:
-    """Whether the parameter is as the DAG or the task declares it, so that its author wrote it."""
-    declared = [getattr(context[holder], "params", None) for holder in ("dag", "task") if holder in context]
-    return any(params is not None and key in params and _same(params[key], value) for params in declared)
+def is_the_dags_own(context: Context, declared: Mapping[str, Any], key: str, value: object) -> bool:
+    """Whether the parameter is as its author ``declared`` it: the run's conf lacks it, or says the same.
+
+    Airflow writes the run's conf into the DAG's own parameters, so ``declared`` has to be taken when the DAG is parsed;
+    of a mapped task it was not, and there the conf alone counts.
+    """
+    if key not in (context["dag_run"].conf or {}):
+        return True
+    return context["ti"].map_index in (None, -1) and key in declared and _same(declared[key], value)
 
 
 def rendered_from_form(template: str, context: Context, deployment: Deployment) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import jinja2
+from airflow.sdk.definitions.param import ParamsDict
 from airflow.sdk.exceptions import AirflowTaskTimeout
 
 from stepbridge.aws.arns import execution_arn
@@ -74,6 +75,7 @@ class StartExecutionOperator(StepbridgeOperator):
         self.parameters = None if parameters is None else dict(parameters)
         self.environment = dict(environment or {})
         self.tags = dict(tags or {})
+        self._declared = ParamsDict(self.params, suppress_exception=True).dump()
         self._started: tuple[str, str] | None = None
         self._killed = False
 
@@ -146,10 +148,13 @@ class StartExecutionOperator(StepbridgeOperator):
 
     def _rendered_value(self, context: Context, key: str, value: Any) -> Any:
         """The author of the DAG may use the whole context, whoever fills in the form may not."""
-        if self.parameters is not None or is_the_dags_own(context, key, value):
+        if self.parameters is not None or is_the_dags_own(context, self._declared, key, value):
             return self.render_template(value, context)
         if isinstance(value, list | tuple):
-            return [self._rendered_value(context, key, item) for item in value]
+            items = (
+                rendered_from_form(each, context, self.deployed) if isinstance(each, str) else each for each in value
+            )
+            return list(items)
         return rendered_from_form(value, context, self.deployed) if isinstance(value, str) else value
 
     # --- the execution ------------------------------------------------------------------------------------------------

@@ -8,8 +8,6 @@ from typing import Any
 
 import jinja2
 import pytest
-from airflow.sdk import Param
-from airflow.sdk.definitions.param import ParamsDict
 
 from stepbridge.core.deployment import Deployment
 from stepbridge.operators.form_templates import is_the_dags_own, rendered_from_form
@@ -41,8 +39,6 @@ def context(logical_date: datetime | None = DAY) -> Any:
         "var": Secrets(),
         "ti": Secrets(),
         "macros": Secrets(),
-        "dag": SimpleNamespace(params=ParamsDict({"input_uri": Param("s3://b/{{ ds }}/", type="string")})),
-        "task": SimpleNamespace(params=ParamsDict({"volume_size": 5})),
     }
 
 
@@ -98,15 +94,15 @@ def test_a_run_without_a_logical_date_has_no_ds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "own"),
+    ("conf", "map_index", "value", "own"),
     [
-        ("input_uri", "s3://b/{{ ds }}/", True),
-        ("input_uri", "s3://b/{{ ds }}", False),
-        ("output_uri", "s3://b/{{ ds }}/", False),
-        ("volume_size", 5, True),
-        ("volume_size", True, False),
+        ({}, -1, "s3://b/{{ ds }}/", True),
+        ({"input_uri": "s3://b/{{ ds }}/"}, -1, "s3://b/{{ ds }}/", True),
+        ({"input_uri": "s3://c/{{ ds }}/"}, -1, "s3://c/{{ ds }}/", False),
+        ({"input_uri": "s3://b/{{ ds }}/"}, 0, "s3://b/{{ ds }}/", False),
     ],
 )
-def test_only_the_declared_value_is_the_dags_own(key: str, value: object, own: bool) -> None:
+def test_only_the_declared_value_is_the_dags_own(conf: dict[str, str], map_index: int, value: str, own: bool) -> None:
     """Whatever differs was typed into the form."""
-    assert is_the_dags_own(context(), key, value) is own
+    run: Any = {"dag_run": SimpleNamespace(conf=conf), "ti": SimpleNamespace(map_index=map_index)}
+    assert is_the_dags_own(run, {"input_uri": "s3://b/{{ ds }}/"}, "input_uri", value) is own

@@ -1,0 +1,210 @@
+"""Rows of the start table that need bad luck: lost answers, races, kills in the middle of a call."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+
+from stepbridge.core.deployment import Deployment
+from stepbridge.errors import ExecutionInputError
+from stepbridge.operators.faults import StartKilled
+from stepbridge.operators.start_execution import StartExecutionOperator
+from stepbridge.sensors.execution import ExecutionSensor
+
+from .airflow_runs import AirflowRuns, Failures
+from .fault_proxy import FaultProxy
+from .tiny_model import TinyModel
+
+DEADLINE_SECONDS = 60
+
+
+@pytest.fixture
+def proxy(endpoint_url: str, monkeypatch: pytest.MonkeyPatch, airflow: AirflowRuns) -> Iterator[FaultProxy]:
+    """Step Functions through the proxy, everything else straight to the local AWS."""
+    _ = airflow
+    with FaultProxy(endpoint_url).running() as running:
+        extra = {
+            "region_name": "us-east-1",
+            "endpoint_url": endpoint_url,
+            "config_kwargs": {"retries": {"total_max_attempts": 1}},
+            "service_config": {"stepfunctions": {"endpoint_url": running.url}},
+        }
+        connection = {"conn_type": "aws", "login": "local-key", "password": "local-secret-key", "extra": extra}
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(connection))
+        yield running
+
+
+@pytest.fixture
+def machines(session: Any, endpoint_url: str) -> Any:
+    return session.client("stepfunctions", endpoint_url=endpoint_url)
+
+
+def executions_of(machines: Any, arn: str, model: TinyModel) -> list[dict[str, Any]]:
+    machine = arn.replace(":execution:", ":stateMachine:").rpartition(":")[0]
+    listed = machines.list_executions(stateMachineArn=machine)["executions"]
+    return [item for item in listed if item["name"].startswith(f"{model.name}-")]
+
+
+FAILS_UNTIL_MENDED = """
+import sys
+from pathlib import Path
+text = Path("/opt/ml/processing/input/day.txt").read_text()
+if "bad" in text:
+    sys.exit(3)
+Path("/opt/ml/processing/output/day.txt").write_text(text)
+"""
+
+
+WRITES = b"from pathlib import Path\nPath('/opt/ml/processing/output/day.txt').write_text('done')\n"
+
+
+def test_what_a_cleared_run_redrove_and_finished_is_not_started_again(
+    airflow: AirflowRuns, model: TinyModel, proxy: FaultProxy, machines: Any
+) -> None:
+    """The redrive's answer is lost; by the time of the retry the execution has succeeded: it is adopted."""
+    model.script("preprocessing", FAILS_UNTIL_MENDED)
+    model.s3.put_object(Bucket=model.bucket, Key=f"input/{model.name}/day.txt", Body=b"bad")
+    failures = Failures()
+    dag = model.dag(failures, retries=1, stages=["preprocessing"])
+    first = airflow.run(dag, failures)
+    arn = first.xcom("start_execution")
+    assert not first.succeeded
+    model.s3.put_object(Bucket=model.bucket, Key=f"input/{model.name}/day.txt", Body=b"good")
+    before = machines.describe_execution(executionArn=arn)["redriveCount"]
+    already = proxy.calls["RedriveExecution"]
+
+    def verdict(operation: str, count: int) -> str:
+        if operation == "DescribeExecution" and proxy.calls["RedriveExecution"] > already:
+            deadline = time.monotonic() + DEADLINE_SECONDS
+            while machines.describe_execution(executionArn=arn)["status"] == "RUNNING":
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        return "lose" if operation == "RedriveExecution" and count == already + 1 else "pass"
+
+    proxy.verdict = verdict
+    again = airflow.cleared(dag, first)
+    assert again.succeeded, failures.by_task
+    assert again.xcom("start_execution") == arn
+    assert machines.describe_execution(executionArn=arn)["redriveCount"] == before + 1
+    assert len(executions_of(machines, arn, model)) == 1
+
+
+def test_two_workers_that_start_the_same_run_share_one_execution(
+    airflow: AirflowRuns, model: TinyModel, deployment: Deployment, machines: Any
+) -> None:
+    """Two schedulers, one run: whoever comes second finds what the first one started."""
+    _ = airflow
+    gate = threading.Barrier(8)
+    code = f"s3://{model.bucket}/code/{model.name}/"
+    model.s3.put_object(Bucket=model.bucket, Key=f"code/{model.name}/preprocessing.py", Body=b"import time")
+    values = {"input_uri": model.input_uri, "output_uri": model.output_uri(), "stages": ["preprocessing"]}
+
+    def started(_number: int) -> str:
+        operator = StartExecutionOperator(
+            task_id="start_execution", model=model.name, image_uri=None, code_uri=code, parameters=values,
+            deployment=deployment.to_json(),
+        )  # fmt: skip
+        instance = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=-1, try_number=1)
+        context: Any = {
+            "ti": instance,
+            "run_id": "r",
+            "dag_run": SimpleNamespace(clear_number=0, conf={}),
+            "task_state_store": SimpleNamespace(get=lambda _key: None),
+        }
+        execution_input = operator.execution_input(context)
+        gate.wait(DEADLINE_SECONDS)
+        return operator._settled(context, execution_input)
+
+    with ThreadPoolExecutor(8) as pool:
+        arns = set(pool.map(started, range(8)))
+    [arn] = arns
+    assert len(executions_of(machines, arn, model)) == 1
+
+
+def test_mapped_tasks_and_other_dates_have_executions_of_their_own(
+    airflow: AirflowRuns, model: TinyModel, machines: Any
+) -> None:
+    """Two inputs on two days, as a backfill makes them: four executions, all of which succeed."""
+    model.s3.put_object(Bucket=model.bucket, Key=f"code/{model.name}/preprocessing.py", Body=WRITES)
+    values = [{"input_uri": model.input_uri, "output_uri": model.output_uri("/same/"), "stages": ["preprocessing"]}] * 2
+    failures = Failures()
+    with DAG(f"{model.name}-mapped", schedule=None, default_args={"on_failure_callback": failures}) as dag:
+        start = StartExecutionOperator.partial(
+            task_id="start_execution",
+            model=model.name,
+            image_uri=None,
+            code_uri=f"s3://{model.bucket}/code/{model.name}/",
+        ).expand(parameters=values)
+        ExecutionSensor.partial(task_id="wait_for_execution").expand(execution_arn=start.output)
+    for day in (1, 2):
+        run = airflow.run(dag, failures, logical_date=datetime(2026, 1, day, tzinfo=UTC))
+        assert run.succeeded, failures.by_task
+    machine = json.loads(os.environ["AIRFLOW_VAR_STEPBRIDGE"])["state_machine_arn"]
+    found = executions_of(machines, machine.replace(":stateMachine:", ":execution:") + ":any", model)
+    assert [item["status"] for item in found] == ["SUCCEEDED"] * 4
+    assert len({item["name"] for item in found}) == 4
+
+
+@pytest.fixture
+def own_sigterm() -> Iterator[None]:
+    """Airflow's task runner takes over SIGTERM and keeps it; the test session gets it back."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.usefixtures("own_sigterm")
+def test_a_worker_told_to_end_while_it_starts_leaves_nothing_running(
+    airflow: AirflowRuns, model: TinyModel, proxy: FaultProxy, machines: Any
+) -> None:
+    """SIGTERM, in the middle of StartExecution: what is started nevertheless is stopped, with who and why."""
+    model.script("preprocessing", "import time\ntime.sleep(600)")
+    begun: list[str] = []
+
+    def verdict(operation: str, _count: int) -> str:
+        if operation == "StartExecution" and not begun:
+            begun.append(operation)
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(1)  # on_kill finds nothing to stop yet
+        return "pass"
+
+    proxy.verdict = verdict
+    failures = Failures()
+    dag = model.dag(failures, stages=["preprocessing"], wait={"timeout": 30})
+    run = airflow.run(dag, failures)
+    assert not run.succeeded
+    machine = json.loads(os.environ["AIRFLOW_VAR_STEPBRIDGE"])["state_machine_arn"]
+    [execution] = executions_of(machines, machine.replace(":stateMachine:", ":execution:") + ":any", model)
+    described = machines.describe_execution(executionArn=execution["executionArn"])
+    assert described["status"] == "ABORTED"
+    assert isinstance(failures.of("start_execution"), StartKilled)
+    assert "by SIGTERM: task " in described["cause"]
+    assert ".start_execution of run " in described["cause"]
+
+
+def test_a_template_in_the_form_reads_no_connection(airflow: AirflowRuns, model: TinyModel) -> None:
+    """Whoever may trigger a run may not read aws_default's password by it; dates they may use."""
+    failures = Failures()
+    dag = model.dag(failures, stages=["preprocessing"])
+    answers = {"output_uri": "s3://{{ conn.aws_default.password }}/out/"}
+    refused = airflow.run(dag, failures, logical_date=datetime(2026, 1, 1, tzinfo=UTC), **answers)
+    assert not refused.succeeded
+    error = failures.of("start_execution")
+    assert isinstance(error, ExecutionInputError)
+    assert "'conn' is undefined for a value from the form" in str(error)
+    assert "local-secret-key" not in str(error)
+    dated = model.output_uri("/{{ ds }}/")
+    allowed = airflow.run(dag, failures, logical_date=datetime(2026, 1, 2, tzinfo=UTC), output_uri=dated)
+    assert allowed.succeeded, failures.by_task
+    assert "day.txt" in model.objects(model.output_uri("/2026-01-02/"))
