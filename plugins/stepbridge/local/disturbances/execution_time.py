@@ -8,6 +8,9 @@ keeps AWS's order (a job of 5 s beside a Wait of 10 s ends first), and TimeoutSe
 never fire because a real job took its real time. With ``jobs`` set too, time runs N times as fast always, and timeouts
 do fire N times as early: for tests of timeouts.
 
+Fast time stands still at each moment that somebody waits for until that one has woken up and gone on: a thread takes
+milliseconds for it, which at a million times would be hours.
+
 Only durations are touched. Dates, also those in histories, are the real ones, so they never run backwards.
 """
 
@@ -65,7 +68,7 @@ class ExecutionTime:
         self._pace = pace
         self._clock = clock
         self._lock = threading.Lock()
-        self._alarms: set[Alarm] = set()
+        self._deadlines: dict[Alarm, float] = {}  # of those that are waited for now
         self._awake = 0
         self._asleep = 0
         self._expected = 0  # lanes that count as awake already and will begin soon
@@ -75,13 +78,9 @@ class ExecutionTime:
 
     def elapsed(self) -> float:
         """Seconds of execution time since the beginning."""
-        return self.reading()[0]
-
-    def reading(self) -> tuple[float, float]:
-        """Seconds of execution time since the beginning, and how fast they pass now."""
         with self._lock:
             self._advance()
-            return self._elapsed, self._rate
+            return self._elapsed
 
     @contextmanager
     def lane(self) -> Iterator[None]:
@@ -98,17 +97,32 @@ class ExecutionTime:
                 self._awake -= 1
 
     @contextmanager
-    def asleep(self) -> Iterator[None]:
-        """The lane only waits during the block."""
+    def asleep(self, seconds: float) -> Iterator[Alarm]:
+        """The lane only waits during the block, at most ``seconds``, for the alarm that is given."""
+        alarm = Alarm(self)
         with self._changing():
             self._awake -= 1
             self._asleep += 1
+            self._register(alarm, seconds)
         try:
-            yield
+            yield alarm
         finally:
             with self._changing():
                 self._awake += 1
                 self._asleep -= 1
+                self._forget(alarm)
+
+    @contextmanager
+    def alarm(self, seconds: float) -> Iterator[Alarm]:
+        """Something to wait for during the block, in this time, at most ``seconds`` from now on."""
+        alarm = Alarm(self)
+        with self._changing():
+            self._register(alarm, seconds)
+        try:
+            yield alarm
+        finally:
+            with self._changing():
+                self._forget(alarm)
 
     @contextmanager
     def resting(self, lanes: int) -> Iterator[None]:
@@ -128,40 +142,39 @@ class ExecutionTime:
         with self._changing():
             pass
 
-    def alarm(self) -> Alarm:
-        """Something to wait for, in this time."""
-        return Alarm(self)
-
-    @contextmanager
-    def waiting(self, alarm: Alarm) -> Iterator[None]:
-        """Wake ``alarm`` when the rate changes during the block."""
+    def left(self, alarm: Alarm) -> tuple[float, float]:
+        """How many seconds are left of an alarm's time, and how fast they pass now."""
         with self._lock:
-            self._alarms.add(alarm)
-            self._pace.add(self)
             self._advance()
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._alarms.discard(alarm)
-                if not self._alarms:
-                    self._pace.remove(self)
+            return self._deadlines[alarm] - self._elapsed, self._rate
+
+    def _register(self, alarm: Alarm, seconds: float) -> None:
+        self._deadlines[alarm] = self._elapsed + seconds
+        self._pace.add(self)
+
+    def _forget(self, alarm: Alarm) -> None:
+        del self._deadlines[alarm]
+        if not self._deadlines:
+            self._pace.remove(self)
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
         with self._lock:
-            self._advance()
-            yield
             before = self._rate
             self._advance()
-            alarms = list(self._alarms) if self._rate != before else []
+            yield
+            self._advance()
+            alarms = list(self._deadlines) if self._rate != before else []
         for alarm in alarms:
             alarm.look()
 
     def _advance(self) -> None:
         """Count the real time since the last reading at the rate that held, and set the one that holds now."""
         now = self._clock()
-        self._elapsed += (now - self._read_at) * self._rate
+        passed = self._elapsed + (now - self._read_at) * self._rate
+        if self._rate > 1 and self._deadlines:
+            passed = min(passed, max(self._elapsed, min(self._deadlines.values())))
+        self._elapsed = passed
         self._read_at = now
         setting = self._pace.setting
         only_waits = self._asleep > 0 and self._awake == 0
@@ -185,15 +198,13 @@ class Alarm:
         """Make who waits compute anew how long."""
         self._looked.set()
 
-    def wait(self, seconds: float) -> bool:
-        """Wait at most ``seconds`` of execution time; whether it was set."""
-        deadline = self._time.elapsed() + seconds
-        with self._time.waiting(self):
-            while True:
-                self._looked.clear()
-                if self._is_set:
-                    return True
-                now, rate = self._time.reading()
-                if now >= deadline:
-                    return False
-                self._looked.wait(min((deadline - now) / rate, threading.TIMEOUT_MAX))
+    def wait(self) -> bool:
+        """Wait until it is set or its time is over; whether it was set."""
+        while True:
+            self._looked.clear()
+            if self._is_set:
+                return True
+            left, rate = self._time.left(self)
+            if left <= 0:
+                return False
+            self._looked.wait(min(left / rate, threading.TIMEOUT_MAX))

@@ -59,12 +59,10 @@ def time_of(env: Environment) -> ExecutionTime:
 
 def wait_while_running(env: Environment, seconds: float) -> bool:
     """Wait ``seconds``, less when ``env`` ends before. True when ``env`` still runs afterwards."""
-    time = time_of(env)
-    ended = time.alarm()
-    take_back = on_end(env, ended.set)
-    with time.asleep():
-        ended.wait(max(0.0, seconds))
-    take_back()
+    with time_of(env).asleep(max(0.0, seconds)) as ended:
+        take_back = on_end(env, ended.set)
+        ended.wait()
+        take_back()
     return env.is_running()
 
 

@@ -58,14 +58,15 @@ def _evaluate_program(self: Program, env: Environment) -> None:
     if self.timeout_seconds is None:
         _evaluate_lane(self, env)
         return
-    ended = time_of(env).alarm()
-    worker = threading.Thread(target=_evaluate_lane, args=(self, env, ended), daemon=True)
-    worker.start()
-    if not ended.wait(self.timeout_seconds.timeout_seconds):
+    with time_of(env).alarm(self.timeout_seconds.timeout_seconds) as ended:
+        worker = threading.Thread(target=_evaluate_lane, args=(self, env, ended), daemon=True)
+        worker.start()
+        if ended.wait():
+            return
         with env._state_mutex:
             if env.is_running():
                 env.set_timed_out()
-        worker.join(UNWINDING_SECONDS)
+    worker.join(UNWINDING_SECONDS)
 
 
 def _evaluate_lane(program: Program, env: Environment, ended: Alarm | None = None) -> None:
@@ -142,13 +143,15 @@ def _evaluate_attempt(self: ExecutionState, env: Environment) -> None:
     frame.stack = copy.deepcopy(env.stack)
     put_into_lane(frame, lane_of(env))
     outcome: Future[Any] = Future()
-    settled = time_of(env).alarm()
-    take_back = on_end(env, settled.set)
-    outcome.add_done_callback(lambda _: settled.set())
-    threading.Thread(target=_run_attempt, args=(self, frame, outcome), name=f"state {self.name}", daemon=True).start()
-    settled.wait(timeout_seconds)
-    take_back()
-    frame.set_ended()
+    with time_of(env).alarm(timeout_seconds) as settled:
+        take_back = on_end(env, settled.set)
+        outcome.add_done_callback(lambda _: settled.set())
+        attempt = threading.Thread(target=_run_attempt, args=(self, frame, outcome), name=f"state {self.name}")
+        attempt.daemon = True
+        attempt.start()
+        settled.wait()
+        take_back()
+        frame.set_ended()
     env.close_frame(frame)
     if not env.is_running():
         return
