@@ -28,11 +28,11 @@ def matches(pattern: str, text: str, context: Context) -> bool:
 
 def arn_matches(pattern: str, arn: str, context: Context) -> bool:
     """As ``matches``, for each of the six parts of an ARN by itself, which is how the Arn operators compare."""
+    if "${" in pattern or pattern == "*":  # a variable holds colons: as a whole
+        return matches(pattern, arn, context)
     wanted, given = pattern.split(":", _ARN_PARTS - 1), arn.split(":", _ARN_PARTS - 1)
-    if "${" in pattern:  # a variable holds colons: as a whole
-        return matches(pattern, arn, context)
     if len(wanted) != _ARN_PARTS or len(given) != _ARN_PARTS:
-        return matches(pattern, arn, context)
+        return False
     return all(matches(part, text, context) for part, text in zip(wanted, given, strict=True))
 
 
