@@ -1,12 +1,8 @@
-"""SageMaker: Processing jobs go to ``services.processing``; every other operation is refused.
-
-moto would answer CreateTrainingJob and the like without running anything.
-"""
+"""SageMaker: Processing jobs go to ``services.processing``; ``operations`` refuses everything else."""
 
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, ClassVar
@@ -47,12 +43,6 @@ class _ProcessingResponse(BaseResponse):
     def list_tags(self) -> Answer:
         return self._answer(self._list_tags)
 
-    def call_action(self) -> Any:
-        operation = self._get_action()
-        if operation not in _OPERATIONS:
-            return 400, {"x-amzn-RequestId": str(uuid.uuid4())}, _error_body(_refusal(operation))
-        return super().call_action()
-
     def _list_tags(self, scope: Scope, request: Mapping[str, Any]) -> Mapping[str, Any]:
         arn = request.get("ResourceArn", "")
         kind, _, name = arn.rpartition(":")[2].partition("/")
@@ -69,24 +59,11 @@ class _ProcessingResponse(BaseResponse):
         return "" if result is None else json.dumps(result, default=_epoch_seconds), {}
 
 
-_OPERATIONS = frozenset(
-    {"CreateProcessingJob", "DescribeProcessingJob", "ListProcessingJobs", "StopProcessingJob", "ListTags"}
-)
-
-
 def _job_name(request: Mapping[str, Any]) -> str:
     name = request.get("ProcessingJobName")
     if not isinstance(name, str):
         raise ServiceFault("ValidationException", "ProcessingJobName: missing; the name of a processing job")
     return name
-
-
-def _refusal(operation: str | None) -> ServiceFault:
-    known = ", ".join(sorted(_OPERATIONS))
-    return ServiceFault(
-        "NotImplemented",
-        f"SageMaker {operation}: the local AWS runs Processing jobs only ({known}); run this against AWS itself",
-    )
 
 
 def _error_body(fault: ServiceFault) -> str:

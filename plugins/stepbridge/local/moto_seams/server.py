@@ -19,7 +19,10 @@ from moto.core.request import (
 )
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
+from stepbridge.local.moto_seams.disturbances import send_fault
 from stepbridge.local.moto_seams.replacement import replace
+from stepbridge.local.moto_seams.requests import call_of
+from stepbridge.local.operations import refusal
 
 __all__ = ["AwsApplication", "aws_application", "before_first_request"]
 
@@ -63,6 +66,10 @@ class AwsApplication:
         path = environ["PATH_INFO"]
         if path.startswith("/moto-api"):
             return _refuse(environ, start_response, "404 Not Found", "moto's own API is not part of the local AWS")
+        call, _ = call_of(environ)
+        fault = refusal(call.service, call.operation)
+        if fault is not None:
+            return send_fault(call, fault, environ, start_response)
         try:
             answer: Iterable[bytes] = self._dispatch(environ, start_response)
         except NotImplementedError as error:
