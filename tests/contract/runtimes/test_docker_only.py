@@ -33,31 +33,29 @@ CMD ["python", "/app/sum.py"]
 """
 
 
-@pytest.fixture
-def docker_site(site: Any) -> Any:
-    if site.runtime != "docker":
-        pytest.skip("of the docker runtime only")
-    return site
+docker_only = pytest.mark.parametrize("site", ["docker"], indirect=True)
 
 
-def test_a_dockerfile_that_the_process_runtime_refuses(docker_site: Any) -> None:
+@docker_only
+def test_a_dockerfile_that_the_process_runtime_refuses(site: Any) -> None:
     """Stages, any command and users are Docker's own."""
-    status, log = docker_site.build("stages", {"Dockerfile": WHOLE_DOCKERFILE})
+    status, log = site.build("stages", {"Dockerfile": WHOLE_DOCKERFILE})
     assert status == "SUCCEEDED", log
     assert "Successfully tagged 123456789012.dkr.ecr.us-east-1.amazonaws.com/models:stages" in log
-    docker_site.start_job("stages", "123456789012.dkr.ecr.us-east-1.amazonaws.com/models:stages")
-    assert docker_site.ended_job("stages")["ProcessingJobStatus"] == "Completed"
-    assert docker_site.job_log("stages") == ["2"]
+    site.start_job("stages", "123456789012.dkr.ecr.us-east-1.amazonaws.com/models:stages")
+    assert site.ended_job("stages")["ProcessingJobStatus"] == "Completed"
+    assert site.job_log("stages") == ["2"]
 
 
-def test_an_instance_type_is_a_limit(docker_site: Any) -> None:
+@docker_only
+def test_an_instance_type_is_a_limit(site: Any) -> None:
     """ml.t3.medium has 4 GiB and two vCPUs; no container has more than the machine."""
     dockerfile = 'ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nCOPY limits.py /limits.py\nCMD ["python", "/limits.py"]\n'
-    status, log = docker_site.build("limits", {"Dockerfile": dockerfile, "limits.py": LIMITS})
+    status, log = site.build("limits", {"Dockerfile": dockerfile, "limits.py": LIMITS})
     assert status == "SUCCEEDED", log
-    docker_site.start_job("limits", "123456789012.dkr.ecr.us-east-1.amazonaws.com/models:limits")
-    assert docker_site.ended_job("limits")["ProcessingJobStatus"] == "Completed"
-    limits = dict(line.split(maxsplit=1) for line in docker_site.job_log("limits"))
+    site.start_job("limits", "123456789012.dkr.ecr.us-east-1.amazonaws.com/models:limits")
+    assert site.ended_job("limits")["ProcessingJobStatus"] == "Completed"
+    limits = dict(line.split(maxsplit=1) for line in site.job_log("limits"))
     machine = docker.from_env().info()
     memory = limits.get("memory.max") or limits["memory/memory.limit_in_bytes"]
     assert int(memory) == min(4 * 1024**3, machine["MemTotal"])
@@ -69,41 +67,42 @@ def test_an_instance_type_is_a_limit(docker_site: Any) -> None:
     assert int(quota) / int(period) == min(2, machine["NCPU"])
 
 
-def test_an_image_that_the_engine_lost_is_fetched_again(docker_site: Any) -> None:
+@docker_only
+def test_an_image_that_the_engine_lost_is_fetched_again(site: Any) -> None:
     """From the registry, by its digest; the job just runs."""
     nobody_elses = f'ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}}\nLABEL unique={uuid4()}\nCMD ["python", "-c", "print(42)"]\n'
-    status, log = docker_site.build("lost", {"Dockerfile": nobody_elses})
+    status, log = site.build("lost", {"Dockerfile": nobody_elses})
     assert status == "SUCCEEDED", log
     engine = docker.from_env()
     (held,) = [one for one in engine.images.list() if any(tag.endswith("/models:lost") for tag in one.tags)]
     engine.images.remove(held.id, force=True)
     with pytest.raises(ImageNotFound):
         engine.images.get(held.id)
-    docker_site.start_job("lost", "123456789012.dkr.ecr.us-east-1.amazonaws.com/models:lost")
-    assert docker_site.ended_job("lost")["ProcessingJobStatus"] == "Completed"
-    assert docker_site.job_log("lost") == ["42"]
+    site.start_job("lost", "123456789012.dkr.ecr.us-east-1.amazonaws.com/models:lost")
+    assert site.ended_job("lost")["ProcessingJobStatus"] == "Completed"
+    assert site.job_log("lost") == ["42"]
 
 
-def test_a_prebuilt_image_that_the_engine_lost_is_built_again(docker_site: Any) -> None:
+@docker_only
+def test_a_prebuilt_image_that_the_engine_lost_is_built_again(site: Any) -> None:
     """It is in no registry, so a job that needs it has it built."""
-    url = f"{docker_site.process.endpoint_url}/_stepbridge/prebuilt-images"
+    url = f"{site.process.endpoint_url}/_stepbridge/prebuilt-images"
     image_id = httpx.post(url, timeout=120).json()["sagemaker-scikit-learn"]
     docker.from_env().images.remove(image_id)
     uri = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.4-2-cpu-py3"
     entrypoint = {"ImageUri": uri, "ContainerEntrypoint": ["python", "-c", "print(6 * 7)"]}
-    docker_site.start_job("prebuilt-again", uri, AppSpecification=entrypoint)
-    assert docker_site.ended_job("prebuilt-again")["ProcessingJobStatus"] == "Completed"
+    site.start_job("prebuilt-again", uri, AppSpecification=entrypoint)
+    assert site.ended_job("prebuilt-again")["ProcessingJobStatus"] == "Completed"
 
 
-def test_a_stopped_build_stops_its_docker_build(docker_site: Any) -> None:
+@docker_only
+def test_a_stopped_build_stops_its_docker_build(site: Any) -> None:
     """What a RUN started on the engine ends with the build."""
     command = f"sleep {300 + os.getpid() / 1e6}"
-    build_id = docker_site.start_build(
-        "stopped", {"Dockerfile": f"ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}}\nRUN {command}\n"}
-    )
+    build_id = site.start_build("stopped", {"Dockerfile": f"ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}}\nRUN {command}\n"})
     until(lambda: running(command), "the command does not run")
-    docker_site.client("codebuild").stop_build(id=build_id)
-    assert docker_site.ended_build(build_id)["buildStatus"] == "STOPPED"
+    site.client("codebuild").stop_build(id=build_id)
+    assert site.ended_build(build_id)["buildStatus"] == "STOPPED"
     until(lambda: not running(command), "the command still runs")
 
 
