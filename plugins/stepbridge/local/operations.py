@@ -72,7 +72,7 @@ _S3 = Service(
             _crud("PublicAccessBlock"): "nobody but this machine reaches a bucket, so none is public",
             _crud("BucketOwnershipControls"): "a bucket has one account, which owns what is in it",
             _crud("BucketAcl ObjectAcl", "Put Get"): "as public access: only an unsigned read looks at an object's ACL",
-            "PutBucketLifecycleConfiguration GetBucketLifecycleConfiguration DeleteBucketLifecycle": (
+            _crud("BucketLifecycleConfiguration BucketLifecycle", "Put Get") + " DeleteBucketLifecycle": (
                 "no object expires here: the shortest rule takes a day, and a data folder is not kept for years"
             ),
             _crud("BucketCors"): "rules for web pages of other addresses, which do not reach this machine's port",

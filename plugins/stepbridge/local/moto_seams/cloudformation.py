@@ -1,7 +1,8 @@
 """CloudFormation: stacks and change sets with the behaviour of AWS, on moto's API and template language.
 
 Replaces the backend class of ``moto.cloudformation.models.cloudformation_backends``, and of
-``moto.cloudformation.responses.CloudFormationResponse``: create_change_set and _validate_different_update.
+``moto.cloudformation.responses.CloudFormationResponse``: create_change_set, get_template_summary and
+_validate_different_update.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ def _install(services: LocalServices) -> None:
     LocalStack.context_of = staticmethod(_contexts(services))
     replace(cloudformation_backends, "backend", cloudformation_api.LocalCloudFormation)
     replace(CloudFormationResponse, "create_change_set", cloudformation_api.create_change_set)
+    replace(CloudFormationResponse, "get_template_summary", cloudformation_api.get_template_summary)
     replace(CloudFormationResponse, "_validate_different_update", cloudformation_api.leave_to_backend)
 
 

@@ -13,13 +13,14 @@ from moto.cloudformation.utils import generate_changeset_id, generate_stack_id, 
 from stepbridge.local.moto_seams.cloudformation_stacks import LocalStack
 from stepbridge.local.moto_seams.cloudformation_template import parse_template
 
-__all__ = ["LocalCloudFormation", "create_change_set", "leave_to_backend"]
+__all__ = ["LocalCloudFormation", "create_change_set", "get_template_summary", "leave_to_backend"]
 
 _NOTHING_TO_DO = (
     "The submitted information didn't contain changes. Submit different information to create a change set."
 )
 _UPDATABLE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE")
 _moto_create_change_set = CloudFormationResponse.create_change_set
+_moto_get_template_summary = CloudFormationResponse.get_template_summary
 
 
 def create_change_set(response: CloudFormationResponse) -> Any:
@@ -28,6 +29,13 @@ def create_change_set(response: CloudFormationResponse) -> Any:
     change_set: Any = response.cloudformation_backend.change_sets[answer.result["Id"]]
     change_set.adopting = response._get_bool_param("ImportExistingResources", False)
     return answer
+
+
+def get_template_summary(response: CloudFormationResponse) -> Any:
+    """Replaces CloudFormationResponse.get_template_summary, which takes no template at all for one."""
+    if not any(response._get_param(name) for name in ("StackName", "TemplateURL", "TemplateBody")):
+        raise ValidationError(message="Either Stack Name or Template URL or Template Body must be specified.")
+    return _moto_get_template_summary(response)
 
 
 def leave_to_backend(*_arguments: object) -> None:
@@ -151,6 +159,10 @@ class LocalCloudFormation(CloudFormationBackend):
                 stack.change(change_set.template, change_set.parameters)
             change_set.execution_status = "EXECUTE_COMPLETE"
             self._export(stack)
+
+    def delete_change_set(self, change_set_name: str, stack_name: str | None = None) -> None:
+        with self._changing:
+            del self.change_sets[self._change_set(change_set_name, stack_name).change_set_id]
 
     def delete_stack(self, name_or_stack_id: str) -> None:
         with self._changing:

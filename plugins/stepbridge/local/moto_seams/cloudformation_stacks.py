@@ -46,8 +46,7 @@ class LocalStack(Stack):
         return type(self).context_of(self.account_id, self.region_name)
 
     def _parse_template(self) -> None:
-        assert isinstance(self.template, str)
-        self.template_dict = parse_template(self.template)
+        self.template_dict = parse_template(str(self.template) if self.template else None)
 
     def has_template(self, other_template: str) -> bool:
         return bool(self.template_dict == parse_template(other_template))

@@ -19,11 +19,13 @@ __all__ = ["StackResources", "parse_template"]
 Provide = Callable[[str, Mapping[str, Any], "StackResources"], Any]
 
 
-def parse_template(text: str) -> dict[str, Any]:
+def parse_template(text: str | None) -> dict[str, Any]:
     """The template, JSON or YAML. Raises ValidationError for what is neither, and for resources of unknown types.
 
     JSON goes by the JSON parser: as YAML, a template with a state machine in it takes a second.
     """
+    if not text:
+        raise ValidationError(message="Either Template URL or Template Body must be specified.")
     try:
         template = json.loads(text) if text.lstrip().startswith("{") else Stack.parse_template(text)
     except (json.JSONDecodeError, yaml.YAMLError) as error:

@@ -16,6 +16,7 @@ from moto.ecr.models import ECRBackend, Image, Repository, ecr_backends
 from moto.ecr.responses import ECRResponse
 
 from stepbridge.errors import ImageBuildFault
+from stepbridge.local.moto_seams.api_fault import ApiFault
 from stepbridge.local.moto_seams.replacement import replace
 from stepbridge.local.persistence.records import Change, Document, RecordName, Records
 from stepbridge.local.ports import BuiltImage, ContainerRuntime, ImageHolder, Scope, ServiceFault
@@ -226,6 +227,22 @@ class MotoImageRegistry:
 
 
 class _StoredECRBackend(ECRBackend):
+    def put_image(self, repository_name: str, image_manifest: str, *rest: Any, **options: Any) -> Image:
+        """moto fails of itself where there is no repository, and for what is no manifest."""
+        if repository_name not in self.repositories:
+            raise ApiFault(
+                "RepositoryNotFoundException",
+                f"The repository with name '{repository_name}' does not exist in the registry with id "
+                f"'{self.account_id}'",
+            )
+        try:
+            json.loads(image_manifest)["config"]["digest"]
+        except (ValueError, TypeError, KeyError) as error:
+            message = "Invalid parameter at 'imageManifest' failed to satisfy constraint: 'Invalid JSON syntax'"
+            raise ApiFault("InvalidParameterException", message) from error
+        image: Image = super().put_image(repository_name, image_manifest, *rest, **options)
+        return image
+
     def batch_get_image(
         self, repository_name: str, registry_id: str | None = None, image_ids: list[dict[str, Any]] | None = None
     ) -> dict[str, Any]:

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from xml.parsers.expat import ExpatError
 
 import moto.s3.models
 import moto.s3.responses
 from moto.core.responses import ActionResult
-from moto.s3.exceptions import MissingBucket, MissingKey, NoSuchUpload, S3ClientError
+from moto.s3.exceptions import MalformedXML, MissingBucket, MissingKey, NoSuchUpload, S3ClientError
 from moto.s3.models import FakeDeleteMarker, FakeKey, S3Backend, s3_backends
 from moto.s3.responses import S3Response
 from moto.utilities.utils import get_partition
@@ -155,6 +156,13 @@ class _StoredS3Response(S3Response):
         finally:
             if self._upload is not None:
                 self._upload.drop()
+
+    def _bucket_response_put(self, request: Any, bucket_name: str, querystring: dict[str, Any]) -> Any:
+        """moto fails of itself for a setting that it cannot read."""
+        try:
+            return super()._bucket_response_put(request, bucket_name, querystring)
+        except (ExpatError, KeyError, TypeError) as error:
+            raise MalformedXML from error
 
     def _receive(self, request: Any) -> StoredContent:
         headers = {name.lower(): value for name, value in request.headers.items()}

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import json
-import re
+import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
@@ -23,8 +22,11 @@ from stepbridge.local.moto_seams.disturbances import send_fault
 from stepbridge.local.moto_seams.replacement import replace
 from stepbridge.local.moto_seams.requests import call_of
 from stepbridge.local.operations import refusal
+from stepbridge.local.ports import ServiceFault
 
 __all__ = ["AwsApplication", "aws_application", "before_first_request"]
+
+_log = logging.getLogger(__name__)
 
 _first_request: dict[str, list[Callable[[], None]]] = {}
 _application: list[AwsApplication] = []
@@ -63,17 +65,23 @@ class AwsApplication:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         environ["RAW_URI"] = environ["REQUEST_URI"]  # Request.raw_path: keys with encoded slashes
         _preserve_header_names(environ)
-        path = environ["PATH_INFO"]
-        if path.startswith("/moto-api"):
-            return _refuse(environ, start_response, "404 Not Found", "moto's own API is not part of the local AWS")
         call, _ = call_of(environ)
         fault = refusal(call.service, call.operation)
+        if environ["PATH_INFO"].startswith("/moto-api"):
+            fault = ServiceFault("NotFound", "moto's own API is not part of the local AWS", 404)
         if fault is not None:
             return send_fault(call, fault, environ, start_response)
         try:
             answer: Iterable[bytes] = self._dispatch(environ, start_response)
         except NotImplementedError as error:
-            return _refuse(environ, start_response, "501 Not Implemented", f"The local AWS cannot do this: {error}")
+            fault = ServiceFault("NotImplemented", f"The local AWS cannot do this: {error}", 501)
+            return send_fault(call, fault, environ, start_response)
+        except OSError:
+            raise  # the connection's; there is nobody to answer
+        except Exception as error:  # noqa: BLE001  told to the client and to the log; HTTP would say 500 and no more
+            _log.exception("%s", call.name)
+            message = f"{type(error).__name__}: {error}. This is a fault of the local AWS; its log says where."
+            return send_fault(call, ServiceFault("InternalFailure", message, 500), environ, start_response)
         finally:
             self._on_answer(environ)
         return answer
@@ -126,20 +134,3 @@ def _preserve_header_names(environ: WSGIEnvironment) -> None:
     environ[PRESERVED_HEADER_NAMES_ENVIRON_KEY] = {
         environ_key_for_header(name): name for name in names if should_preserve_original_header_name(name)
     }
-
-
-_XML_SERVICES = re.compile(r"/(s3|sts|iam|cloudformation|sqs|sns)/aws4_request")
-
-
-def _refuse(environ: WSGIEnvironment, start_response: StartResponse, status: str, message: str) -> Iterable[bytes]:
-    """An AWS error in the protocol of the service that was asked."""
-    if _XML_SERVICES.search(environ.get("HTTP_AUTHORIZATION", "")):
-        text = message.replace("&", "&amp;").replace("<", "&lt;")
-        body = f"<ErrorResponse><Error><Code>NotImplemented</Code><Message>{text}</Message></Error></ErrorResponse>"
-        content_type = "application/xml"
-    else:
-        body = json.dumps({"__type": "NotImplemented", "message": message})
-        content_type = "application/x-amz-json-1.1"
-    answer = body.encode()
-    start_response(status, [("Content-Type", content_type), ("Content-Length", str(len(answer)))])
-    return [answer]

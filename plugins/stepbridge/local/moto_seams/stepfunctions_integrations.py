@@ -29,7 +29,9 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state
     StateTaskServiceAwsSdk,
 )
 from moto.stepfunctions.parser.asl.eval.environment import Environment
+from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 
+from stepbridge.local.moto_seams.api_fault import ApiFault
 from stepbridge.local.moto_seams.in_process_clients import in_process_clients
 from stepbridge.local.moto_seams.replacement import replace
 from stepbridge.local.moto_seams.server import aws_application
@@ -162,6 +164,16 @@ def _list_objects(env: Environment, resource: ResourceRuntimePart, state_credent
     )
 
 
+def _describe_map_run(self: StepFunctionsParserBackend, map_run_arn: str) -> dict[str, Any]:
+    """Replaces StepFunctionsParserBackend.describe_map_run, which fails of itself for one that does not exist."""
+    for execution in self._get_executions():
+        record = execution.exec_worker.env.map_run_record_pool_manager.get(map_run_arn)
+        if record is not None:
+            description: dict[str, Any] = record.describe()
+            return description
+    raise ApiFault("ResourceNotFound", f"Resource not found: '{map_run_arn}'")
+
+
 def _refuse_result_writer(*_arguments: object, **_keywords: object) -> None:
     """Replaces ResultWriter.__init__: moto's writes a manifest without the results."""
     raise ValueError("ResultWriter: the local AWS gives a Map's results as its output; it does not write them to S3")
@@ -213,6 +225,7 @@ def install() -> None:
     replace(StateTaskServiceAwsSdk, "_validate_service_integration_is_supported", _validate_sdk_integration)
     replace(StateTaskServiceAwsSdk, "_normalise_service_error_name", staticmethod(_error_prefix))
     replace(ItemReaderS3, "_handle_list_objects_v2", staticmethod(_list_objects))
+    replace(StepFunctionsParserBackend, "describe_map_run", _describe_map_run)
     replace(ResultWriter, "__init__", _refuse_result_writer)
     for kind in ("StateTaskLambda", "StateTaskActivity"):
         replace(state_task_factory, kind, _NotHere)
