@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo up down test check format bench lock clean help
+.PHONY: demo up down test chaos check format lock clean help
 
 help: ## Say what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -21,6 +21,9 @@ down: $(READY) ## End what `make up` started
 test: $(READY) ## Run all tests, two files at a time; those with a whole Airflow one by one
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/unit tests/contract tests/integration; \
 	first=$$?; $(BIN)/python -m pytest tests/e2e && exit $$first
+
+chaos: $(READY) ## Stop, kill and crash a real Airflow in the middle of runs (minutes)
+	@$(BIN)/python -m pytest tests/chaos
 
 check: $(READY) ## Lint, format, types, import directions, and that every DAG imports
 	$(BIN)/ruff check
