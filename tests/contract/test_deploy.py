@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,9 +86,7 @@ def test_a_first_deploy_makes_everything_and_a_second_one_nothing(bench: Bench) 
     assert deployment.scikit_image_uri == IMAGE
     assert deployment.endpoint_url == bench.aws.endpoint_url
 
-    started = time.monotonic()
     assert bench.deploy() == deployment
-    assert time.monotonic() - started < 2
     assert bench.said == [f"stack {bench.stack_name}: nothing to change"]
 
 
