@@ -111,7 +111,7 @@ def test_reset_empties_the_folder_of_a_local_aws_that_is_stopped(bench: Bench, t
 
 
 def test_it_starts_and_stops_in_seconds(bench: Bench) -> None:
-    """With an execution and a job running it ends by itself; seconds of processor time to start and to end are printed."""
+    """With an execution and a job running it ends by itself; processor seconds to start and to end are printed."""
     bench.process.restart()
     bench.client("s3").list_buckets()
     started = processor_seconds(bench.process.pid)
