@@ -23,7 +23,7 @@ class Service:
     """One service. ``honoured`` operations do what AWS documents, with what ``notes`` say of some.
 
     ``kept`` operations are accepted, and what they set is described again, but has no effect; the text says why.
-    ``only`` says in a refusal what there is instead.
+    ``unmodelled`` are honoured too: requests that no client's model has. ``only`` says in a refusal what there is.
     """
 
     title: str
@@ -31,6 +31,7 @@ class Service:
     honoured: frozenset[str]
     kept: Mapping[str, str] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
+    unmodelled: frozenset[str] = frozenset()
     only: str = ""
 
     @property
@@ -83,6 +84,7 @@ _S3 = Service(
         "GetObject": "ranges, versions, conditions; presigned addresses of both kinds, until they expire",
         "PutObject": "checksums are verified; forms of a browser too",
     },
+    unmodelled=frozenset({"PostObject"}),
 )
 _ECR = Service(
     "ECR",
@@ -261,7 +263,7 @@ def refusal(service: str, operation: str) -> ServiceFault | None:
     if offer is None:
         present = ", ".join(one.title for one in SERVICES.values())
         return _not_implemented(f"The local AWS has no service '{service}'; it has {present}")
-    if not operation or operation in offer.offered:
+    if not operation or operation in offer.honoured or operation in offer.kept or operation in offer.unmodelled:
         return None
     remedy = "; ".join(part for part in (offer.only, "run this against AWS itself") if part)
     return _not_implemented(f"{offer.title} {operation}: the local AWS does not do this; {remedy}")
