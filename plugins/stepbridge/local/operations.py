@@ -181,7 +181,8 @@ _STATES = Service(
     _names(
         "CreateStateMachine DescribeStateMachine UpdateStateMachine DeleteStateMachine ListStateMachines "
         "CreateStateMachineAlias DescribeStateMachineAlias UpdateStateMachineAlias DeleteStateMachineAlias "
-        "ListStateMachineAliases "
+        "ListStateMachineAliases PublishStateMachineVersion ListStateMachineVersions DeleteStateMachineVersion "
+        "ValidateStateMachineDefinition "
         "StartExecution DescribeExecution StopExecution RedriveExecution ListExecutions GetExecutionHistory "
         "DescribeStateMachineForExecution SendTaskSuccess SendTaskFailure SendTaskHeartbeat "
         "ListMapRuns DescribeMapRun TagResource UntagResource ListTagsForResource"
@@ -193,6 +194,7 @@ _STATES = Service(
             "others, Lambda functions, activities and ResultWriter are refused"
         ),
         "UpdateStateMachine": "with `publish` a new version",
+        "CreateStateMachineAlias": "of two versions, each execution takes one by their weights",
     },
 )
 _SAGEMAKER = Service(

@@ -39,6 +39,7 @@ def _connect(services: LocalServices, records: ExecutionRecords) -> None:
         stepfunctions_sagemaker,
         stepfunctions_starts,
         stepfunctions_states,
+        stepfunctions_versions,
     )
     from stepbridge.local.moto_seams.stepfunctions_events import StatusChanges
     from stepbridge.local.moto_seams.stepfunctions_executions import ExecutionSurroundings
@@ -57,3 +58,4 @@ def _connect(services: LocalServices, records: ExecutionRecords) -> None:
     surroundings = ExecutionSurroundings(records, services.logs, StatusChanges().announce)
     stepfunctions_starts.install(surroundings)
     stepfunctions_api.install()
+    stepfunctions_versions.install()

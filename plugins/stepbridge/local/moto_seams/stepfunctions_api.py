@@ -21,7 +21,7 @@ from stepbridge.local.moto_seams.replacement import replace
 from stepbridge.local.moto_seams.stepfunctions_executions import Execution
 from stepbridge.local.moto_seams.stepfunctions_starts import check_arn, executions_of, resolve, restored_execution
 
-__all__ = ["install"]
+__all__ = ["install", "page_size", "page_token", "read_token"]
 
 MAXIMUM_PAGE: Final = 1_000
 DEFAULT_PAGE: Final = 100
@@ -121,13 +121,13 @@ def list_executions(self: StepFunctionResponse) -> ActionResult:
         and _redrive_matches(execution, self._get_param("redriveFilter"))
     ]
     wanted.sort(key=_position, reverse=True)
-    after = _read_token(self._get_param("nextToken"))
+    after = read_token(self._get_param("nextToken"))
     if after is not None:
         wanted = [execution for execution in wanted if _position(execution) < tuple(after)]
-    size = _page_size(self)
+    size = page_size(self)
     answer: dict[str, Any] = {"executions": [_described(execution) for execution in wanted[:size]]}
     if len(wanted) > size:
-        answer["nextToken"] = _token(list(_position(wanted[size - 1])))
+        answer["nextToken"] = page_token(list(_position(wanted[size - 1])))
     return ActionResult(answer)
 
 
@@ -136,14 +136,14 @@ def get_execution_history(self: StepFunctionResponse) -> ActionResult:
     history = execution.events.get_event_history()
     if self._get_param("reverseOrder"):
         history.reverse()
-    offset = (_read_token(self._get_param("nextToken")) or [0])[0]
-    size = _page_size(self)
+    offset = (read_token(self._get_param("nextToken")) or [0])[0]
+    size = page_size(self)
     events = [{**event, "timestamp": _moment(event["timestamp"])} for event in history[offset : offset + size]]
     if self._get_param("includeExecutionData") is False:
         events = [_without_data(event) for event in events]
     answer: dict[str, Any] = {"events": events}
     if len(history) > offset + size:
-        answer["nextToken"] = _token([offset + size])
+        answer["nextToken"] = page_token([offset + size])
     return ActionResult(answer)
 
 
@@ -191,7 +191,7 @@ def _without_data(event: dict[str, Any]) -> dict[str, Any]:
 
 
 # --- pages ------------------------------------------------------------------------------------------------------------
-def _page_size(response: StepFunctionResponse) -> int:
+def page_size(response: StepFunctionResponse) -> int:
     size = response._get_param("maxResults")
     if size is not None and not 0 <= int(size) <= MAXIMUM_PAGE:
         raise ApiFault(
@@ -202,11 +202,11 @@ def _page_size(response: StepFunctionResponse) -> int:
     return int(size) if size else DEFAULT_PAGE
 
 
-def _token(position: list[Any]) -> str:
+def page_token(position: list[Any]) -> str:
     return base64.urlsafe_b64encode(json.dumps(position).encode()).decode()
 
 
-def _read_token(token: str | None) -> list[Any] | None:
+def read_token(token: str | None) -> list[Any] | None:
     if token is None:
         return None
     try:

@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecutio
 from __future__ import annotations
 
 import json
+import random
 import re
 import threading
 import uuid
@@ -97,7 +98,9 @@ def resolve(
         if version is not None:
             return machine, version, None
     elif (alias := machine.aliases.get(parts[7])) is not None:
-        version_arn = max(alias.routing_configuration, key=lambda route: route["weight"])["stateMachineVersionArn"]
+        routes = alias.routing_configuration
+        (route,) = random.choices(routes, [route["weight"] for route in routes])
+        version_arn = route["stateMachineVersionArn"]
         return machine, machine.versions[int(version_arn.rsplit(":", 1)[1])], alias.arn
     raise ApiFault("StateMachineDoesNotExist", f"State Machine Does Not Exist: '{arn}'")
 
