@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import urllib.request
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+
+from tests.contract.local_aws_process import LocalAwsProcess
 
 from .conftest import Site, until
 
@@ -190,3 +193,34 @@ def test_a_distributed_map_reads_its_items_from_s3(site: Site) -> None:
     assert output(site, state) == [{"n": 1}, {"n": 2}]
     (item,) = output(site, distributed("s3:listObjectsV2", {}, Bucket=site.bucket, Prefix="items/"))
     assert (item["Key"], item["Size"]) == ("items/list.json", 20)
+
+
+def test_integrations_may_do_what_the_role_may(own_local_aws: LocalAwsProcess) -> None:
+    """With permissions enforced, a task is denied what its machine's role does not have, and allowed what it has."""
+    iam, s3, sfn = (own_local_aws.client(service) for service in ("iam", "s3", "stepfunctions"))
+    s3.create_bucket(Bucket="guarded")
+    trusted = {"Effect": "Allow", "Principal": {"Service": "states.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    trust = json.dumps({"Version": "2012-10-17", "Statement": [trusted]})
+    role = iam.create_role(RoleName="reader", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    allowed = {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "arn:aws:s3:::guarded"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+    iam.put_role_policy(RoleName="reader", PolicyName="list", PolicyDocument=policy)
+    request = urllib.request.Request(
+        f"{own_local_aws.endpoint_url}/_stepbridge/faults",
+        data=b'{"fault": "iam"}',
+        headers={"Content-Type": "application/json"},
+        method="POST",
+    )
+    urllib.request.urlopen(request, timeout=10).close()
+
+    def end(name: str, resource: str, **parameters: str) -> dict[str, Any]:
+        state = {"End": True, **task(resource, **parameters)}
+        definition = json.dumps({"StartAt": "S", "States": {"S": state}})
+        machine = sfn.create_state_machine(name=name, definition=definition, roleArn=role)["stateMachineArn"]
+        arn = sfn.start_execution(stateMachineArn=machine)["executionArn"]
+        return until(lambda: sfn.describe_execution(executionArn=arn), lambda one: one["status"] != "RUNNING")
+
+    assert end("lists", "aws-sdk:s3:listObjectsV2", Bucket="guarded")["status"] == "SUCCEEDED"
+    denied = end("puts", "aws-sdk:s3:putObject", Bucket="guarded", Key="k", Body="b")
+    assert denied["status"] == "FAILED"
+    assert "is not authorized to perform: s3:PutObject" in denied["cause"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC
 from typing import Any, Final
 from urllib.parse import parse_qs
@@ -32,7 +32,7 @@ from stepbridge.local.permissions.s3_operations import S3Request, s3_needs
 from stepbridge.local.ports import Scope, ServiceFault
 from stepbridge.local.services import LocalServices
 
-__all__ = ["MotoDirectory", "authorized", "install"]
+__all__ = ["MotoDirectory", "authorized", "authorized_as_role", "install"]
 
 # A key of this form was made by somebody; a made-up one ("local", "test", an account's number) is the account's root.
 _MADE_KEY: Final = re.compile(r"(AKIA|ASIA)[A-Z2-7]{16}")
@@ -117,12 +117,38 @@ class MotoDirectory:
 def authorized(application: WSGIApplication, permissions: Permissions, directory: MotoDirectory) -> WSGIApplication:
     """The application, whose requests are denied what their callers' policies do not allow, while that is enforced."""
 
+    def caller_of(environ: WSGIEnvironment, call: ApiCall, credential: Credential | None) -> Caller:
+        return directory.caller(credential, _session_token(environ), call.account_id)
+
+    return _guarded(application, permissions, directory, caller_of)
+
+
+def authorized_as_role(
+    application: WSGIApplication, permissions: Permissions, directory: MotoDirectory, role_arn: str, session: str
+) -> WSGIApplication:
+    """The application for a service that acts as a role: all its requests are the role's."""
+
+    def caller_of(_environ: WSGIEnvironment, call: ApiCall, _credential: Credential | None) -> Caller:
+        role = directory.role(role_arn)
+        if role is None:
+            raise ServiceFault("AccessDenied", f"{call.name}: the role {role_arn} does not exist", 403)
+        return role_session(role, session)
+
+    return _guarded(application, permissions, directory, caller_of)
+
+
+def _guarded(
+    application: WSGIApplication,
+    permissions: Permissions,
+    directory: MotoDirectory,
+    caller_of: Callable[[WSGIEnvironment, ApiCall, Credential | None], Caller],
+) -> WSGIApplication:
     def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if not permissions.enforced():
             return application(environ, start_response)
         call, credential = call_of(environ)
         try:
-            caller = directory.caller(credential, _session_token(environ), call.account_id)
+            caller = caller_of(environ, call, credential)
             needs = _needs(call, environ)
             if call.name in _READS and not directory.has_object(partition(call.region), *s3_place_of(environ)):
                 needs.append(_listing_need(needs[0]))  # who may not list may not know that the object is missing

@@ -52,7 +52,7 @@ def _connect(services: LocalServices, records: ExecutionRecords) -> None:
     stepfunctions_intrinsics.install()
     stepfunctions_states.install()
     stepfunctions_lanes.install()
-    stepfunctions_integrations.install()
+    stepfunctions_integrations.install(services.permissions)
     stepfunctions_sagemaker.install(services.processing, services.disturbances)
     stepfunctions_machines.install()
     surroundings = ExecutionSurroundings(records, services.logs, StatusChanges().announce)

@@ -32,10 +32,12 @@ from moto.stepfunctions.parser.asl.eval.environment import Environment
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 
 from stepbridge.local.moto_seams.api_fault import ApiFault
+from stepbridge.local.moto_seams.iam import MotoDirectory, authorized_as_role
 from stepbridge.local.moto_seams.in_process_clients import in_process_clients
 from stepbridge.local.moto_seams.replacement import replace
 from stepbridge.local.moto_seams.server import aws_application
 from stepbridge.local.moto_seams.stepfunctions_queries import iso_timestamp
+from stepbridge.local.permissions.gate import Permissions
 
 __all__ = ["install", "refusal"]
 
@@ -55,6 +57,8 @@ SDK_SERVICES: Final = {
     "sqs": ("sqs", "Sqs"),
     "sts": ("sts", "Sts"),
 }
+SESSION: Final = "StepFunctions"
+_connected: dict[str, Permissions] = {}
 _PACKAGE: Final = "moto.stepfunctions.parser.asl.component.state.exec"
 _CLIENT_USERS: Final = (
     f"{_PACKAGE}.state_map.item_reader.eval.resource_eval_s3",
@@ -78,13 +82,16 @@ def refusal(service_name: str) -> str | None:
 
 # --- clients ----------------------------------------------------------------------------------------------------------
 @cache
-def _clients(account_id: str, region: str) -> Callable[[str], Any]:
-    return in_process_clients(aws_application(), account_id, region)
+def _clients(role_arn: str, region: str) -> Callable[[str], Any]:
+    permissions = _connected["own"]
+    assert isinstance(permissions.directory, MotoDirectory)
+    application = authorized_as_role(aws_application(), permissions, permissions.directory, role_arn, SESSION)
+    return in_process_clients(application, role_arn.split(":")[4], region)
 
 
-def _client_for(region: str, service: str, state_credentials: Any) -> Any:
-    """Replaces boto_client_for: a client in this process, in the account of the role that the state acts as."""
-    return _clients(state_credentials.role_arn.split(":")[4], region)(service)
+def _client_for(region: str, service: str, state_credentials: StateCredentials) -> Any:
+    """Replaces boto_client_for: a client in this process that may do what the state's role may, in its account."""
+    return _clients(state_credentials.role_arn, region)(service)
 
 
 # --- arguments and results --------------------------------------------------------------------------------------------
@@ -215,8 +222,9 @@ class _NotHere:
         raise ValueError("The local AWS has no Lambda functions and no activities: a Task is an integration's")
 
 
-def install() -> None:
-    """Let tasks call the services of the local AWS."""
+def install(permissions: Permissions) -> None:
+    """Let tasks call the services of the local AWS, as their roles."""
+    _connected["own"] = permissions
     for name in _CLIENT_USERS:
         replace(importlib.import_module(name), "boto_client_for", _client_for)
     replace(StateTaskService, "_normalise_parameters", _normalise_parameters)
