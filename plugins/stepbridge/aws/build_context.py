@@ -1,27 +1,22 @@
 """A folder as what is built or uploaded: its files, their digest and a zip of them.
 
-Docker's rules decide which files of a build context count (https://docs.docker.com/build/concepts/context/): the file
-``<Dockerfile>.dockerignore``, else ``.dockerignore``; patterns are anchored at the context's root; a pattern that
-matches a folder matches all below it; the last pattern that matches decides, and ``!`` takes back in, also below an
-ignored folder. The Dockerfile and the ignore file always count, as the builder reads them.
+``core.dockerignore`` decides which files of a build context count. The Dockerfile and the ignore file always do, as the
+builder reads them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import posixpath
 import stat
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final
 
-from pathspec.patterns.gitignore import GitIgnorePatternError
-from pathspec.patterns.gitignore.basic import GitIgnoreBasicPattern
-
 from stepbridge.core.digests import FileEntry, digest
+from stepbridge.core.dockerignore import DockerIgnore, ignore_file_names, parse_dockerignore
 from stepbridge.errors import ConfigurationFault, StepbridgeError
 
 __all__ = [
@@ -69,17 +64,17 @@ def build_context(folder: Path, dockerfile: str = "Dockerfile") -> list[FolderFi
     """The files of the build context in path order. ``dockerfile`` is its path below ``folder``.
 
     Raises FolderFault when the folder or the Dockerfile is missing, or a file that counts is a symbolic link to outside
-    of the folder or no file at all.
+    of the folder or no file at all, and DockerignoreError.
     """
     _require_folder(folder, "the model's container folder with a Dockerfile in it")
     if not (folder / dockerfile).is_file():
         raise FolderFault(str(folder / dockerfile), "no such file", "a Dockerfile", "write one, or name another")
-    ignore_file = next(
-        (name for name in (f"{dockerfile}.dockerignore", ".dockerignore") if (folder / name).is_file()), ""
-    )
-    patterns = _ignore_patterns(folder / ignore_file) if ignore_file else []
+    ignore_file = next((name for name in ignore_file_names(dockerfile) if (folder / name).is_file()), "")
+    ignore = DockerIgnore()
+    if ignore_file:
+        ignore = parse_dockerignore((folder / ignore_file).read_text("utf-8-sig"), str(folder / ignore_file))
     always = {dockerfile, ignore_file}
-    counted = (path for path in _walk(folder, patterns) if path in always or not _ignored(path, patterns))
+    counted = (path for path in _walk(folder, ignore) if path in always or not ignore.ignores(path))
     return [_checked(folder, path, ".dockerignore") for path in sorted(counted)]
 
 
@@ -89,7 +84,7 @@ def scripts_folder(folder: Path) -> list[FolderFile]:
     Raises FolderFault when the folder is missing, or a file is a symbolic link to outside of it or no file at all.
     """
     _require_folder(folder, "the model's scripts folder")
-    counted = (path for path in _walk(folder, []) if not _left_behind(PurePosixPath(path)))
+    counted = (path for path in _walk(folder, DockerIgnore()) if not _left_behind(PurePosixPath(path)))
     return [_checked(folder, path, "the scripts folder") for path in sorted(counted)]
 
 
@@ -104,16 +99,14 @@ def _require_folder(folder: Path, expected: str) -> None:
         raise FolderFault(str(folder), found, expected, "check the model card's folders and the project's root")
 
 
-def _walk(folder: Path, patterns: Sequence[GitIgnoreBasicPattern]) -> Iterator[str]:
+def _walk(folder: Path, ignore: DockerIgnore) -> Iterator[str]:
     """Every path that is no folder, posix, relative. An ignored folder is not entered if no ``!`` can take it back."""
-    prune = all(pattern.include for pattern in patterns)
+    prune = not ignore.takes_back
     for parent, folders, files in os.walk(folder):
         below = Path(parent).relative_to(folder)
         links = [name for name in folders if Path(parent, name).is_symlink()]
         folders[:] = [
-            name
-            for name in folders
-            if name not in links and not (prune and _ignored((below / name).as_posix(), patterns))
+            name for name in folders if name not in links and not (prune and ignore.ignores((below / name).as_posix()))
         ]
         yield from ((below / name).as_posix() for name in (*files, *links))
 
@@ -134,42 +127,6 @@ def _checked(folder: Path, path: str, ignore_file: str) -> FolderFile:
             str(source), "a socket, pipe or device", "a file", f"leave it out with a line in {ignore_file}"
         )
     return FolderFile(path, source)
-
-
-# --- .dockerignore ----------------------------------------------------------------------------------------------------
-def _ignore_patterns(ignore_file: Path) -> list[GitIgnoreBasicPattern]:
-    """The patterns of the file, each anchored at the root as Docker reads them.
-
-    The steps are those of https://pkg.go.dev/github.com/moby/patternmatcher/ignorefile: drop comments (a ``#`` in the
-    first column only) and surrounding white space, split off ``!``, clean the path.
-    """
-    patterns = []
-    for number, line in enumerate(ignore_file.read_text("utf-8-sig").splitlines(), start=1):
-        text = line.strip()
-        if line.startswith("#") or not text:
-            continue
-        negated, text = text.startswith("!"), text.removeprefix("!").strip()
-        path = posixpath.normpath(text).lstrip("/") if text else ""
-        if path == ".":
-            continue
-        try:
-            if not path:
-                raise GitIgnorePatternError(line)
-            patterns.append(GitIgnoreBasicPattern(f"{'!' if negated else ''}/{path}"))
-        except GitIgnorePatternError as error:
-            raise FolderFault(
-                f"{ignore_file}:{number}", f"the pattern {line!r}", "a pattern that Docker reads"
-            ) from error
-    return patterns
-
-
-def _ignored(path: str, patterns: Sequence[GitIgnoreBasicPattern]) -> bool:
-    candidates = [path, *(parent.as_posix() for parent in PurePosixPath(path).parents if parent.name)]
-    ignored = False
-    for pattern in patterns:
-        if bool(pattern.include) != ignored and any(pattern.match_file(candidate) for candidate in candidates):
-            ignored = bool(pattern.include)
-    return ignored
 
 
 # --- digest and zip ---------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from stepbridge.aws.build_context import (
     scripts_folder,
     write_zip,
 )
+from stepbridge.core.dockerignore import DockerignoreError
 from stepbridge.errors import ConfigurationFault
 
 
@@ -96,7 +97,7 @@ def test_a_dockerfile_of_its_own_has_an_ignore_file_of_its_own(tmp_path: Path) -
 
 def test_an_unreadable_pattern_is_named_by_line(tmp_path: Path) -> None:
     """A lone ! is an error for Docker too."""
-    with pytest.raises(FolderFault, match=r"\.dockerignore:2: the pattern '!'"):
+    with pytest.raises(DockerignoreError, match=r"\.dockerignore:2: the pattern '!'"):
         build_context(folder_with(tmp_path, ignore="a\n!\n"))
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from stepbridge.core.dockerignore import DockerignoreError
 from stepbridge.local.process_runtime.build_context import BuildContext, copied, digest_of, resolve_in_root
 from stepbridge.local.process_runtime.plan import CopyFiles
 
@@ -153,3 +154,11 @@ def test_the_digest_follows_content_names_and_execute_bits(context: Path) -> Non
     (context / "pkg/empty").mkdir()
     seen.add(digest())
     assert len(seen) == 5
+
+
+def test_an_unreadable_ignore_pattern_is_a_fault_of_the_build(context: Path) -> None:
+    """All of them are named, with their lines."""
+    (context / ".dockerignore").write_text("a\n!\n! \n")
+    with pytest.raises(DockerignoreError, match=r"2 problems") as caught:
+        BuildContext(context, "Dockerfile")
+    assert [problem.where for problem in caught.value.problems] == [".dockerignore:2", ".dockerignore:3"]

@@ -165,6 +165,7 @@ def test_a_fifo_whose_name_is_taken(feeds: PipeFeeds, tmp_path: Path) -> None:
         (gzip.compress(b"1") + gzip.compress(b"2"), b"12"),
         (gzip.compress(b"1") + bytes(512), b"1"),
     ],
+    ids=["nothing", "empty", "one", "two in one", "padded"],  # not the bytes: gzip writes the time into them
 )
 def test_gzip_in_whatever_chunks_it_comes(compressed: bytes, plain: bytes, step: int) -> None:
     """Empty files, several members and padding are as gzip itself takes them."""
@@ -172,7 +173,11 @@ def test_gzip_in_whatever_chunks_it_comes(compressed: bytes, plain: bytes, step:
     assert b"".join(decompressed(chunks)) == plain
 
 
-@pytest.mark.parametrize("broken", [b"a,b\n", gzip.compress(b"x" * 1000)[:-4], gzip.compress(b"x" * 1000)[:20]])
+@pytest.mark.parametrize(
+    "broken",
+    [b"a,b\n", gzip.compress(b"x" * 1000)[:-4], gzip.compress(b"x" * 1000)[:20]],
+    ids=["plain", "cut at the end", "cut"],
+)
 def test_gzip_that_is_none_or_ends_early(broken: bytes) -> None:
     """An error, never a shorter file."""
     with pytest.raises(zlib.error):

@@ -23,13 +23,12 @@ class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class JobReport(_Value):
-    """One Processing job. ``instance_seconds`` is what SageMaker bills: instances times the time they processed."""
+class _Processed(_Value):
+    """What a job and a stage have in common. ``instance_seconds`` is what SageMaker bills: instances times the time
+    they processed."""
 
-    job_name: str
-    job_arn: str | None = None
     status: str
-    created_at: datetime | None = None
+    job_arn: str | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
     seconds: float | None = None
@@ -40,7 +39,14 @@ class JobReport(_Value):
     failure_reason: str | None = None
 
 
-class StageReport(_Value):
+class JobReport(_Processed):
+    """One Processing job."""
+
+    job_name: str
+    created_at: datetime | None = None
+
+
+class StageReport(_Processed):
     """One stage: its last job's facts, and the sums over all its jobs.
 
     ``status`` is that of the last job as SageMaker has it, or NOT_STARTED or UNKNOWN. ``started_at`` to ``ended_at``
@@ -53,17 +59,7 @@ class StageReport(_Value):
     stage: str
     state_name: str
     job_name: str | None = None
-    job_arn: str | None = None
-    status: str
-    started_at: datetime | None = None
-    ended_at: datetime | None = None
     offset_seconds: float | None = None
-    seconds: float | None = None
-    instance_type: str | None = None
-    instance_count: int | None = None
-    instance_seconds: float = 0.0
-    exit_message: str | None = None
-    failure_reason: str | None = None
     output_uri: str | None = None
     attempts: int = 0
     error: str | None = None

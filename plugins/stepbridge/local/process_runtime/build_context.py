@@ -1,7 +1,6 @@
 """The build context: which of its files COPY takes, and how they get into an image's file tree.
 
-https://docs.docker.com/reference/dockerfile/#copy and https://docs.docker.com/build/concepts/context/: ignore patterns
-are anchored at the context's root, one that matches a folder matches all below it, and the last match decides.
+https://docs.docker.com/reference/dockerfile/#copy; what is ignored is decided by ``core.dockerignore``.
 """
 
 from __future__ import annotations
@@ -13,11 +12,10 @@ import shutil
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
 
-from pathspec.patterns.gitignore.basic import GitIgnoreBasicPattern
-
+from stepbridge.core.dockerignore import DockerIgnore, ignore_file_names, parse_dockerignore
 from stepbridge.errors import Problem
 from stepbridge.local.process_runtime.plan import CopyFiles
 
@@ -58,14 +56,18 @@ class Source:
 
 
 class BuildContext:
-    """A folder that images are built from. ``dockerfile`` is the Dockerfile's path below it."""
+    """A folder that images are built from. ``dockerfile`` is the Dockerfile's path below it.
+
+    Raises DockerignoreError when its ignore file can't be read.
+    """
 
     def __init__(self, folder: Path, dockerfile: str) -> None:
         self.folder = folder.resolve()
         self.dockerfile = dockerfile
-        candidates = (self.folder / f"{dockerfile}.dockerignore", self.folder / ".dockerignore")
-        ignore_file = next((path for path in candidates if path.is_file()), None)
-        self._patterns = [] if ignore_file is None else _ignore_patterns(ignore_file.read_text("utf-8-sig"))
+        ignore_file = next((name for name in ignore_file_names(dockerfile) if (self.folder / name).is_file()), None)
+        self._ignore = DockerIgnore()
+        if ignore_file:
+            self._ignore = parse_dockerignore((self.folder / ignore_file).read_text("utf-8-sig"), ignore_file)
 
     def sources(self, step: CopyFiles) -> tuple[list[Source], list[Problem]]:
         """What the step copies, and what stands against it: sources that are missing, ignored or outside."""
@@ -123,26 +125,7 @@ class BuildContext:
                     yield ContextEntry(path.relative_to(folder).as_posix(), path)
 
     def _ignored_path(self, path: Path) -> bool:
-        relative = PurePosixPath(path.relative_to(self.folder).as_posix())
-        candidates = [str(relative), *(str(parent) for parent in relative.parents if parent.name)]
-        ignored = False
-        for pattern in self._patterns:
-            if bool(pattern.include) != ignored and any(pattern.match_file(candidate) for candidate in candidates):
-                ignored = bool(pattern.include)
-        return ignored
-
-
-def _ignore_patterns(text: str) -> list[GitIgnoreBasicPattern]:
-    patterns = []
-    for line in text.splitlines():
-        pattern = line.strip()
-        if line.startswith("#") or not pattern:
-            continue
-        negated, pattern = pattern.startswith("!"), pattern.removeprefix("!").strip()
-        path = posixpath.normpath(pattern).lstrip("/")
-        if path and path != ".":
-            patterns.append(GitIgnoreBasicPattern(f"{'!' if negated else ''}/{path}"))
-    return patterns
+        return self._ignore.ignores(path.relative_to(self.folder).as_posix())
 
 
 def digest_of(sources: Iterable[Source]) -> str:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from stepbridge.core.dockerignore import DockerignoreError
 from stepbridge.errors import ImageBuildFault, Problem
 from stepbridge.local.ports import BuiltImage, ServiceFault
 from stepbridge.local.process_runtime.build_context import BuildContext, Source, copied, digest_of, resolve_in_root
@@ -102,7 +103,10 @@ class ImageBuilder:
         parsed = _parsed(context, dockerfile)
         base, problems = self._base(parsed, build_args)
         plan, refused = plan_dockerfile(parsed, build_args, base.config)
-        build_context = BuildContext(context, dockerfile)
+        try:
+            build_context = BuildContext(context, dockerfile)
+        except DockerignoreError as fault:
+            raise DockerfileError(fault.source, fault.problems) from None
         sources: dict[int, list[Source]] = {}
         for position, step in enumerate(plan.steps):
             if isinstance(step, CopyFiles):
