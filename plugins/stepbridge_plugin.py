@@ -1,14 +1,16 @@
-"""Registers stepbridge's links with Airflow; nothing else happens here."""
+"""Registers stepbridge's links and its listener with Airflow; nothing else happens here."""
 
 from __future__ import annotations
 
 from airflow.plugins_manager import AirflowPlugin
 
 from stepbridge.links.stepbridge import BuildLink, ExecutionLink, JobLogsLink
+from stepbridge.listeners.ends import RunEnds
 
 
 class StepbridgePlugin(AirflowPlugin):
-    """What Airflow's web server must know to show the links of stepbridge's operators."""
+    """What Airflow's web server must know to show the links of stepbridge's operators, and whom to tell of ends."""
 
     name = "stepbridge"
     operator_extra_links = [BuildLink(), ExecutionLink(), JobLogsLink()]  # noqa: RUF012  Airflow's own declaration
+    listeners = [RunEnds()]  # noqa: RUF012

@@ -7,57 +7,30 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
+from tests.chaos.sleepers import (
+    CLOSED,
+    DAGS,
+    FIRST_STOP_SECONDS,
+    IN_GAP,
+    IN_TRIGGERER,
+    RUN,
+    SCRIPT,
+    START,
+    STOP_SECONDS,
+    UNTAKEN,
+    WAIT,
+    Bench,
+    components,
+    until,
+)
 
-from stepbridge.cli.airflow_site import AirflowClient
 from stepbridge.cli.local_site import RunningSite, local_session
-
-STOP_SECONDS = 30  # within which an execution has to be stopped
-FIRST_STOP_SECONDS = 90  # of a triggerer, on a busy machine
-PATIENCE_SECONDS = 120
-WAIT, RUN = "wait_for_execution", "run"
-SCRIPT = "import time\nprint('asleep', flush=True)\ntime.sleep(900)\n"
-DAGS = """
-from datetime import timedelta
-
-from airflow.sdk import DAG
-
-from stepbridge.operators.start_execution import StartExecutionOperator
-from stepbridge.sensors.execution import ExecutionSensor
-
-CODE = "s3://{{ var.json.stepbridge.bucket }}/code/"
-PARAMS = {
-    "input_uri": "s3://{{ var.json.stepbridge.bucket }}/in/",
-    "output_uri": "s3://{{ var.json.stepbridge.bucket }}/out/{{ dag.dag_id }}/",
-    "stages": ["preprocessing"],
-}
-
-
-def sleeper(dag_id, dagrun_timeout=None, **wait):
-    with DAG(dag_id, schedule=None, params=PARAMS, dagrun_timeout=dagrun_timeout, is_paused_upon_creation=False) as dag:
-        start = StartExecutionOperator(task_id="start_execution", model=dag_id, image_uri=None, code_uri=CODE)
-        ExecutionSensor(task_id="wait_for_execution", execution_arn=start.output, model=dag_id, **wait)
-    return dag
-
-
-marked_failed = sleeper("marked_failed")
-marked_success = sleeper("marked_success")
-cleared = sleeper("cleared")
-crashed = sleeper("crashed")
-run_timeout = sleeper("run_timeout", dagrun_timeout=timedelta(seconds=60))
-deferral_timeout = sleeper("deferral_timeout", timeout=30)
-worker_marked = sleeper("worker_marked", deferrable=False)
-worker_sigterm = sleeper("worker_sigterm", deferrable=False)
-worker_sigkill = sleeper("worker_sigkill", deferrable=False, retries=1, retry_delay=timedelta(seconds=1))
-task_timeout = sleeper("task_timeout", deferrable=False, execution_timeout=timedelta(seconds=5))
-"""
-IN_TRIGGERER = ("run_timeout", "deferral_timeout", "marked_failed", "cleared", "marked_success", "crashed")
+from stepbridge.listeners.notes import GRACE_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -67,90 +40,6 @@ def add_models(project: Path) -> None:
         card.unlink()
     (project / "dags/sleepers.py").write_text(DAGS)
     (project / "containers/scikit_learn/Dockerfile").write_text('FROM python:3.11-slim\nENTRYPOINT ["python3"]\n')
-
-
-def until(what: str, look: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> Any:
-    """The first true value of ``look``."""
-    deadline = time.monotonic() + seconds
-    while not (seen := look()):
-        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
-        time.sleep(0.3)
-    return seen
-
-
-@dataclass
-class Bench:
-    """The site's Airflow and AWS, and one run, named RUN, of each DAG."""
-
-    airflow: AirflowClient
-    machines: Any
-    sagemaker: Any
-
-    def start(self, dag_id: str) -> None:
-        until(f"DAG {dag_id}", lambda: self.airflow.dag(dag_id))
-        self.airflow.unpause(dag_id)
-        self.airflow.trigger(dag_id, RUN, datetime.now(UTC).isoformat())
-
-    def wait(self, dag_id: str) -> dict[str, Any]:
-        """The task instance of the wait."""
-        return next(each for each in self.airflow.task_instances(dag_id, RUN) if each["task_id"] == WAIT)
-
-    def arn(self, dag_id: str) -> str:
-        return str(until(f"execution of {dag_id}", lambda: self.airflow.xcom(dag_id, RUN, "start_execution")))
-
-    def execution(self, dag_id: str) -> dict[str, Any]:
-        described: dict[str, Any] = self.machines.describe_execution(executionArn=self.arn(dag_id))
-        return described
-
-    def log(self, dag_id: str) -> str:
-        tries = range(1, self.wait(dag_id)["try_number"] + 1)
-        return "\n".join(line for number in tries for line in self.airflow.task_log(dag_id, RUN, WAIT, number))
-
-    def watched(self, dag_id: str) -> None:
-        """Returns once the triggerer has the wait and the job runs."""
-        until(f"deferral of {dag_id}", lambda: self.wait(dag_id)["state"] == "deferred")
-        until(f"trigger of {dag_id}", lambda: (self.wait(dag_id)["trigger"] or {}).get("triggerer_id"))
-        until(f"watching {dag_id}", lambda: "starting" in self.log(dag_id))
-        self.job(dag_id)
-
-    def works(self, dag_id: str) -> None:
-        """Returns once a worker waits and the job runs."""
-        until(f"wait of {dag_id}", lambda: "Preprocessing entered" in self.log(dag_id))
-        self.job(dag_id)
-
-    def job(self, dag_id: str) -> str:
-        """The name of the execution's first job, which must be there soon."""
-        part = dag_id.replace("_", "-")
-
-        def named() -> str | None:
-            jobs = self.sagemaker.list_processing_jobs(SortBy="CreationTime", SortOrder="Ascending", MaxResults=100)
-            names = (job["ProcessingJobName"] for job in jobs["ProcessingJobSummaries"])
-            return next((name for name in names if part in name), None)
-
-        return str(until(f"job of {dag_id}", named))
-
-    def stopped(self, dag_id: str, seconds: float = STOP_SECONDS) -> str:
-        """The cause of the stop, once execution and job have ended and the task's log says so."""
-        until(f"stop of {dag_id}", lambda: self.execution(dag_id)["status"] == "ABORTED", seconds)
-        job = self.job(dag_id)
-        until(
-            f"stop of {job}",
-            lambda: self.sagemaker.describe_processing_job(ProcessingJobName=job)["ProcessingJobStatus"] == "Stopped",
-            seconds,
-        )
-        until(f"log of {dag_id}", lambda: f"stopping {self.arn(dag_id)}" in self.log(dag_id), seconds)
-        execution = self.execution(dag_id)
-        assert execution["error"].startswith("stepbridge.")
-        assert f"task {dag_id}.{WAIT} of run {RUN}, try 1" in execution["cause"]
-        return str(execution["cause"])
-
-    def mark(self, dag_id: str, state: str) -> None:
-        path = f"/api/v2/dags/{dag_id}/dagRuns/{RUN}/taskInstances/{WAIT}"
-        self.airflow._send("PATCH", path, {"new_state": state})
-
-    def clear(self, dag_id: str) -> None:
-        body = {"dag_run_id": RUN, "dry_run": False, "only_failed": False, "task_ids": [WAIT]}
-        self.airflow._send("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", body)
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +53,8 @@ def bench(site: RunningSite) -> Iterator[Bench]:
     clients["s3"].put_object(Bucket=bucket, Key="in/day.txt", Body=b"day\n")
     clients["s3"].put_object(Bucket=bucket, Key="code/preprocessing.py", Body=SCRIPT.encode())
     made = Bench(site.airflow(), clients["stepfunctions"], clients["sagemaker"])
-    for dag_id in IN_TRIGGERER:
+    made.airflow._send("POST", "/api/v2/pools", {"name": CLOSED, "slots": 0})
+    for dag_id in (*IN_TRIGGERER, *IN_GAP):
         made.start(dag_id)
     yield made
     made.airflow.close()
@@ -241,19 +131,77 @@ def test_each_run_had_one_execution(bench: Bench) -> None:
     assert sorted(names) == sorted(set(names)), json.dumps(names)
 
 
-def components(site_folder: Path, name: str) -> list[int]:
-    """The processes of an Airflow component, the oldest first."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                command = (entry / "cmdline").read_bytes().split(b"\0")
-                environment = (entry / "environ").read_bytes()
-            except OSError:
-                continue
-            if name.encode() in command and b"airflow" in command and str(site_folder).encode() in environment:
-                found.append(int(entry.name))
-    return sorted(found)
+def test_marked_before_the_wait_begins(bench: Bench) -> None:
+    """No worker and no triggerer has it: the API server stops it, says who and why, and the audit log has it."""
+    for dag_id in ("gap_wait_failed", "gap_start_failed", "gap_run_failed"):
+        bench.in_gap(dag_id)
+    bench.mark("gap_wait_failed", "failed")
+    bench.mark("gap_start_failed", "failed", START)
+    bench.mark_run("gap_run_failed", "failed")
+    assert "was marked as failed by admin" in bench.ended("gap_wait_failed", f"{WAIT} of run {RUN}, try 1")
+    assert "was marked as failed by admin" in bench.ended("gap_start_failed", f"{START} of run {RUN}, try 1")
+    assert "its run was marked as failed by admin" in bench.ended("gap_run_failed", f"{WAIT} of run {RUN}, try 1")
+    [line] = until("audit log", lambda: bench.audit("gap_wait_failed"))
+    assert line.startswith(f"stopped {bench.arn('gap_wait_failed')}: task gap_wait_failed.{WAIT}")
+
+
+def test_the_run_times_out_before_the_wait_begins(bench: Bench) -> None:
+    """The scheduler stops it."""
+    cause = bench.ended("gap_run_timeout", f"{WAIT} of run {RUN}, try 1", 45 + STOP_SECONDS)
+    assert "timeout of its DAG run" in cause
+
+
+def test_marked_as_success_or_cleared_before_the_wait_begins(bench: Bench) -> None:
+    """The one has nothing against the work, the other does it again: what runs is adopted."""
+    bench.in_gap("gap_success")
+    bench.in_gap("gap_cleared")
+    bench.mark("gap_success", "success")
+    bench.clear_run("gap_cleared")
+    until("adoption", lambda: bench.task("gap_cleared", START)["try_number"] == 2)
+    bench.in_gap("gap_cleared")
+    bench.mark("gap_wait_failed", "success")  # what was stopped stays stopped
+    bench.mark_run("gap_run_failed", "failed")
+    time.sleep(GRACE_SECONDS + 2)  # by then all that was noted has been looked at
+    for dag_id in ("gap_success", "gap_cleared"):
+        execution = bench.execution(dag_id)
+        assert (execution["status"], execution["redriveCount"]) == ("RUNNING", 0)
+        assert bench.audit(dag_id) == []
+
+
+def test_a_wait_that_was_stopped_before_it_began_goes_on_when_it_is_cleared(bench: Bench) -> None:
+    """What the API server has stopped is redriven by what comes after."""
+    bench.airflow._send("PATCH", f"/api/v2/pools/{CLOSED}", {"name": CLOSED, "slots": 4, "include_deferred": False})
+    bench.clear("gap_run_failed")
+    until("redrive", lambda: bench.execution("gap_run_failed")["redriveCount"] == 1)
+    until("wait", lambda: bench.wait("gap_run_failed")["state"] == "deferred")
+    assert bench.execution("gap_run_failed")["status"] == "RUNNING"
+
+
+@contextmanager
+def frozen(pids: list[int]) -> Iterator[None]:
+    """The processes do nothing within the block."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def test_ended_while_deferred_with_no_triggerer_at_work(bench: Bench, project: Path) -> None:
+    """Nobody has taken up the trigger: API server and scheduler stop what it would have waited for."""
+    with frozen(components(project, "triggerer")):
+        for dag_id in UNTAKEN:
+            bench.start(dag_id)
+        for dag_id in UNTAKEN:
+            bench.untaken(dag_id)
+        bench.mark("untaken_failed", "failed")
+        bench.mark_run("untaken_run_failed", "failed")
+        assert "was marked as failed by admin" in bench.ended("untaken_failed", f"{WAIT} of run {RUN}, try 1")
+        assert "was marked as failed by admin" in bench.ended("untaken_run_failed", f"{WAIT} of run {RUN}, try 1")
+        cause = bench.ended("untaken_timeout", f"{WAIT} of run {RUN}, try 1", 30 + STOP_SECONDS)
+        assert "timeout of its DAG run" in cause
 
 
 def test_a_crash_of_triggerer_and_scheduler_stops_and_starts_nothing(

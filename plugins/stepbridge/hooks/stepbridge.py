@@ -42,6 +42,17 @@ class StepbridgeHook(AwsGenericHook[Any]):
     def __init__(self, aws_conn_id: str | None = "aws_default", region_name: str | None = None) -> None:
         super().__init__(aws_conn_id=aws_conn_id, region_name=region_name)
 
+    def apart(self) -> StepbridgeHook:
+        """Another hook for the same connection, with a session and clients of its own.
+
+        The connection is not asked of Airflow again if it has been read: in a signal handler that could wait for an
+        answer which the interrupted code is waiting for.
+        """
+        other = StepbridgeHook(self.aws_conn_id, self.region_name)
+        if "conn_config" in vars(self):
+            vars(other)["conn_config"] = self.conn_config
+        return other
+
     @cached_property
     def step_functions(self) -> StepFunctions:
         """Executions."""

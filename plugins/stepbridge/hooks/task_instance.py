@@ -1,13 +1,26 @@
-"""A task instance in words."""
+"""A task instance in words, and what it writes down for others."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-__all__ = ["in_words", "who"]
+__all__ = ["EXECUTION_KEY", "in_words", "record_execution", "who"]
+
+EXECUTION_KEY: Final = "stepbridge_execution"
+"""The XCom in which a task says which execution it is about to start or waits for, and how to reach it.
+
+``{"execution_arn", "aws_conn_id", "region_name"}``, written before the call that starts it: whoever finds the task
+ended can stop the execution without asking the task.
+"""
+
+
+def record_execution(context: Context, execution_arn: str, aws_conn_id: str | None, region_name: str | None) -> None:
+    """Write down what the task is about to start or waits for, under ``EXECUTION_KEY``."""
+    record = {"execution_arn": execution_arn, "aws_conn_id": aws_conn_id, "region_name": region_name}
+    context["ti"].xcom_push(key=EXECUTION_KEY, value=record)
 
 
 def who(context: Context) -> str:

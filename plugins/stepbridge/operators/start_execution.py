@@ -15,16 +15,18 @@ from airflow.sdk.exceptions import AirflowTaskTimeout
 from stepbridge.aws.arns import execution_arn
 from stepbridge.aws.faults import NameTaken, NotFound, NotRedrivable
 from stepbridge.core.execution_input import ExecutionInput, parse_execution_input
-from stepbridge.core.names import execution_name
 from stepbridge.core.start_decision import ABSENT, Adopt, Identity, Look, Redrive, Sighting, Start, next_step
+from stepbridge.core.statuses import execution_status
 from stepbridge.errors import ExecutionInputError, Problem
-from stepbridge.hooks.task_instance import who
+from stepbridge.hooks.kill import HANDLER_SECONDS, PATIENCE_SECONDS, KillStop
+from stepbridge.hooks.task_instance import record_execution, who
 from stepbridge.links.addresses import execution_address
 from stepbridge.links.stepbridge import ExecutionLink
 from stepbridge.operators.base import StepbridgeOperator
 from stepbridge.operators.faults import StartKilled
 from stepbridge.operators.form_templates import is_the_dags_own, rendered_from_form
-from stepbridge.triggers.endings import KILLED
+from stepbridge.operators.start_notes import Names, Standing, TakenUp
+from stepbridge.triggers.endings import KILLED, STOPPED
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -34,7 +36,6 @@ __all__ = ["FORM_KEYS", "StartExecutionOperator"]
 FORM_KEYS: Final = ("input_uri", "output_uri", "instance_type", "volume_size", "max_runtime", "stages")
 """The parameters of a run that become keys of its execution input."""
 
-TAKEN_UP_KEY: Final = "stepbridge_taken_up"
 LOOKS: Final = 5
 LOOK_SECONDS: Final = 1.0
 
@@ -87,25 +88,25 @@ class StartExecutionOperator(StepbridgeOperator):
         ExecutionLink.push(context, address)
         self.log.info("execution: %s", arn)
         self.log.info("look at it: %s", address)
-        self._started = None
         return arn
 
     def on_kill(self) -> None:
         """Stop the execution that this try started or redrove; one that it only found goes on.
 
         Airflow calls it on SIGTERM, in the middle of whatever runs, and lets that go on: a start that was under way is
-        stopped once it is done.
+        stopped once it is done. What is started stays this try's own until its process ends: a task can be marked as
+        failed between the start and Airflow's knowing that it has succeeded.
         """
         self._killed = True
         if self._started:
             self._stop(*self._started)
 
-    def _stop(self, arn: str, name: str) -> None:
+    def _stop(self, arn: str, name: str, seconds: float = HANDLER_SECONDS) -> None:
         why = "past its execution_timeout" if isinstance(sys.exc_info()[1], AirflowTaskTimeout) else "by SIGTERM"
         cause = f"killed in the worker, {why}: {name}"
         self.log.warning("stopping %s: %s", arn, cause)
         try:
-            self.hook.step_functions.stop(arn, KILLED, cause)
+            KillStop(self.hook, arn, KILLED, cause).done(seconds)
         except NotFound:
             self.log.info("there was nothing to stop: the kill came before the call that starts it")
 
@@ -114,7 +115,7 @@ class StartExecutionOperator(StepbridgeOperator):
         if self._killed:
             arn, name = self._started or ("no execution", "this task")
             if self._started:
-                self._stop(arn, name)
+                self._stop(arn, name, PATIENCE_SECONDS)
             raise StartKilled(arn, f"{name} was killed, so its execution was not left running")
 
     # --- the input ----------------------------------------------------------------------------------------------------
@@ -160,8 +161,8 @@ class StartExecutionOperator(StepbridgeOperator):
     # --- the execution ------------------------------------------------------------------------------------------------
     def _settled(self, context: Context, execution_input: ExecutionInput) -> str:
         """The ARN of the execution that stands for this run, after whatever had to be done for it."""
-        names = _Names(self.model, context, execution_input.digest())
-        taken_up = _TakenUp(context, names.clear_number, execution_input.digest())
+        names = Names(self.model, context, execution_input.digest())
+        taken_up = TakenUp(context, names.clear_number, execution_input.digest())
         seen: dict[Identity, Sighting] = {}
         while True:
             step = next_step(names.clear_number, seen, taken_up.identity())
@@ -171,6 +172,7 @@ class StartExecutionOperator(StepbridgeOperator):
                     seen[at] = self._seen(arn)
                 case Adopt(at):
                     taken_up.remember(at)
+                    self._record(context, arn)
                     self.log.info("%s is there already: waiting for it instead of paying twice", arn)
                     return arn
                 case Redrive(at):
@@ -207,8 +209,30 @@ class StartExecutionOperator(StepbridgeOperator):
             "run the task again",
         )
 
+    def _record(self, context: Context, arn: str) -> None:
+        """Say what is about to be started or has been found, and end what stood for this task before it, if it runs.
+
+        That is so when the input has changed in between: the run would pay for two, and wait for one.
+        """
+        record_execution(context, arn, self.aws_conn_id, self.hook.region_name)
+        standing = Standing(context)
+        if standing.arn not in (None, arn):
+            self._supersede(context, standing.arn, arn)
+        standing.remember(arn)
+
+    def _supersede(self, context: Context, old: str, new: str) -> None:
+        try:
+            if execution_status(self.hook.step_functions.describe(old).status).terminal:
+                return
+            cause = f"superseded by {new}, since the input has changed: {who(context)}"
+            self.log.warning("stopping %s: %s", old, cause)
+            self.hook.step_functions.stop(old, STOPPED, cause)
+        except NotFound:
+            self.log.info("%s was never started", old)
+
     def _begun(self, context: Context, name: str, arn: str, execution_input: ExecutionInput) -> bool:
         """Whether it was started (or runs with the same input); False: the name stands for one that has ended."""
+        self._record(context, arn)
         self._started = (arn, who(context))  # before the call: a kill may come while its answer is under way
         self._refuse_if_killed()
         try:
@@ -223,6 +247,7 @@ class StartExecutionOperator(StepbridgeOperator):
     def _redriven(self, context: Context, arn: str) -> bool:
         """Whether it was redriven; False: the service refuses to."""
         token = hashlib.sha256(f"{arn} {who(context)}".encode()).hexdigest()
+        self._record(context, arn)
         self._started = (arn, who(context))
         self._refuse_if_killed()
         try:
@@ -234,45 +259,6 @@ class StartExecutionOperator(StepbridgeOperator):
         self._refuse_if_killed()
         self.log.info("redriven at %s: the stages that finished are not run again", at)
         return True
-
-
-class _TakenUp:
-    """Which execution of an earlier clear this clear goes on with, kept from try to try (XComs are not)."""
-
-    def __init__(self, context: Context, clear_number: int, input_digest: str) -> None:
-        self._store = context["task_state_store"]
-        self._clear_number = clear_number
-        self._mine = f"{clear_number} {input_digest} "
-
-    def identity(self) -> Identity | None:
-        """The execution, if a try of this clear with this input has written one down."""
-        kept = self._store.get(TAKEN_UP_KEY) if self._clear_number else None
-        if not isinstance(kept, str) or not kept.startswith(self._mine):
-            return None
-        clear_number, attempt = kept.removeprefix(self._mine).split()
-        return Identity(int(clear_number), int(attempt))
-
-    def remember(self, at: Identity) -> None:
-        """Write it down, before anything is done about it; what belongs to this clear needs no note."""
-        if at.clear_number < self._clear_number:
-            self._store.set(TAKEN_UP_KEY, f"{self._mine}{at.clear_number} {at.attempt}")
-
-
-class _Names:
-    """The execution names that belong to one task instance and input."""
-
-    def __init__(self, model: str, context: Context, input_digest: str) -> None:
-        self._model = model
-        self._run_id = context["run_id"]
-        map_index = context["ti"].map_index
-        self._map_index = -1 if map_index is None else map_index
-        self._input_digest = input_digest
-        self.clear_number = context["dag_run"].clear_number or 0
-
-    def of(self, identity: Identity) -> str:
-        return execution_name(
-            self._model, self._run_id, self._map_index, identity.clear_number, identity.attempt, self._input_digest
-        )
 
 
 def _unrendered(context: Context, key: str, value: object, error: jinja2.TemplateError) -> Problem:

@@ -22,7 +22,8 @@ from stepbridge.aws.step_functions import Execution
 from stepbridge.core.start_decision import REDRIVABLE
 from stepbridge.core.statuses import execution_status
 from stepbridge.errors import ConfigurationFault
-from stepbridge.hooks.task_instance import who
+from stepbridge.hooks.kill import PATIENCE_SECONDS, KillStop
+from stepbridge.hooks.task_instance import record_execution, who
 from stepbridge.links.addresses import execution_address
 from stepbridge.links.stepbridge import ExecutionLink, JobLogsLink
 from stepbridge.sensors.faults import WaitKilled, WaitTimedOut, WatchFailed
@@ -89,7 +90,7 @@ class ExecutionSensor(BaseSensorOperator):
         self._age_seconds = 0.0
         self._failures = 0
         self._not_before = 0.0
-        self._killed = False
+        self._killed: KillStop | None = None
         self._name = f"task {self.task_id}"
 
     @cached_property
@@ -107,6 +108,7 @@ class ExecutionSensor(BaseSensorOperator):
             )
         self._begin(context)
         execution = self._redriven_by_a_retry(context, self.hook.step_functions.describe(self.execution_arn))
+        execution = self._redriven_after_another_trys_end(context, execution)
         if self.deferrable:
             return self._reported_or_deferred(context, execution)
         self._state_changes = StateChanges(self.hook.step_functions, self.execution_arn)
@@ -118,6 +120,7 @@ class ExecutionSensor(BaseSensorOperator):
         What passes by itself (throttling, a lost network) only makes it wait longer.
         """
         if self._killed:
+            self._killed.done(PATIENCE_SECONDS)
             raise WaitKilled(self.execution_arn, "this task was killed, so the execution was stopped")
         if time.monotonic() < self._not_before:
             return PokeReturnValue(is_done=False)
@@ -168,17 +171,19 @@ class ExecutionSensor(BaseSensorOperator):
 
     def on_kill(self) -> None:
         """Stop the execution. Airflow calls it on SIGTERM, in the main thread, and past ``execution_timeout``."""
-        self._killed = True
+        why, error = "killed in the worker by SIGTERM: marked or cleared, or the worker was told to end", KILLED
         if isinstance(sys.exc_info()[1], AirflowTaskTimeout):
-            self._stop(f"past its execution_timeout of {self.execution_timeout}", STOPPED)
-        else:
-            self._stop("killed in the worker by SIGTERM: marked or cleared, or the worker was told to end", KILLED)
+            why, error = f"past its execution_timeout of {self.execution_timeout}", STOPPED
+        cause = self._cause(why)
+        self._killed = KillStop(self.hook, self.execution_arn, error, cause)
+        self._killed.done()
 
     def _begin(self, context: Context) -> None:
         """What each process that takes up the task needs: its name in words, and the link."""
         self._name = who(context)
         local = self.hook.local_endpoint("stepfunctions")
         ExecutionLink.push(context, execution_address(self.execution_arn, local))
+        record_execution(context, self.execution_arn, self.aws_conn_id, self.region_name)
 
     # --- waiting ------------------------------------------------------------------------------------------------------
     def _redriven_by_a_retry(self, context: Context, execution: Execution) -> Execution:
@@ -244,10 +249,14 @@ class ExecutionSensor(BaseSensorOperator):
         return SHORTEST_SECONDS
 
     def _stop(self, why: str, error: str) -> None:
+        self.hook.step_functions.stop(self.execution_arn, error, self._cause(why))
+
+    def _cause(self, why: str) -> str:
+        """Why it is stopped and for whom; the log has it, too."""
         of_model = f" (model {self.model})" if self.model else ""
         cause = f"{why}: {self._name}{of_model}"
         self.log.warning("stopping %s: %s", self.execution_arn, cause)
-        self.hook.step_functions.stop(self.execution_arn, error, cause)
+        return cause
 
     # --- the end ------------------------------------------------------------------------------------------------------
     def _report(self, context: Context, execution: Execution) -> Any:

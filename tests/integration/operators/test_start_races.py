@@ -115,12 +115,14 @@ def test_two_workers_that_start_the_same_run_share_one_execution(
             task_id="start_execution", model=model.name, image_uri=None, code_uri=code, parameters=values,
             deployment=deployment.to_json(),
         )  # fmt: skip
-        instance = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=-1, try_number=1)
+        instance = SimpleNamespace(
+            dag_id="d", task_id="t", run_id="r", map_index=-1, try_number=1, xcom_push=lambda **_: None
+        )
         context: Any = {
             "ti": instance,
             "run_id": "r",
             "dag_run": SimpleNamespace(clear_number=0, conf={}),
-            "task_state_store": SimpleNamespace(get=lambda _key: None),
+            "task_state_store": SimpleNamespace(get=lambda _key: None, set=lambda *_: None),
         }
         execution_input = operator.execution_input(context)
         gate.wait(DEADLINE_SECONDS)

@@ -1,0 +1,70 @@
+"""What a start knows beyond its own try: the names that belong to it, and what earlier tries wrote down."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from stepbridge.core.names import execution_name
+from stepbridge.core.start_decision import Identity
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+__all__ = ["Names", "Standing", "TakenUp"]
+
+TAKEN_UP_KEY: Final = "stepbridge_taken_up"
+STANDING_KEY: Final = "stepbridge_standing"
+
+
+class Standing:
+    """Which execution stands for the task instance, kept over tries and clears."""
+
+    def __init__(self, context: Context) -> None:
+        self._store = context["task_state_store"]
+        kept = self._store.get(STANDING_KEY)
+        self.arn: str | None = kept if isinstance(kept, str) else None
+
+    def remember(self, arn: str) -> None:
+        """Write it down, before anything is done about it."""
+        if arn != self.arn:
+            self._store.set(STANDING_KEY, arn)
+            self.arn = arn
+
+
+class TakenUp:
+    """Which execution of an earlier clear this clear goes on with, kept from try to try (XComs are not)."""
+
+    def __init__(self, context: Context, clear_number: int, input_digest: str) -> None:
+        self._store = context["task_state_store"]
+        self._clear_number = clear_number
+        self._mine = f"{clear_number} {input_digest} "
+
+    def identity(self) -> Identity | None:
+        """The execution, if a try of this clear with this input has written one down."""
+        kept = self._store.get(TAKEN_UP_KEY) if self._clear_number else None
+        if not isinstance(kept, str) or not kept.startswith(self._mine):
+            return None
+        clear_number, attempt = kept.removeprefix(self._mine).split()
+        return Identity(int(clear_number), int(attempt))
+
+    def remember(self, at: Identity) -> None:
+        """Write it down, before anything is done about it; what belongs to this clear needs no note."""
+        if at.clear_number < self._clear_number:
+            self._store.set(TAKEN_UP_KEY, f"{self._mine}{at.clear_number} {at.attempt}")
+
+
+class Names:
+    """The execution names that belong to one task instance and input."""
+
+    def __init__(self, model: str, context: Context, input_digest: str) -> None:
+        self._model = model
+        self._run_id = context["run_id"]
+        map_index = context["ti"].map_index
+        self._map_index = -1 if map_index is None else map_index
+        self._input_digest = input_digest
+        self.clear_number = context["dag_run"].clear_number or 0
+
+    def of(self, identity: Identity) -> str:
+        return execution_name(
+            self._model, self._run_id, self._map_index, identity.clear_number, identity.attempt, self._input_digest
+        )
