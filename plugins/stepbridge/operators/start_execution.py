@@ -161,6 +161,9 @@ class StartExecutionOperator(StepbridgeOperator):
     # --- the execution ------------------------------------------------------------------------------------------------
     def _settled(self, context: Context, execution_input: ExecutionInput) -> str:
         """The ARN of the execution that stands for this run, after whatever had to be done for it."""
+        if (standing := Standing(context)).arn:
+            # Airflow took the record of the last try away; a kill may come before this one knows more.
+            record_execution(context, standing.arn, self.aws_conn_id, self.hook.region_name)
         names = Names(self.model, context, execution_input.digest())
         taken_up = TakenUp(context, names.clear_number, execution_input.digest())
         seen: dict[Identity, Sighting] = {}

@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 
 # What passes by itself: these slow the watcher down and never fail a wait.
 PASSING: Final = (Throttled, ServiceUnavailable, EndpointUnreachable)
+ANSWER_SECONDS: Final = 25.0  # Airflow gives on_kill 30 s, [triggerer] on_kill_timeout
 CREDENTIALS_PATIENCE_SECONDS: Final = 600.0  # somebody renews them in the connection, or the wait is told
 
 _acquainted: Final[set[asyncio.Task[None]]] = set()
@@ -174,7 +175,10 @@ class ExecutionTrigger(BaseEventTrigger):
         if not self.task_instance:
             return True, "ended by a user"
         try:
-            return await asyncio.to_thread(self._reason_by_task_state)
+            return await asyncio.wait_for(asyncio.to_thread(self._reason_by_task_state), ANSWER_SECONDS)
+        except TimeoutError:
+            # Cleared, its next try adopts it; marked or timed out, the listener has noted it and stops it.
+            return False, f"Airflow has not said within {ANSWER_SECONDS} s why its task waits no more"
         except AirflowRuntimeError as error:
             self.log.warning("the state of the task is not known: %s", error)
             return True, "ended while it waited"

@@ -69,7 +69,7 @@ class AirflowRuns:
     def run(self, dag: DAG, failures: Failures, logical_date: datetime | None = None, **conf: Any) -> Run:
         """Run the DAG once with ``conf`` as the form's answers; no logical date unless one is given."""
         if dag.dag_id not in self.synced:
-            _sync(dag)
+            synced(dag)
             self.synced.add(dag.dag_id)
         return _ended(dag.test(logical_date=logical_date, run_conf=conf), failures)
 
@@ -103,7 +103,7 @@ def _ended(run: Any, failures: Failures) -> Run:
     return Run(run, states, {instance.task_id: instance.try_number for instance in instances}, failures, xcoms)
 
 
-def _sync(dag: DAG) -> None:
+def synced(dag: DAG) -> None:
     """Put the DAG into the database, as the DAG processor would from its file."""
     with create_session() as session:
         session.merge(DagBundleModel(name=BUNDLE))

@@ -18,6 +18,7 @@ DENIED = (
     "on resource: arn:aws:states:us-east-1:123456789012:stateMachine:any",
 )
 THROTTLED = ("ThrottlingException", "Rate exceeded")
+NOT_REDRIVABLE = ("ExecutionNotRedrivable", "Execution is not redrivable")
 
 # What becomes of a call: "pass" it on, "deny" or "throttle" it, or pass it on and "lose" the answer.
 Verdict = Callable[[str, int], str]
@@ -29,6 +30,9 @@ class FaultProxy:
     def __init__(self, target: str) -> None:
         self.calls: Counter[str] = Counter()
         self.verdict: Verdict = lambda _operation, _count: "pass"
+        self.carried_out: Callable[[str, int], None] = lambda _operation, _count: None  # before the answer goes back
+        self.not_redrivable: set[str] = set()  # ARNs
+        self.names_started: list[str] = []  # as asked for, whatever became of it
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self, urlsplit(target).netloc))
 
@@ -36,10 +40,17 @@ class FaultProxy:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_port}"
 
-    def judged(self, operation: str) -> str:
+    def judged(self, operation: str, body: bytes) -> tuple[str, int]:
+        """The verdict on a call, and which call of its operation it is."""
+        request = json.loads(body or b"{}")
         with self._lock:
             self.calls[operation] += 1
-            return self.verdict(operation, self.calls[operation])
+            count = self.calls[operation]
+            if operation == "StartExecution":
+                self.names_started.append(request["name"])
+        verdict = self.verdict(operation, count)  # may take its time: other calls go on meanwhile
+        dead = operation == "RedriveExecution" and request["executionArn"] in self.not_redrivable
+        return ("refuse" if dead and verdict == "pass" else verdict), count
 
     @contextmanager
     def running(self) -> Iterator[FaultProxy]:
@@ -60,20 +71,23 @@ def _handler(proxy: FaultProxy, target: str) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             operation = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            verdict = proxy.judged(operation)
+            verdict, count = proxy.judged(operation, body)
             if verdict == "deny":
                 self._refuse(operation, *DENIED)
             elif verdict == "throttle":
                 self._refuse(operation, *THROTTLED)
+            elif verdict == "refuse":
+                self._refuse(operation, *NOT_REDRIVABLE)
             else:
-                self._pass_on(body, lose=verdict == "lose")
+                self._pass_on(body, operation, count, lose=verdict == "lose")
 
-        def _pass_on(self, body: bytes, *, lose: bool) -> None:
+        def _pass_on(self, body: bytes, operation: str, count: int, *, lose: bool) -> None:
             connection = http.client.HTTPConnection(target, timeout=60)
             connection.request("POST", self.path, body, dict(self.headers))
             answer = connection.getresponse()
             content = answer.read()
             connection.close()
+            proxy.carried_out(operation, count)
             if lose:
                 self.close_connection = True
                 return

@@ -195,6 +195,45 @@ def test_a_worker_told_to_end_while_it_starts_leaves_nothing_running(
     assert ".start_execution of run " in described["cause"]
 
 
+@pytest.mark.usefixtures("own_sigterm")
+@pytest.mark.parametrize("arrived", [False, True])
+def test_a_kill_does_not_wait_for_the_answer_that_is_on_the_way(
+    airflow: AirflowRuns, model: TinyModel, proxy: FaultProxy, machines: Any, arrived: bool
+) -> None:
+    """StartExecution is answered only once StopExecution has come, whether the start had arrived by then or not."""
+    model.script("preprocessing", "import time\ntime.sleep(600)")
+    killed: list[str] = []
+
+    def kill(operation: str) -> None:
+        if operation != "StartExecution" or killed:
+            return
+        killed.append(operation)
+        os.kill(os.getpid(), signal.SIGTERM)
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while not proxy.calls["StopExecution"]:
+            assert time.monotonic() < deadline, "the kill waits for the answer"
+            time.sleep(0.01)
+
+    def verdict(operation: str, _count: int) -> str:
+        if not arrived:
+            kill(operation)
+        return "pass"
+
+    def carried_out(operation: str, _count: int) -> None:
+        if arrived:
+            kill(operation)
+
+    proxy.verdict, proxy.carried_out = verdict, carried_out
+    failures = Failures()
+    run = airflow.run(model.dag(failures, stages=["preprocessing"], wait={"timeout": 30}), failures)
+    assert killed
+    assert not run.succeeded
+    assert isinstance(failures.of("start_execution"), StartKilled)
+    machine = json.loads(os.environ["AIRFLOW_VAR_STEPBRIDGE"])["state_machine_arn"]
+    [execution] = executions_of(machines, machine.replace(":stateMachine:", ":execution:") + ":any", model)
+    assert execution["status"] == "ABORTED"
+
+
 def test_a_template_in_the_form_reads_no_connection(airflow: AirflowRuns, model: TinyModel) -> None:
     """Whoever may trigger a run may not read aws_default's password by it; dates they may use."""
     failures = Failures()
