@@ -52,14 +52,14 @@ task_timeout = sleeper("task_timeout", deferrable=False, execution_timeout=timed
 gap_wait_failed = sleeper("gap_wait_failed", pool="closed")
 gap_start_failed = sleeper("gap_start_failed", pool="closed")
 gap_run_failed = sleeper("gap_run_failed", pool="closed")
-gap_run_timeout = sleeper("gap_run_timeout", pool="closed", dagrun_timeout=timedelta(seconds=40))
+gap_run_timeout = sleeper("gap_run_timeout", pool="closed", dagrun_timeout=timedelta(seconds=45))
 gap_success = sleeper("gap_success", pool="closed")
 gap_cleared = sleeper("gap_cleared", pool="closed")
 untaken_failed = sleeper("untaken_failed")
 untaken_run_failed = sleeper("untaken_run_failed")
-untaken_timeout = sleeper("untaken_timeout", dagrun_timeout=timedelta(seconds=25))
+untaken_timeout = sleeper("untaken_timeout", dagrun_timeout=timedelta(seconds=45))
 """
-IN_GAP = ("gap_run_timeout", "gap_wait_failed", "gap_start_failed", "gap_run_failed", "gap_success", "gap_cleared")
+IN_GAP = ("gap_wait_failed", "gap_start_failed", "gap_run_failed", "gap_success", "gap_cleared")
 UNTAKEN = ("untaken_timeout", "untaken_failed", "untaken_run_failed")
 IN_TRIGGERER = ("run_timeout", "deferral_timeout", "marked_failed", "cleared", "marked_success", "crashed")
 

@@ -131,6 +131,7 @@ def test_each_run_had_one_execution(bench: Bench) -> None:
 
 def test_marked_before_the_wait_begins(bench: Bench) -> None:
     """No worker and no triggerer has it: the API server stops it, says who and why, and the audit log has it."""
+    bench.start("gap_run_timeout")  # for the next test
     for dag_id in ("gap_wait_failed", "gap_start_failed", "gap_run_failed"):
         bench.in_gap(dag_id)
     bench.mark("gap_wait_failed", "failed")
@@ -145,7 +146,7 @@ def test_marked_before_the_wait_begins(bench: Bench) -> None:
 
 def test_the_run_times_out_before_the_wait_begins(bench: Bench) -> None:
     """The scheduler stops it."""
-    cause = bench.ended("gap_run_timeout", f"{WAIT} of run {RUN}, try 1", 45 + STOP_SECONDS)
+    cause = bench.ended("gap_run_timeout", f"{WAIT} of run {RUN}, try 1", 50 + STOP_SECONDS)
     assert "timeout of its DAG run" in cause
 
 
@@ -198,7 +199,7 @@ def test_ended_while_deferred_with_no_triggerer_at_work(bench: Bench, project: P
         bench.mark_run("untaken_run_failed", "failed")
         assert "was marked as failed by admin" in bench.ended("untaken_failed", f"{WAIT} of run {RUN}, try 1")
         assert "was marked as failed by admin" in bench.ended("untaken_run_failed", f"{WAIT} of run {RUN}, try 1")
-        cause = bench.ended("untaken_timeout", f"{WAIT} of run {RUN}, try 1", 30 + STOP_SECONDS)
+        cause = bench.ended("untaken_timeout", f"{WAIT} of run {RUN}, try 1", 50 + STOP_SECONDS)
         assert "timeout of its DAG run" in cause
 
 

@@ -32,25 +32,28 @@ class Standing:
 
 
 class TakenUp:
-    """Which execution of an earlier clear this clear goes on with, kept from try to try (XComs are not)."""
+    """Which execution of an earlier clear this clear goes on with, kept from try to try (XComs are not).
+
+    One for each input: a user may change it and change it back between two tries.
+    """
 
     def __init__(self, context: Context, clear_number: int, input_digest: str) -> None:
         self._store = context["task_state_store"]
         self._clear_number = clear_number
-        self._mine = f"{clear_number} {input_digest} "
+        self._key = f"{TAKEN_UP_KEY}_{input_digest}"
 
     def identity(self) -> Identity | None:
         """The execution, if a try of this clear with this input has written one down."""
-        kept = self._store.get(TAKEN_UP_KEY) if self._clear_number else None
-        if not isinstance(kept, str) or not kept.startswith(self._mine):
+        kept = self._store.get(self._key) if self._clear_number else None
+        if not isinstance(kept, str):
             return None
-        clear_number, attempt = kept.removeprefix(self._mine).split()
-        return Identity(int(clear_number), int(attempt))
+        by_clear, clear_number, attempt = map(int, kept.split())
+        return Identity(clear_number, attempt) if by_clear == self._clear_number else None
 
     def remember(self, at: Identity) -> None:
         """Write it down, before anything is done about it; what belongs to this clear needs no note."""
         if at.clear_number < self._clear_number:
-            self._store.set(TAKEN_UP_KEY, f"{self._mine}{at.clear_number} {at.attempt}")
+            self._store.set(self._key, f"{self._clear_number} {at.clear_number} {at.attempt}")
 
 
 class Names:
