@@ -115,19 +115,21 @@ def _who(ended: Ended, session: Session) -> str:
 def _audit(ended: Ended, stop: Stop, text: str) -> None:
     """A line in the audit log of the task instance: one that never ran has no log of its own."""
     task_id, map_index = stop.instance
-    with create_session() as session:
-        session.add(
-            Log(
-                AUDIT_EVENT,
-                owner="stepbridge",
-                extra=text,
-                dag_id=ended.dag_id,
-                run_id=ended.run_id,
-                task_id=task_id,
-                map_index=map_index,
-                try_number=stop.try_number,
-            )
-        )
+    entry = Log(
+        AUDIT_EVENT,
+        owner="stepbridge",
+        extra=text,
+        dag_id=ended.dag_id,
+        run_id=ended.run_id,
+        task_id=task_id,
+        map_index=map_index,
+        try_number=stop.try_number,
+    )
+    try:
+        with create_session() as session:
+            session.add(entry)
+    except OperationalError as error:  # what was done has been done, and the process's log has it
+        log.warning("the audit log does not have it: %s", error)
 
 
 # --- AWS --------------------------------------------------------------------------------------------------------------
