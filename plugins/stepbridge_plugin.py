@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow.plugins_manager import AirflowPlugin
 
-from stepbridge.links.stepbridge import BuildLink, ExecutionLink, JobLogsLink
+from stepbridge.links.stepbridge import BuildLink, ExecutionLink, JobLogsLink, ObjectsLink
 from stepbridge.listeners.ends import RunEnds
 
 
@@ -12,5 +12,5 @@ class StepbridgePlugin(AirflowPlugin):
     """What Airflow's web server must know to show the links of stepbridge's operators, and whom to tell of ends."""
 
     name = "stepbridge"
-    operator_extra_links = [BuildLink(), ExecutionLink(), JobLogsLink()]  # noqa: RUF012  Airflow's own declaration
+    operator_extra_links = [BuildLink(), ExecutionLink(), JobLogsLink(), ObjectsLink()]  # noqa: RUF012  Airflow's own
     listeners = [RunEnds()]  # noqa: RUF012

@@ -25,6 +25,7 @@ __all__ = ["S3", "S3Object"]
 
 
 CHUNK_BYTES: Final = 1 << 20
+FIRST_KEYS: Final = 10
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,22 @@ class S3:
                 for item in page.get("Contents", [])
             ]
         return found[:at_most], len(found) <= at_most
+
+    def holds_objects(self, uri: S3Uri) -> bool:
+        """Whether any object's key begins with the URI's; marks of folders, empty and named with a slash at the end,
+        do not count.
+
+        That is what SageMaker takes for an input of type S3Prefix: ``s3://bucket/day`` is ``day``, ``day/a.csv`` and
+        ``day2/a.csv`` too
+        (https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ProcessingS3Input.html). One ListObjectsV2,
+        unless its first page holds marks alone.
+        """
+        with aws_call("s3:ListBucket", str(uri)):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=uri.bucket, Prefix=uri.key, PaginationConfig={"PageSize": FIRST_KEYS}
+            )
+            contents = (item for page in pages for item in page.get("Contents", []))
+            return any(item["Size"] or not item["Key"].endswith("/") for item in contents)
 
     def read(self, uri: S3Uri) -> Iterator[bytes]:
         """The object's content in chunks, none of which is kept."""

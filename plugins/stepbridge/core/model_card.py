@@ -45,6 +45,7 @@ DEFAULT_START_DATE: Final = date(1980, 1, 1)
 
 MODEL_NAME_LENGTH: Final = 50
 LONGEST_DEADLINE_SECONDS: Final = 31 * 24 * 3600
+LONGEST_WAIT_SECONDS: Final = 31 * 24 * 3600
 
 # What a DAG id, an S3 prefix, an image tag and a state machine's input all take.
 _MODEL_NAME = re.compile(r"[a-z][a-z0-9]*([_-][a-z0-9]+)*")
@@ -98,6 +99,8 @@ class ModelCard(BaseModel):
     ``end_date``, both included. ``image`` is a ready image that takes the place of the container folder.
     ``prices`` are what an instance hour costs, by instance type, for the run report; the Airflow Variable
     ``stepbridge_prices`` has them for all models. ``allow_empty_output``: a run may succeed that wrote nothing.
+    ``wait_for_input`` are the seconds that a run waits for its input. ``pool`` is the Airflow pool in which an
+    execution holds ``pool_slots`` for as long as it runs. A run that may cost more than ``max_cost`` asks first.
     ``notify`` are those who are told of a task that failed for good, and of a run that is still under way ``deadline``
     seconds after it was queued.
     """
@@ -124,10 +127,14 @@ class ModelCard(BaseModel):
     container: _Folder | None = None
     scripts: _Folder | None = None
     build_args: dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*$")], str] = Field(default_factory=dict)
+    wait_for_input: Annotated[int, Field(ge=1, le=LONGEST_WAIT_SECONDS)] | None = None
     max_active_runs: Annotated[int, Field(ge=1, le=1000)] = 1
+    pool: Annotated[str, StringConstraints(min_length=1, max_length=256)] | None = None
+    pool_slots: Annotated[int, Field(ge=1, le=1000)] = 1
     retries: Annotated[int, Field(ge=0, le=100)] = 2
     allow_empty_output: bool = False
     prices: Prices = Field(default_factory=dict)
+    max_cost: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     notify: Annotated[Strings, AfterValidator(_notification_targets), Field(max_length=20)] = ()
     deadline: Annotated[int, Field(ge=60, le=LONGEST_DEADLINE_SECONDS)] | None = None
 
@@ -142,6 +149,8 @@ class ModelCard(BaseModel):
             faults.append("catchup needs a schedule")
         if self.end_date is not None and self.end_date < self.start_date:
             faults.append(f"end_date {self.end_date} is before start_date {self.start_date}")
+        if self.pool is None and "pool_slots" in self.model_fields_set:
+            faults.append("pool_slots are slots of an Airflow pool, so pool must be in the card")
         if faults:
             raise ValueError("; ".join(faults))
         return self

@@ -1,8 +1,11 @@
 """One model card becomes one DAG:
 
-build_image ─┐
-             ├─> start_execution ─> wait_for_execution ─> (asset: the model's name)
-upload_scripts┘
+build_image ──┐
+upload_scripts├─> start_execution ─> wait_for_execution ─> (asset: the model's name)
+wait_for_input┤
+approve_cost ─┘
+
+The two at the bottom are there when the card has ``wait_for_input`` and ``max_cost``.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import pendulum
-from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, TriggerRule
+from airflow.sdk import DAG, Asset, BaseOperator, CronDataIntervalTimetable, TriggerRule, WeightRule
 from airflow.sdk.exceptions import AirflowSkipException
 from croniter import CroniterError, croniter  # type: ignore[import-untyped]
 
@@ -27,6 +30,7 @@ from stepbridge.operators.build_image import BuildImageOperator
 from stepbridge.operators.start_execution import StartExecutionOperator
 from stepbridge.operators.upload_scripts import UploadScriptsOperator
 from stepbridge.sensors.execution import ExecutionSensor
+from stepbridge.sensors.input import InputSensor
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -37,6 +41,8 @@ MODEL_TAG: Final = "stepbridge"
 FIRST_RETRY: Final = timedelta(minutes=1)
 RETRY_GROWTH: Final = 2.0
 LONGEST_RETRY: Final = timedelta(minutes=30)
+START_PRIORITY: Final = 2
+"""What start_execution has by Airflow's own rule: its weight and that of the wait behind it."""
 
 
 def build_dag(card: ModelCard, project_root: Path) -> DAG:
@@ -105,14 +111,19 @@ def add_tasks(card: ModelCard, project_root: Path) -> ExecutionSensor:
         image_uri=_image_uri(card, project_root),
         code_uri=_code_uri(card, project_root),
         environment=card.environment,
+        hold_until_end=card.pool is not None,
         trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS if _has_upstream(card) else TriggerRule.ALL_SUCCESS,
+        **_in_pool(card, START_PRIORITY),
     )
+    for guard in _guards(card):
+        guard >> start
     return ExecutionSensor(
         task_id="wait_for_execution",
         execution_arn=cast(str, start.output),  # an XComArg, which Airflow resolves before the sensor runs
         outlets=[model_asset(card)],
         allow_empty_output=card.allow_empty_output,
         prices=card.prices,
+        **_in_pool(card, START_PRIORITY + 1),
     )
 
 
@@ -125,7 +136,34 @@ def model_asset(card: ModelCard) -> Asset:
 
 
 def _has_upstream(card: ModelCard) -> bool:
-    return card.builds_image or card.uploads_scripts
+    return bool(card.builds_image or card.uploads_scripts or card.wait_for_input or card.max_cost)
+
+
+def _guards(card: ModelCard) -> list[BaseOperator]:
+    """The tasks that keep an execution from starting too early or too dear."""
+    guards: list[BaseOperator] = []
+    if card.wait_for_input is not None:
+        guards.append(InputSensor(task_id="wait_for_input", model=card.name, timeout=card.wait_for_input))
+    if card.max_cost is not None:
+        # Here, since the standard provider's operators cost time that the other models' cards need not spend.
+        from stepbridge.operators.approve_cost import CostApprovalOperator
+
+        guards.append(
+            CostApprovalOperator(task_id="approve_cost", model=card.name, max_cost=card.max_cost, prices=card.prices)
+        )
+    return guards
+
+
+def _in_pool(card: ModelCard, priority: int) -> dict[str, Any]:
+    """The arguments that put a task into the card's pool.
+
+    Both tasks are in it: the first holds the execution's slots until that has ended; the second takes them to report,
+    and again when it redrives, and goes before new starts.
+    """
+    if card.pool is None:
+        return {}
+    weight = {"priority_weight": priority, "weight_rule": WeightRule.ABSOLUTE}
+    return {"pool": card.pool, "pool_slots": card.pool_slots, **weight}
 
 
 def _image_uri(card: ModelCard, project_root: Path) -> Any:

@@ -15,7 +15,8 @@ from airflow.sdk import RetryDecision, RetryPolicy
 from stepbridge.aws.build_context import FolderFault
 from stepbridge.aws.faults import AccessDenied, CallRejected, CredentialsUnusable, LimitReached, NotFound, Throttled
 from stepbridge.errors import ConfigurationFault, UnknownStatus
-from stepbridge.sensors.faults import ExecutionFailed
+from stepbridge.operators.faults import InputMissing
+from stepbridge.sensors.faults import ExecutionFailed, InputUnseen
 from stepbridge.sensors.run_facts import EmptyOutput
 from stepbridge.triggers.endings import STOP_ERRORS
 
@@ -27,7 +28,9 @@ __all__ = ["LATE", "ModelRetryPolicy", "decided"]
 LATE: Final = timedelta(minutes=15)
 """After how long what is short (capacity, a quota, credentials that somebody has to renew) is tried again."""
 
-_FINAL: Final = (ConfigurationFault, FolderFault, AccessDenied, CallRejected, UnknownStatus, EmptyOutput)
+_FINAL: Final = (
+    ConfigurationFault, FolderFault, AccessDenied, CallRejected, UnknownStatus, EmptyOutput, InputMissing, InputUnseen,
+)  # fmt: skip
 _SHORT: Final = (LimitReached, Throttled, CredentialsUnusable)
 
 # By the error of the execution, as the state machine's "Give up" has it (asl/batch_inference.asl.json).

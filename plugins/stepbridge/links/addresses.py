@@ -1,4 +1,4 @@
-"""Where a person looks at an execution, a job's logs or a build: in the AWS console, or at the local AWS.
+"""Where a person looks at an execution, a job's logs, a build or objects: in the AWS console, or at the local AWS.
 
 Pure. The console's addresses are not documented by AWS as an interface; they are the ones that the console itself
 shows. The local AWS has pages of its own for them (``local/pages.py``).
@@ -9,13 +9,15 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import quote
 
-__all__ = ["build_address", "execution_address", "job_address", "log_address"]
+__all__ = ["build_address", "execution_address", "job_address", "log_address", "objects_address"]
 
 _CONSOLES: Final = {
     "aws": "https://{region}.console.aws.amazon.com",
     "aws-cn": "https://{region}.console.amazonaws.cn",
     "aws-us-gov": "https://{region}.console.amazonaws-us-gov.com",
 }
+
+_PARTITIONS: Final = {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}
 
 
 def execution_address(execution_arn: str, local_endpoint: str | None = None) -> str:
@@ -56,6 +58,16 @@ def build_address(build_arn: str, local_endpoint: str | None = None) -> str:
     project = build_id.partition(":")[0]
     place = f"codesuite/codebuild/{account}/projects/{quote(project)}/build/{quote(build_id, safe='')}"
     return f"{_console(build_arn)}/{place}/log?region={region}"
+
+
+def objects_address(uri: str, region: str, local_endpoint: str | None = None) -> str:
+    """The page that lists what is below the S3 URI. ``region`` is the console's, and tells its partition."""
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    if local_endpoint:
+        return f"{_local(local_endpoint)}/buckets/{quote(bucket, safe='')}?prefix={quote(prefix, safe='')}"
+    partition = next((name for start, name in _PARTITIONS.items() if region.startswith(start)), "aws")
+    console = _CONSOLES[partition].format(region=region or "us-east-1")
+    return f"{console}/s3/buckets/{bucket}?region={region or 'us-east-1'}&prefix={quote(prefix, safe='')}"
 
 
 def _local(endpoint: str) -> str:

@@ -1,4 +1,4 @@
-"""The buttons on a task's page that lead to its execution, its job's logs or its image build.
+"""The buttons on a task's page that lead to its execution, its job's logs, its objects or its image build.
 
 An operator pushes an address as soon as it knows it (``push``), so the button works while the task still waits. When a
 task ends or defers, Airflow asks ``get_link`` and writes the answer over what was pushed, so the task keeps it too: a
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
     from airflow.sdk.types import TaskInstanceKey
 
-__all__ = ["BuildLink", "ExecutionLink", "JobLogsLink", "StepbridgeLink"]
+__all__ = ["BuildLink", "ExecutionLink", "JobLogsLink", "ObjectsLink", "StepbridgeLink"]
 
 
 _ADDRESSES: Final = "_stepbridge_addresses"  # the operator's attribute: addresses by XCom key
@@ -52,6 +52,14 @@ class JobLogsLink(StepbridgeLink):
     @property
     def name(self) -> str:
         return "Job logs"
+
+
+class ObjectsLink(StepbridgeLink):
+    """The objects in S3 that the task is about: the scripts that it uploaded, the input that it waits for."""
+
+    @property
+    def name(self) -> str:
+        return "S3 objects"
 
 
 class BuildLink(StepbridgeLink):

@@ -118,6 +118,18 @@ _BUILD: Final = """\
 {% endblock %}
 """
 
+_OBJECTS: Final = """\
+{% extends "frame" %}
+{% block body %}
+<h1>{{ title }}</h1>
+{% if cut %}<p>The first {{ objects|length }} objects.</p>{% endif %}
+{% if objects %}<table><tr><th>Key</th><th>Bytes</th><th>Last modified</th></tr>
+{% for key, size, moment in objects %}<tr><td>{{ key }}</td><td>{{ size }}</td><td>{{ at(moment) }}</td></tr>
+{% endfor %}</table>
+{% else %}<p>No object's key begins like that.</p>{% endif %}
+{% endblock %}
+"""
+
 _PROBLEM: Final = """\
 {% extends "frame" %}
 {% block body %}<h1>{{ title }}</h1><p>{{ text }}</p>{% endblock %}
@@ -130,6 +142,7 @@ _TEMPLATES: Final = {
     "job": _JOB,
     "logs": _LOGS,
     "build": _BUILD,
+    "objects": _OBJECTS,
     "problem": _PROBLEM,
 }
 

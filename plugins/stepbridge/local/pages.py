@@ -1,7 +1,8 @@
-"""The local AWS's pages for people: an execution, log streams, a build. What the AWS console is elsewhere.
+"""The local AWS's pages for people: an execution, log streams, a build, objects. What the AWS console is elsewhere.
 
 Addresses, below ``/_stepbridge/``, each part of them percent-encoded: ``executions/<ARN>``,
-``jobs/<name>``, ``logs/<group>/<stream prefix>`` and ``builds/<id>``, all but the first with ``?account=…&region=…``.
+``jobs/<name>``, ``logs/<group>/<stream prefix>`` and ``builds/<id>``, all but the first with ``?account=…&region=…``;
+and ``buckets/<bucket>?prefix=…``.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ REGION: Final = "us-east-1"
 PROCESSING_LOG_GROUP: Final = "/aws/sagemaker/ProcessingJobs"
 REFRESH_SECONDS: Final = 3
 LINES: Final = 2000
-MISSING: Final = frozenset({"ExecutionDoesNotExist", "ResourceNotFoundException", "StateMachineDoesNotExist"})
+OBJECTS: Final = 1000  # a page of ListObjectsV2
+MISSING: Final = frozenset({
+    "ExecutionDoesNotExist", "NoSuchBucket", "ResourceNotFoundException", "StateMachineDoesNotExist",
+})  # fmt: skip
 
 Clients = Callable[[str, str], Callable[[str], Any]]
 """``clients(account, region)(service)`` is a boto3 client."""
@@ -68,6 +72,8 @@ class Pages:
                     return self._logs(account, region, group, prefix)
                 case ["builds", build_id]:
                     return self._build(account, region, build_id)
+                case ["buckets", bucket]:
+                    return self._objects(account, region, bucket, asked.get("prefix", [""])[0])
         except ClientError as error:
             return _refused(error)
         return None
@@ -137,6 +143,17 @@ class Pages:
             "stream": _stream(client, group, stream) if stream else _Stream("", (), False),
         }
         return Page("200 OK", rendered("build", at=_moment, **values))
+
+    def _objects(self, account: str, region: str, bucket: str, prefix: str) -> Page:
+        client = self._clients(account, region)("s3")
+        listed = client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=OBJECTS)
+        values = {
+            "title": f"s3://{bucket}/{prefix}",
+            "place": f"account {account}",
+            "objects": [(item["Key"], item["Size"], item["LastModified"]) for item in listed.get("Contents", [])],
+            "cut": listed["IsTruncated"],
+        }
+        return Page("200 OK", rendered("objects", at=_moment, **values))
 
 
 def _problem(status: str, text: str) -> Page:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from airflow.sdk.exceptions import AirflowFailException
+
 from stepbridge.errors import StepbridgeError
 
-__all__ = ["StartKilled"]
+__all__ = ["InputMissing", "StartKilled"]
+
+
+class InputMissing(StepbridgeError, AirflowFailException):
+    """There is no input, so nothing was started. Airflow does not retry it: only new data changes it."""
 
 
 class StartKilled(StepbridgeError):

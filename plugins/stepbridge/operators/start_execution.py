@@ -6,41 +6,40 @@ import hashlib
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-import jinja2
-from airflow.sdk.definitions.param import ParamsDict
+from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
+from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowTaskTimeout
 
-from stepbridge.aws.arns import execution_arn
-from stepbridge.aws.faults import NameTaken, NotFound, NotRedrivable
+from stepbridge.aws.arns import S3Uri, execution_arn
+from stepbridge.aws.faults import AccessDenied, NameTaken, NotFound, NotRedrivable
 from stepbridge.core.execution_input import ExecutionInput, parse_execution_input
 from stepbridge.core.start_decision import ABSENT, Adopt, Identity, Look, Redrive, Sighting, Start, next_step
 from stepbridge.core.statuses import execution_status
-from stepbridge.errors import ExecutionInputError, Problem
 from stepbridge.hooks.kill import HANDLER_SECONDS, PATIENCE_SECONDS, KillStop
+from stepbridge.hooks.lineage import Lineage
 from stepbridge.hooks.task_instance import record_execution, who
 from stepbridge.links.addresses import execution_address
 from stepbridge.links.stepbridge import ExecutionLink
-from stepbridge.operators.base import StepbridgeOperator
-from stepbridge.operators.faults import StartKilled
-from stepbridge.operators.form_templates import is_the_dags_own, rendered_from_form
+from stepbridge.operators.faults import InputMissing, StartKilled
+from stepbridge.operators.run_parameters import ParameterisedOperator
 from stepbridge.operators.start_notes import Names, Standing, TakenUp
-from stepbridge.triggers.endings import KILLED, STOPPED
+from stepbridge.triggers.endings import KILLED, STOPPED, WAITING_TRY_KEY
+from stepbridge.triggers.execution import ExecutionTrigger
+from stepbridge.triggers.settling import settle_seconds
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-__all__ = ["FORM_KEYS", "StartExecutionOperator"]
-
-FORM_KEYS: Final = ("input_uri", "output_uri", "instance_type", "volume_size", "max_runtime", "stages")
-"""The parameters of a run that become keys of its execution input."""
+__all__ = ["StartExecutionOperator"]
 
 LOOKS: Final = 5
 LOOK_SECONDS: Final = 1.0
 
 
-class StartExecutionOperator(StepbridgeOperator):
+class StartExecutionOperator(ParameterisedOperator):
     """Start the execution of a model for one DAG run, or find the one that an earlier try started; return its ARN.
 
     The name follows from model, DAG run, map index, clear number, attempt and input, so a retry finds what was started
@@ -48,15 +47,15 @@ class StartExecutionOperator(StepbridgeOperator):
 
     :param image_uri: the model's image, pinned by digest. (templated)
     :param code_uri: the S3 prefix with the scripts. (templated)
-    :param parameters: values of the execution input; by default the run's parameters, of which ``FORM_KEYS`` count.
-        Jinja expressions in them are rendered when the task runs: a run's parameters hold the model card's templates.
-        One that is not the DAG's own but comes from the form may use only what ``form_templates.ALLOWED`` names.
+    :param parameters: values of the execution input; see ParameterisedOperator.
     :param environment: environment of every stage. (templated)
     :param tags: tags of every Processing job. (templated)
+    :param hold_until_end: go on, deferred, until the execution has ended. In an Airflow pool that counts deferred tasks
+        this task then holds its slot for as long as the execution runs, and the pool's limit is exact.
     """
 
     template_fields: Sequence[str] = (
-        *StepbridgeOperator.template_fields, "image_uri", "code_uri", "environment", "tags",
+        *ParameterisedOperator.template_fields, "image_uri", "code_uri", "environment", "tags",
     )  # fmt: skip
     operator_extra_links = (ExecutionLink(),)
 
@@ -65,30 +64,80 @@ class StartExecutionOperator(StepbridgeOperator):
         *,
         image_uri: str | None,
         code_uri: str | None,
-        parameters: Mapping[str, Any] | None = None,
         environment: Mapping[str, str] | None = None,
         tags: Mapping[str, str] | None = None,
+        hold_until_end: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.image_uri = image_uri
         self.code_uri = code_uri
-        self.parameters = None if parameters is None else dict(parameters)
         self.environment = dict(environment or {})
         self.tags = dict(tags or {})
-        self._declared = ParamsDict(self.params, suppress_exception=True).dump()
+        self.hold_until_end = hold_until_end
+        self._lineage = Lineage()
         self._started: tuple[str, str] | None = None
         self._killed = False
 
     def execute(self, context: Context) -> str:
-        """The execution's ARN. Raises ExecutionInputError with all problems before it is started, and ``AwsFault``."""
+        """The execution's ARN.
+
+        Raises, before anything is started, ExecutionInputError with all problems and InputMissing; and ``AwsFault``.
+        """
         execution_input = self.execution_input(context)
+        self._lineage = Lineage.of_input(execution_input)
         arn = self._settled(context, execution_input)
+        self._lineage = Lineage.of_input(execution_input, arn)
         address = execution_address(arn, self.hook.local_endpoint("stepfunctions"))
         ExecutionLink.push(context, address)
         self.log.info("execution: %s", arn)
         self.log.info("look at it: %s", address)
+        if self.hold_until_end:
+            self._hold(context, arn)
         return arn
+
+    def resume(self, context: Context, event: dict[str, Any]) -> str:
+        """The execution's ARN, once it has ended. How it ended is for whoever waits for it to say."""
+        arn: str = event["execution_arn"]
+        if event["fault"]:
+            self.log.warning("%s cannot be watched, so this task holds it no longer: %s", arn, event["fault"])
+        self._lineage = Lineage.of_input(self.execution_input(context), arn)
+        ExecutionLink.push(context, execution_address(arn, self.hook.local_endpoint("stepfunctions")))
+        return arn
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Called by Airflow after the deferral; past its deadline the execution is left to whoever waits for it."""
+        error = (next_kwargs or {}).get("error")
+        if next_method == TRIGGER_FAIL_REPR and error == TriggerFailureReason.TRIGGER_TIMEOUT:
+            self.hold_until_end = False
+            return self.execute(context)  # which finds it by its name
+        return super().resume_execution(next_method, next_kwargs, context)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """The datasets and the execution's ARN, for the OpenLineage provider: nobody else calls it."""
+        _ = task_instance
+        return self._lineage.facets()
+
+    def get_openlineage_facets_on_failure(self, task_instance: Any) -> Any:
+        """The same, as far as it is known."""
+        return self.get_openlineage_facets_on_complete(task_instance)
+
+    def _hold(self, context: Context, arn: str) -> None:
+        """Defer until the execution has ended; return if it has."""
+        if execution_status(self.hook.step_functions.describe(arn).status).terminal:
+            return
+        self.log.info("holding this task's slot in pool %s until %s has ended", self.pool, arn)
+        context["ti"].xcom_push(key=WAITING_TRY_KEY, value=context["ti"].try_number)
+        self.defer(
+            trigger=ExecutionTrigger(
+                execution_arn=arn,
+                aws_conn_id=self.aws_conn_id,
+                region_name=self.region_name,
+                settle_seconds=settle_seconds(),
+            ),
+            method_name="resume",
+            timeout=timedelta(seconds=conf.getfloat("sensors", "default_timeout")),
+        )
 
     def on_kill(self) -> None:
         """Stop the execution that this try started or redrove; one that it only found goes on.
@@ -121,9 +170,6 @@ class StartExecutionOperator(StepbridgeOperator):
     # --- the input ----------------------------------------------------------------------------------------------------
     def execution_input(self, context: Context) -> ExecutionInput:
         """The input of this run, rendered and checked. Raises ExecutionInputError."""
-        given = self.parameters
-        if given is None:
-            given = {key: context["params"][key] for key in FORM_KEYS if key in context["params"]}
         values = {
             "model": self.model,
             "role": self.deployed.processing_role_arn,
@@ -132,31 +178,9 @@ class StartExecutionOperator(StepbridgeOperator):
             "code_uri": self.code_uri or None,
             "environment": self.environment,
             "tags": self.tags,
-            **self._rendered(context, given),
+            **self.run_parameters(context),
         }
         return parse_execution_input(values, f"parameters of {who(context)}")
-
-    def _rendered(self, context: Context, given: Mapping[str, Any]) -> dict[str, Any]:
-        rendered, problems = {}, []
-        for key, value in given.items():
-            try:
-                rendered[key] = self._rendered_value(context, key, value)
-            except jinja2.TemplateError as error:
-                problems.append(_unrendered(context, key, value, error))
-        if problems:
-            raise ExecutionInputError(f"parameters of {who(context)}", problems)
-        return rendered
-
-    def _rendered_value(self, context: Context, key: str, value: Any) -> Any:
-        """The author of the DAG may use the whole context, whoever fills in the form may not."""
-        if self.parameters is not None or is_the_dags_own(context, self._declared, key, value):
-            return self.render_template(value, context)
-        if isinstance(value, list | tuple):
-            items = (
-                rendered_from_form(each, context, self.deployed) if isinstance(each, str) else each for each in value
-            )
-            return list(items)
-        return rendered_from_form(value, context, self.deployed) if isinstance(value, str) else value
 
     # --- the execution ------------------------------------------------------------------------------------------------
     def _settled(self, context: Context, execution_input: ExecutionInput) -> str:
@@ -184,9 +208,26 @@ class StartExecutionOperator(StepbridgeOperator):
                         return arn
                     seen[at] = Sighting(seen[at].status, "NOT_REDRIVABLE")
                 case Start(at):
+                    self._require_input(execution_input.input_uri)
                     if self._begun(context, names.of(at), arn, execution_input):
                         return arn
                     seen[at] = self._seen_surely(arn)
+
+    def _require_input(self, uri: str) -> None:
+        """Raises InputMissing when there is nothing below ``uri``; what can't be listed may be there."""
+        try:
+            if self.hook.s3.holds_objects(S3Uri.parse(uri)):
+                return
+        except AccessDenied as fault:
+            self.log.warning("whether there is input is not known, so the execution is started without: %s", fault)
+            return
+        raise InputMissing(
+            f"input_uri {uri}",
+            "there is no object whose key begins like that, so nothing was started",
+            "at least one object, other than the marks of folders",
+            "put the data there or correct input_uri, then clear this task; a model whose data may come late waits "
+            "for it with wait_for_input in its card",
+        )
 
     def _seen(self, arn: str) -> Sighting:
         try:
@@ -264,12 +305,3 @@ class StartExecutionOperator(StepbridgeOperator):
         return True
 
 
-def _unrendered(context: Context, key: str, value: object, error: jinja2.TemplateError) -> Problem:
-    if isinstance(error, jinja2.UndefinedError) and context.get("logical_date") is None:
-        return Problem(
-            key,
-            f"{value!r} cannot be rendered: {error.message}, since this run has no logical date",
-            "a run with a logical date, or a value without dates",
-            "trigger the DAG with a logical date, or write the whole value into the form",
-        )
-    return Problem(key, f"{value!r} cannot be rendered: {error.message}", "a Jinja expression that Airflow can render")

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from stepbridge.aws.arns import S3Uri
 from stepbridge.aws.build_context import FolderFault, FolderFile, entries_of, require_files, scripts_folder
 from stepbridge.core.digests import FileEntry, digest
+from stepbridge.links.addresses import objects_address
+from stepbridge.links.stepbridge import ObjectsLink
 from stepbridge.operators.base import CONTAINER_STAGE, StepbridgeOperator
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ class UploadScriptsOperator(StepbridgeOperator):
     """
 
     template_fields: Sequence[str] = (*StepbridgeOperator.template_fields, "scripts_folder")
+    operator_extra_links = (ObjectsLink(),)
 
     def __init__(self, *, scripts_folder: str | Path, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -53,6 +56,8 @@ class UploadScriptsOperator(StepbridgeOperator):
         base = S3Uri(self.deployed.bucket, f"stepbridge/code/{self.model}")
         manifest = base.child(f"manifests/{code}.json")
         prefix = base.child(f"{code}/")
+        address = objects_address(str(prefix), self.deployed.region, self.hook.local_endpoint("s3"))
+        ObjectsLink.push(context, address)
         if self.hook.s3.exists(manifest):
             self.log.info("%s is there: nothing to upload", prefix)
             return str(prefix)

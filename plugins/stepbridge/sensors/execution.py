@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
-from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowTaskTimeout
 
 from stepbridge.aws.arns import region_of
@@ -23,6 +22,7 @@ from stepbridge.core.start_decision import REDRIVABLE
 from stepbridge.core.statuses import execution_status
 from stepbridge.errors import ConfigurationFault
 from stepbridge.hooks.kill import PATIENCE_SECONDS, KillStop
+from stepbridge.hooks.lineage import Lineage
 from stepbridge.hooks.task_instance import record_execution, who
 from stepbridge.links.addresses import execution_address
 from stepbridge.links.stepbridge import ExecutionLink, JobLogsLink
@@ -31,6 +31,7 @@ from stepbridge.sensors.reporting import Reporter
 from stepbridge.triggers.endings import KILLED, STOPPED, WAITING_TRY_KEY, stopped_for_another_try
 from stepbridge.triggers.execution import PASSING, ExecutionTrigger
 from stepbridge.triggers.pacing import SHORTEST_SECONDS, backed_off, jittered, look_interval
+from stepbridge.triggers.settling import settle_seconds
 from stepbridge.triggers.state_changes import StateChanges
 
 if TYPE_CHECKING:
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
     from stepbridge.hooks.stepbridge import StepbridgeHook
 
 __all__ = ["ExecutionSensor"]
-
-SETTLE_MARGIN_SECONDS = 2.0  # on top of how late a worker may notice that its task was deferred
 
 
 class ExecutionSensor(BaseSensorOperator):
@@ -91,6 +90,7 @@ class ExecutionSensor(BaseSensorOperator):
         self._failures = 0
         self._not_before = 0.0
         self._killed: KillStop | None = None
+        self._reporter: Reporter | None = None
         self._name = f"task {self.task_id}"
 
     @cached_property
@@ -225,7 +225,7 @@ class ExecutionSensor(BaseSensorOperator):
                 execution_arn=self.execution_arn,
                 aws_conn_id=self.aws_conn_id,
                 region_name=self.region_name,
-                settle_seconds=conf.getint("workers", "min_heartbeat_interval") + SETTLE_MARGIN_SECONDS,
+                settle_seconds=settle_seconds(),
             ),
             method_name="resume",
             timeout=timedelta(seconds=left),
@@ -260,5 +260,17 @@ class ExecutionSensor(BaseSensorOperator):
 
     # --- the end ------------------------------------------------------------------------------------------------------
     def _report(self, context: Context, execution: Execution) -> Any:
-        reporter = Reporter(self.hook, self.log, allow_empty_output=self.allow_empty_output, prices=self.prices)
-        return reporter.reported(context, execution)
+        allow_empty = self.allow_empty_output
+        self._reporter = Reporter(self.hook, self.log, allow_empty_output=allow_empty, prices=self.prices)
+        return self._reporter.reported(context, execution)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """The datasets with their sizes, for the OpenLineage provider: nobody else calls it."""
+        _ = task_instance
+        report = self._reporter.report if self._reporter else None
+        lineage = Lineage.of_report(report) if report else Lineage(self.execution_arn)
+        return lineage.facets()
+
+    def get_openlineage_facets_on_failure(self, task_instance: Any) -> Any:
+        """The same, as far as the execution came."""
+        return self.get_openlineage_facets_on_complete(task_instance)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from airflow.sdk.exceptions import AirflowSensorTimeout
+from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
 
 from stepbridge.errors import StepbridgeError
 
-__all__ = ["ExecutionFailed", "WaitKilled", "WaitTimedOut", "WatchFailed"]
+__all__ = ["ExecutionFailed", "InputUnseen", "WaitKilled", "WaitTimedOut", "WatchFailed"]
 
 
 class ExecutionFailed(StepbridgeError):
@@ -26,6 +26,10 @@ class ExecutionFailed(StepbridgeError):
 
     def __str__(self) -> str:
         return self.text
+
+
+class InputUnseen(StepbridgeError, AirflowFailException):
+    """Whether there is input can't be found out, and will not be by waiting. Airflow does not retry it."""
 
 
 class WatchFailed(StepbridgeError):

@@ -45,6 +45,8 @@ class Reporter:
         self._log = log
         self._allow_empty_output = allow_empty_output
         self._facts = Facts(hook, log, prices)
+        self.report: RunReport | None = None
+        """The last report, as soon as it is made."""
 
     def reported(self, context: Context, execution: Execution) -> dict[str, Any]:
         """The run report as JSON, after it was logged and written beside the outputs.
@@ -55,7 +57,7 @@ class Reporter:
         history = self._hook.step_functions.history(execution.arn)
         failed = execution_status(execution.status).failed
         report = build_run_report(execution.description, history, self._jobs(job_names(history)))
-        report = self._facts.added_to(report)
+        report = self.report = self._facts.added_to(report)
         self._log.info("%s", timeline(report))
         for line in figures(report):
             self._log.info("%s", line)

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from airflow.sdk import Variable
 from airflow.sdk.exceptions import AirflowFailException
 
 from stepbridge.aws.arns import S3Uri
@@ -25,9 +24,9 @@ from stepbridge.core.run_report import (
     cost_of,
     counts_rows,
     listing,
-    parse_prices,
 )
 from stepbridge.errors import StepbridgeError
+from stepbridge.hooks.prices import configured_prices
 
 if TYPE_CHECKING:
     from airflow.sdk.types import Logger
@@ -35,9 +34,8 @@ if TYPE_CHECKING:
     from stepbridge.aws.s3 import S3, S3Object
     from stepbridge.hooks.stepbridge import StepbridgeHook
 
-__all__ = ["PRICES_VARIABLE", "EmptyOutput", "Facts"]
+__all__ = ["EmptyOutput", "Facts"]
 
-PRICES_VARIABLE: Final = "stepbridge_prices"
 REPORT_FOLDER: Final = "_stepbridge/"
 LOOKED_AT: Final = 5000
 """Objects of input and of output that are counted: 5 calls of ListObjectsV2 each."""
@@ -104,16 +102,11 @@ class Facts:
 
     def _cost(self, report: RunReport) -> CostReport | None:
         try:
-            prices = self._prices or self._configured_prices()
+            prices = self._prices or configured_prices()
         except PricesError as fault:
             self._log.error("the report has no cost: %s", fault)
             return None
         return cost_of(report, prices) if prices else None
-
-    @staticmethod
-    def _configured_prices() -> dict[str, float]:
-        text: Any = Variable.get(PRICES_VARIABLE, default=None)
-        return parse_prices(text) if text else {}
 
 
 class _Rows:

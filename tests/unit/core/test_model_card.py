@@ -76,7 +76,11 @@ build_args: {PYTHON_VERSION: "3.11"}
 max_active_runs: 4
 retries: 0
 allow_empty_output: true
+wait_for_input: 7200
+pool: gpu
+pool_slots: 2
 prices: {ml.m5.large: 0.115}
+max_cost: 20
 notify: ["arn:aws:sns:us-east-1:123456789012:on-call", "slack:#ops"]
 deadline: 7200
 """,
@@ -209,3 +213,22 @@ def test_import_is_light():
     code = f"import sys, stepbridge.core.model_card; print({heavy})"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("wait_for_input: 0", "greater than or equal to 1"),
+        ("wait_for_input: 2678401", "less than or equal to 2678400"),
+        ("pool: ''", "at least 1 character"),
+        ("pool: gpu\npool_slots: 0", "greater than or equal to 1"),
+        ("pool_slots: 2", "pool must be in the card"),
+        ("max_cost: 0", "greater than 0"),
+        ("max_cost: .inf", "finite"),
+    ],
+)
+def test_limits_of_the_guards(line: str, expected: str) -> None:
+    """What a guard cannot mean is refused with what it may be."""
+    with pytest.raises(CardError) as raised:
+        parse_card(f"{SMALL}{line}\n", SOURCE)
+    assert expected in str(raised.value)

@@ -148,3 +148,44 @@ def test_the_tasks_can_be_mapped_in_a_group() -> None:
     assert edges(dag)["one.start_execution"] == {"one.wait_for_execution"}
     assert len(dag.tasks) == 4
     assert all(task.get_closest_mapped_task_group() is not None for task in dag.tasks)
+
+
+def test_guards_stand_in_front_of_the_start_and_beside_the_rest() -> None:
+    """Waiting for input and asking for money keep neither the build nor the upload."""
+    dag = dag_of("wait_for_input: 60\nmax_cost: 2.5")
+    assert edges(dag) == {
+        "build_image": {"start_execution"},
+        "upload_scripts": {"start_execution"},
+        "wait_for_input": {"start_execution"},
+        "approve_cost": {"start_execution"},
+        "start_execution": {"wait_for_execution"},
+        "wait_for_execution": set(),
+    }
+    assert dag.get_task("wait_for_input").timeout == 60
+    assert dag.get_task("approve_cost").max_cost == 2.5
+
+
+def test_a_guard_alone_in_front_of_the_start() -> None:
+    """A ready image without scripts: the start waits for the guard and is not skipped for want of others."""
+    image = "image: 123456789012.dkr.ecr.us-east-1.amazonaws.com/m:1"
+    dag = dag_of(f"stages: [inference]\n{image}\nwait_for_input: 60")
+    assert edges(dag)["wait_for_input"] == {"start_execution"}
+    assert dag.get_task("start_execution").trigger_rule == "none_failed_min_one_success"
+
+
+def test_start_and_wait_share_the_pool_and_the_wait_goes_first() -> None:
+    """What has run reports before more is started; the guards and the builds take no slot."""
+    dag = dag_of("pool: gpu\npool_slots: 2\nwait_for_input: 60\nmax_cost: 1")
+    start, wait = dag.get_task("start_execution"), dag.get_task("wait_for_execution")
+    assert (start.pool, start.pool_slots, start.hold_until_end) == ("gpu", 2, True)
+    assert (wait.pool, wait.pool_slots) == ("gpu", 2)
+    assert (start.weight_rule, wait.weight_rule) == ("absolute", "absolute")
+    assert wait.priority_weight > start.priority_weight
+    others = ("build_image", "upload_scripts", "wait_for_input", "approve_cost")
+    assert {dag.get_task(task_id).pool for task_id in others} == {"default_pool"}
+
+
+def test_without_a_pool_the_start_holds_nothing() -> None:
+    """It ends as soon as the execution runs."""
+    start = dag_of("").get_task("start_execution")
+    assert (start.pool, start.hold_until_end) == ("default_pool", False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stepbridge.links.addresses import build_address, execution_address, job_address, log_address
+from stepbridge.links.addresses import build_address, execution_address, job_address, log_address, objects_address
 
 EXECUTION = "arn:aws:states:eu-west-1:123456789012:execution:batch:run-1"
 JOB = "arn:aws:sagemaker:eu-west-1:123456789012:processing-job/sb-run-1"
@@ -44,3 +44,19 @@ def test_the_local_aws_has_no_console() -> None:
     ]
     assert all(address.startswith(f"{LOCAL}/_stepbridge/") for address in addresses)
     assert all(address.endswith("?account=123456789012&region=eu-west-1") for address in addresses[1:])
+
+
+def test_the_console_s_page_of_a_prefix() -> None:
+    """The bucket's page, with the prefix in its search; a region tells the partition."""
+    assert objects_address("s3://data/in/a b/", "eu-west-1") == (
+        "https://eu-west-1.console.aws.amazon.com/s3/buckets/data?region=eu-west-1&prefix=in%2Fa%20b%2F"
+    )
+    assert objects_address("s3://data", "cn-north-1").startswith("https://cn-north-1.console.amazonaws.cn/s3/buckets/")
+    assert "amazonaws-us-gov.com" in objects_address("s3://data", "us-gov-west-1")
+
+
+def test_the_local_aws_lists_a_prefix() -> None:
+    """On a page of its own."""
+    assert objects_address("s3://data/in/day=1/", "us-east-1", LOCAL) == (
+        f"{LOCAL}/_stepbridge/buckets/data?prefix=in%2Fday%3D1%2F"
+    )

@@ -1,0 +1,105 @@
+"""What a run can cost at most, before it starts. Pure.
+
+Each stage is one Processing job on one instance (asl/batch_inference.asl.json), which SageMaker ends at
+``max_runtime``. What comes on top is not known beforehand and is told in words: jobs that the state machine or Airflow
+tries again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from stepbridge.core.fields import (
+    DEFAULT_INSTANCE_TYPE,
+    DEFAULT_MAX_RUNTIME_SECONDS,
+    InstanceType,
+    MaxRuntimeSeconds,
+    Stages,
+)
+from stepbridge.core.names import STAGES
+from stepbridge.core.problems import problems_of
+from stepbridge.errors import ExecutionInputError
+
+__all__ = ["COSTED_KEYS", "CostEstimate", "cost_estimate"]
+
+SECONDS_PER_HOUR: Final = 3600
+
+
+class _Costed(BaseModel):
+    """The parameters of a run that its cost depends on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stages: Stages = STAGES
+    instance_type: InstanceType = DEFAULT_INSTANCE_TYPE
+    max_runtime: MaxRuntimeSeconds = DEFAULT_MAX_RUNTIME_SECONDS
+
+
+COSTED_KEYS: Final = tuple(_Costed.model_fields)
+
+
+@dataclass(frozen=True)
+class CostEstimate:
+    """At most ``most``, in the currency of the prices; None when the instance type has no price."""
+
+    stages: tuple[str, ...]
+    instance_type: str
+    max_runtime_seconds: int
+    price_per_hour: float | None
+
+    @property
+    def most(self) -> float | None:
+        if self.price_per_hour is None:
+            return None
+        return len(self.stages) * self.max_runtime_seconds / SECONDS_PER_HOUR * self.price_per_hour
+
+    def within(self, limit: float) -> bool:
+        """Whether the run is known to cost no more than ``limit``."""
+        return self.most is not None and self.most <= limit
+
+    def question(self, model: str, run_id: str, limit: float) -> tuple[str, str]:
+        """The subject, in one line, and the body, in Markdown, of the question whether the run may start."""
+        most = "an unknown sum" if self.most is None else f"up to {self.most:,.2f}"
+        subject = f"Start {model}? It may cost {most}; the limit is {limit:,.2f}"
+        price = (
+            "unknown: neither the card's `prices` nor the Variable `stepbridge_prices` has this instance type"
+            if self.price_per_hour is None
+            else f"{self.price_per_hour:,.4f} an hour"
+        )
+        rows = (
+            ("model", model),
+            ("run", f"`{run_id}`"),
+            ("stages", ", ".join(self.stages)),
+            ("instance type", f"{self.instance_type}, one instance a stage"),
+            ("price", price),
+            ("maximum runtime", f"{self.max_runtime_seconds} s a stage"),
+            ("estimate", "unknown" if self.most is None else f"at most {self.most:,.2f}"),
+            ("limit (`max_cost`)", f"{limit:,.2f}"),
+        )
+        table = "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
+        more = (
+            "The estimate is every stage running until its maximum runtime, in the currency of the prices. A job that "
+            "the state machine or Airflow tries again, for want of capacity say, comes on top; so do storage and data "
+            "transfer. If it is rejected, nothing is started and the run's other tasks are skipped."
+        )
+        return (
+            subject,
+            f"{table}\n\n{more} If it is rejected, nothing is started and the run's other tasks are skipped.",
+        )
+
+
+def cost_estimate(parameters: Mapping[str, Any], prices: Mapping[str, float], where: str) -> CostEstimate:
+    """The estimate for a run with these parameters, of which ``COSTED_KEYS`` count.
+
+    Raises ExecutionInputError, which names ``where`` they are from, when one of them cannot be used.
+    """
+    values = {key: value for key, value in parameters.items() if key in COSTED_KEYS}
+    try:
+        costed = _Costed.model_validate(values)
+    except ValidationError as fault:
+        raise ExecutionInputError(where, problems_of(fault, where, COSTED_KEYS)) from None
+    return CostEstimate(costed.stages, costed.instance_type, costed.max_runtime, prices.get(costed.instance_type))

@@ -1,0 +1,22 @@
+"""The prices that the user configured for all models."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from airflow.sdk import Variable
+
+from stepbridge.core.run_report import parse_prices
+
+__all__ = ["PRICES_VARIABLE", "configured_prices"]
+
+PRICES_VARIABLE: Final = "stepbridge_prices"
+
+
+def configured_prices() -> dict[str, float]:
+    """What an instance hour costs, by instance type, from the Airflow Variable; empty without one.
+
+    To be asked in a task, not at parse. Raises PricesError when the Variable cannot be used.
+    """
+    text: Any = Variable.get(PRICES_VARIABLE, default=None)
+    return parse_prices(text) if text else {}

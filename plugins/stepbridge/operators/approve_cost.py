@@ -1,0 +1,57 @@
+"""CostApprovalOperator: a run that may cost more than its limit starts only when somebody says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+
+from stepbridge.core.cost_estimate import COSTED_KEYS, CostEstimate, cost_estimate
+from stepbridge.hooks.prices import configured_prices
+from stepbridge.hooks.task_instance import who
+from stepbridge.operators.run_parameters import ParameterisedOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+__all__ = ["CostApprovalOperator"]
+
+
+class CostApprovalOperator(ParameterisedOperator, ApprovalOperator):
+    """Estimate what the run can cost at most; end at once if that is within ``max_cost``, else ask in Airflow's UI.
+
+    It asks as ApprovalOperator does, under Required Actions, and takes its arguments (``response_timeout``,
+    ``assigned_users``, ``notifiers``, ``fail_on_reject``). Rejected, the tasks after it are skipped. What costs an
+    unknown sum, since its instance type has no price, is asked about too.
+
+    :param max_cost: the limit, in the currency of the prices.
+    :param prices: what an instance hour costs, by instance type; by default the Airflow Variable ``stepbridge_prices``.
+    :param parameters: see ParameterisedOperator.
+    """
+
+    template_fields: Sequence[str] = ParameterisedOperator.template_fields  # the question is made when it runs
+    ui_color = "#fff2cc"
+
+    def __init__(self, *, max_cost: float, prices: Mapping[str, float] | None = None, **kwargs: Any) -> None:
+        super().__init__(subject=f"Start {kwargs.get('model', '')}?", **kwargs)
+        self.max_cost = max_cost
+        self.prices = dict(prices or {})
+
+    def execute(self, context: Context) -> Any:
+        """None when the run is within the limit; otherwise it ends in a wait for somebody's answer.
+
+        Raises ExecutionInputError and PricesError.
+        """
+        estimate = self.estimate(context)
+        self.subject, self.body = estimate.question(self.model, str(context["run_id"]), self.max_cost)
+        if estimate.within(self.max_cost):
+            self.log.info("at most %.2f, within the limit of %.2f: nobody is asked", estimate.most, self.max_cost)
+            return None
+        self.log.info("%s\n%s", self.subject, self.body)
+        return super().execute(context)
+
+    def estimate(self, context: Context) -> CostEstimate:
+        """What this run can cost at most."""
+        parameters = self.run_parameters(context, COSTED_KEYS)
+        return cost_estimate(parameters, self.prices or configured_prices(), f"parameters of {who(context)}")

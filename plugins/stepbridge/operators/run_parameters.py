@@ -1,0 +1,79 @@
+"""A run's parameters, rendered: what the form, the card or the DAG's author says the run shall read, write and use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import jinja2
+from airflow.sdk.definitions.param import ParamsDict
+
+from stepbridge.errors import ExecutionInputError, Problem
+from stepbridge.hooks.task_instance import who
+from stepbridge.operators.base import StepbridgeOperator
+from stepbridge.operators.form_templates import is_the_dags_own, rendered_from_form
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+__all__ = ["FORM_KEYS", "ParameterisedOperator"]
+
+FORM_KEYS: Final = ("input_uri", "output_uri", "instance_type", "volume_size", "max_runtime", "stages")
+"""The parameters of a run that become keys of its execution input."""
+
+
+class ParameterisedOperator(StepbridgeOperator):
+    """Base of the operators that need to know what a run's execution input says, before or when it is made.
+
+    :param parameters: values of the execution input; by default the run's parameters, of which ``FORM_KEYS`` count.
+        Jinja expressions in them are rendered when the task runs: a run's parameters hold the model card's templates.
+        One that is not the DAG's own but comes from the form may use only what ``form_templates.ALLOWED`` names.
+    """
+
+    def __init__(self, *, parameters: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.parameters = None if parameters is None else dict(parameters)
+        # Taken now: when the task runs, Airflow has written the run's conf over them.
+        of_dag = self.dag.params if self.has_dag() else {}  # type: ignore[no-untyped-call]
+        self._declared = {
+            **ParamsDict(of_dag, suppress_exception=True).dump(),
+            **ParamsDict(self.params, suppress_exception=True).dump(),
+        }
+
+    def run_parameters(self, context: Context, keys: Iterable[str] = FORM_KEYS) -> dict[str, Any]:
+        """The values of ``keys`` that the run has, rendered. Raises ExecutionInputError with all that can't be."""
+        given = self.parameters
+        if given is None:
+            given = {key: context["params"][key] for key in FORM_KEYS if key in context["params"]}
+            given = {key: value for key, value in given.items() if key in set(keys)}
+        rendered, problems = {}, []
+        for key, value in given.items():
+            try:
+                rendered[key] = self._rendered_value(context, key, value)
+            except jinja2.TemplateError as error:
+                problems.append(_unrendered(context, key, value, error))
+        if problems:
+            raise ExecutionInputError(f"parameters of {who(context)}", problems)
+        return rendered
+
+    def _rendered_value(self, context: Context, key: str, value: Any) -> Any:
+        """The author of the DAG may use the whole context, whoever fills in the form may not."""
+        if self.parameters is not None or is_the_dags_own(context, self._declared, key, value):
+            return self.render_template(value, context)
+        if isinstance(value, list | tuple):
+            items = (
+                rendered_from_form(each, context, self.deployed) if isinstance(each, str) else each for each in value
+            )
+            return list(items)
+        return rendered_from_form(value, context, self.deployed) if isinstance(value, str) else value
+
+
+def _unrendered(context: Context, key: str, value: object, error: jinja2.TemplateError) -> Problem:
+    if isinstance(error, jinja2.UndefinedError) and context.get("logical_date") is None:
+        return Problem(
+            key,
+            f"{value!r} cannot be rendered: {error.message}, since this run has no logical date",
+            "a run with a logical date, or a value without dates",
+            "trigger the DAG with a logical date, or write the whole value into the form",
+        )
+    return Problem(key, f"{value!r} cannot be rendered: {error.message}", "a Jinja expression that Airflow can render")
