@@ -66,6 +66,7 @@ def checks(
 ) -> Iterator[Check]:
     """Every check, one after the other. Raises AwsFault when the stack cannot be looked at."""
     yield from _files(card, project)
+    yield from _pool(card)
     clients = _Clients(session, endpoint_url)
     stack = CloudFormation(clients.of("cloudformation")).stack(stack_name)
     if stack is None:
@@ -106,6 +107,14 @@ def _files(card: ModelCard, project: Path) -> Iterator[Check]:
     for stage in STAGES:
         if stage in card.stages and stage != "inference":
             yield _file(project, f"{card.scripts_folder}/{stage}.py")
+
+
+def _pool(card: ModelCard) -> Iterator[Check]:
+    """Pools are in Airflow's database, which this command does not reach for."""
+    if card.pool is not None:
+        looked_at = f"`airflow pools get {card.pool}` tells whether it is there; without it the model never starts"
+        remedy = f"make it with `airflow pools set {card.pool} SLOTS DESCRIPTION --include-deferred`"
+        yield Check(f"pool {card.pool}", "unknown", f"{looked_at}: {remedy}, and at least {card.pool_slots} slots")
 
 
 def _file(project: Path, name: str) -> Check:

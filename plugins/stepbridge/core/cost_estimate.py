@@ -55,7 +55,8 @@ class CostEstimate:
     def most(self) -> float | None:
         if self.price_per_hour is None:
             return None
-        return len(self.stages) * self.max_runtime_seconds / SECONDS_PER_HOUR * self.price_per_hour
+        seconds = len(self.stages) * self.max_runtime_seconds
+        return round(seconds / SECONDS_PER_HOUR * self.price_per_hour, 6)  # as the run report's cost is
 
     def within(self, limit: float) -> bool:
         """Whether the run is known to cost no more than ``limit``."""
@@ -86,10 +87,7 @@ class CostEstimate:
             "the state machine or Airflow tries again, for want of capacity say, comes on top; so do storage and data "
             "transfer. If it is rejected, nothing is started and the run's other tasks are skipped."
         )
-        return (
-            subject,
-            f"{table}\n\n{more} If it is rejected, nothing is started and the run's other tasks are skipped.",
-        )
+        return subject, f"{table}\n\n{more}"
 
 
 def cost_estimate(parameters: Mapping[str, Any], prices: Mapping[str, float], where: str) -> CostEstimate:

@@ -18,10 +18,8 @@ from stepbridge.sensors.faults import InputUnseen
 from stepbridge.sensors.input import InputSensor
 
 from .airflow_runs import AirflowRuns, Failures
-from .test_starts import executions_of, machines, proxy  # noqa: F401  fixtures
+from .test_starts import executions_of, machines  # noqa: F401  a fixture
 from .tiny_model import TinyModel
-
-EMPTY_STAGE = "print('nothing to do')\n"
 
 
 def waiting_dag(
@@ -70,26 +68,18 @@ def test_input_is_what_begins_like_the_uri(airflow: AirflowRuns, model: TinyMode
     assert run.states["start_execution"] == "success", failures.by_task
 
 
-def test_what_was_started_is_adopted_without_a_look_at_its_input(
-    airflow: AirflowRuns,
-    model: TinyModel,
-    proxy: Any,  # noqa: F811
-    machines: Any,  # noqa: F811
-) -> None:
-    """The answer of the start is lost and the input gone: the retry finds what runs."""
-
-    def verdict(operation: str, count: int) -> str:
-        if operation == "StartExecution" and count == 1:
-            model.s3.delete_object(Bucket=model.bucket, Key=f"input/{model.name}/day.txt")
-            return "lose"
-        return "pass"
-
-    proxy.verdict = verdict
+def test_what_was_started_is_redriven_without_a_look_at_its_input(airflow: AirflowRuns, model: TinyModel) -> None:
+    """The stages that finished have read it; that it is gone since keeps nobody from going on."""
+    model.script("postprocessing", "import sys\nsys.exit(3)")
     failures = Failures()
-    run = airflow.run(model.dag(failures, retries=1, stages=["preprocessing"]), failures)
-    assert run.states["start_execution"] == "success"
-    assert run.tries["start_execution"] == 2
-    assert len(executions_of(machines, run.xcom("start_execution"), model)) == 1
+    dag = model.dag(failures, stages=["preprocessing", "postprocessing"])
+    run = airflow.run(dag, failures)
+    assert not run.succeeded
+    model.s3.delete_object(Bucket=model.bucket, Key=f"input/{model.name}/day.txt")
+    again = airflow.cleared(dag, run)
+    assert again.states["start_execution"] == "success", failures.by_task
+    assert again.xcom("start_execution") == run.xcom("start_execution")
+    assert again.xcom("wait_for_execution", "run_report")["redrive_count"] == 1
 
 
 def test_late_input_is_waited_for(airflow: AirflowRuns, model: TinyModel) -> None:

@@ -27,10 +27,12 @@ def test_what_a_run_does_not_say_is_the_default() -> None:
     assert cost_estimate({}, {"ml.m5.large": 2}, "run").most == 6
 
 
-@pytest.mark.parametrize(("limit", "within"), [(6.0, True), (5.99, False)])
-def test_the_limit_itself_is_within(limit: float, within: bool) -> None:
-    """Only what is above it is asked about."""
-    assert cost_estimate({}, {"ml.m5.large": 2}, "run").within(limit) is within
+@pytest.mark.parametrize(
+    ("price", "limit", "within"), [(2, 6.0, True), (2, 5.99, False), (0.1, 0.3, True), (0.115, 0.345, True)]
+)
+def test_the_limit_itself_is_within(price: float, limit: float, within: bool) -> None:
+    """Only what is above it is asked about; 3 x 0.1 is 0.3, which binary fractions do not know."""
+    assert cost_estimate({}, {"ml.m5.large": price}, "run").within(limit) is within
 
 
 def test_an_instance_type_without_a_price_is_never_within() -> None:
