@@ -13,7 +13,7 @@ import httpx
 import pytest
 import yaml
 
-from stepbridge.links.addresses import build_address, execution_address, job_address, log_address
+from stepbridge.links.addresses import build_address, execution_address, job_address, log_address, objects_address
 from tests.contract.local_aws_process import LocalAwsProcess
 
 ROLE_ARN = "arn:aws:iam::123456789012:role/any"
@@ -147,3 +147,18 @@ def test_a_job_s_page(local_aws: LocalAwsProcess, client: Callable[..., Any], na
     assert ESCAPED in html
     (log,) = re.findall('<a href="([^"]*)">Log</a>', html)
     assert "No log stream" in page(local_aws.endpoint_url + unescape(log))
+
+
+def test_the_page_of_a_prefix(local_aws: LocalAwsProcess, client: Callable[..., Any], name: str) -> None:
+    """Its objects with their sizes; a key is text, never HTML. A prefix without objects says so."""
+    s3 = client("s3")
+    bucket = f"pages-{name}"
+    s3.create_bucket(Bucket=bucket)
+    s3.put_object(Bucket=bucket, Key=f"in/{HOSTILE}.csv", Body=b"12345")
+    s3.put_object(Bucket=bucket, Key="elsewhere.csv", Body=b"")
+    html = page(objects_address(f"s3://{bucket}/in/", "us-east-1", local_aws.endpoint_url))
+    assert f"in/{ESCAPED}.csv" in html
+    assert "<td>5</td>" in html
+    assert "elsewhere" not in html
+    assert "No object" in page(objects_address(f"s3://{bucket}/none/", "us-east-1", local_aws.endpoint_url))
+    assert "NoSuchBucket" in page(objects_address("s3://no-such-bucket", "us-east-1", local_aws.endpoint_url), 404)

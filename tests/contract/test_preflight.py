@@ -110,3 +110,13 @@ def test_a_stack_that_is_not_there(project: Path, local_aws: LocalAwsProcess) ->
 def test_a_model_that_nobody_knows(project: Path, local_aws: LocalAwsProcess) -> None:
     """The models that there are are named."""
     assert "one of tiny" in str(run(project, local_aws, model="tinny").exception)
+
+
+def test_a_pool_is_not_to_be_seen_from_here(project: Path, local_aws: LocalAwsProcess) -> None:
+    """Airflow alone knows it, and would leave a run without it waiting for ever: the commands are told."""
+    card = project / "dags/models/tiny.yaml"
+    card.write_text(card.read_text() + "pool: gpu\npool_slots: 2\n")
+    result = run(project, local_aws)
+    assert result.exit_code == 0, result.output
+    assert "pool gpu: `airflow pools get gpu`" in result.output
+    assert "--include-deferred" in result.output
