@@ -16,6 +16,9 @@ from stepbridge.cli.airflow_site import AirflowClient
 from stepbridge.cli.local_site import RunningSite, local_session
 
 SECONDS = 240
+UNANSWERED_SECONDS = 6.0
+"""As fast as a person answers. Airflow 3.3.2 takes an answer before the scheduler heard of the worker's end (which may
+be a heartbeat later) for a failure of the task: it is queued again by then (seen)."""
 SCRIPT = """\
 import time
 from pathlib import Path
@@ -98,6 +101,7 @@ def answered(airflow: AirflowClient, run_id: str, option: str, day: int) -> dict
     question = airflow._send("GET", path)
     assert question is not None
     assert states(airflow, "dear", run_id)["start_execution"] in (None, "none")
+    time.sleep(UNANSWERED_SECONDS)
     airflow._send("PATCH", path, {"chosen_options": [option], "params_input": {}})
     return question
 

@@ -23,7 +23,8 @@ class CostApprovalOperator(ParameterisedOperator, ApprovalOperator):
 
     It asks as ApprovalOperator does, under Required Actions, and takes its arguments (``response_timeout``,
     ``assigned_users``, ``notifiers``, ``fail_on_reject``). Rejected, the tasks after it are skipped. What costs an
-    unknown sum, since its instance type has no price, is asked about too.
+    unknown sum, since its instance type has no price, is asked about too. A program that answers within a second or two
+    of the question fails the task, since Airflow 3.3.2 takes its worker's end for a failure of the queued task (seen).
 
     :param max_cost: the limit, in the currency of the prices.
     :param prices: what an instance hour costs, by instance type; by default the Airflow Variable ``stepbridge_prices``.
