@@ -303,5 +303,3 @@ class StartExecutionOperator(ParameterisedOperator):
         self._refuse_if_killed()
         self.log.info("redriven at %s: the stages that finished are not run again", at)
         return True
-
-
