@@ -49,6 +49,7 @@ class Components:
     site: AirflowSite
     _children: dict[str, Child] = field(default_factory=dict)
     _environment: dict[str, str] = field(default_factory=dict)
+    _orphans: set[int] = field(default_factory=set)
     deaths: int = 0
 
     def start(self) -> None:
@@ -70,6 +71,7 @@ class Components:
 
     def revive(self) -> None:
         """Start again whatever has ended. To be called often, in the main thread."""
+        self._reap()
         for name, child in self._children.items():
             if child.process.poll() is not None:
                 self.deaths += 1
@@ -80,8 +82,18 @@ class Components:
         return self._children[name].process.pid
 
     def kill(self, name: str) -> None:
-        """SIGKILL the component's own process; what it started is orphaned."""
+        """SIGKILL the component's own process; what it started is orphaned, and goes on for as long as it is busy."""
+        self._orphans |= set(below(self.pid(name)))
         os.kill(self.pid(name), signal.SIGKILL)
+
+    def _reap(self) -> None:
+        """End the orphans that are idle: they would wait for ever for tasks from the dead."""
+        for pid in list(self._orphans):
+            title = command_of(pid)
+            if not title or "<idle>" in title:
+                self._orphans.discard(pid)
+                if title:
+                    _kill(pid)
 
     def kill_with_all(self, name: str) -> None:
         """SIGKILL the component and what it started, as a container's end does."""

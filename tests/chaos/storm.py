@@ -51,10 +51,10 @@ class Storm:
             return self._kill_one(self.components.busy_workers)
         if victim == "task":
             return self._kill_one(self.components.task_processes)
-        if victim == "scheduler with its workers":
-            self.components.kill_with_all("scheduler")
+        if victim == "scheduler":
+            self.components.kill("scheduler")
         else:
-            self.components.kill(victim)
+            self.components.kill_with_all(victim.partition(" ")[0])
         return True
 
     def _kill_one(self, candidates: Callable[[], list[int]]) -> bool:
