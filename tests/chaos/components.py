@@ -78,6 +78,10 @@ class Components:
                 self._start(name)
                 return
 
+    def airflow(self, *arguments: str) -> None:
+        """Run a command of Airflow's to its end."""
+        self.tree.run("airflow-command", [sys.executable, "-m", "airflow", *arguments], self._environment, self.project)
+
     def pid(self, name: str) -> int:
         return self._children[name].process.pid
 

@@ -9,10 +9,11 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx
 import pytest
 from botocore.config import Config
 from tests.chaos.books import Books, read_books
@@ -26,8 +27,9 @@ from stepbridge.cli.local_site import local_session
 RUNS = int(os.environ.get("CHAOS_RUNS", "50"))
 SEED = int(os.environ.get("CHAOS_SEED", "2013"))
 BAD_EVERY = 25  # each so-manieth input makes its script fail
-OUTSTANDING = 40  # runs that are triggered and not yet done
+SIDE_BY_SIDE = 24
 SECONDS_BETWEEN_KILLS = 8.0 if RUNS <= 100 else 20.0
+POLL_SECONDS = 2.0
 SECONDS_A_RUN = 15  # on a loaded machine with two cores
 CALM_FROM = 0.9  # the part of the runs after whose end nobody is killed any more
 STALL_SECONDS = 180  # without any run's end: a killed worker took a lock of Airflow's executor with it
@@ -43,7 +45,7 @@ for source in Path("/opt/ml/processing/input").glob("*.txt"):
     Path("/opt/ml/processing/output", source.name).write_text(text + "{stage}\\n")
 """
 DAG = """
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG
 
@@ -52,13 +54,21 @@ from stepbridge.operators.start_execution import StartExecutionOperator
 from stepbridge.sensors.execution import ExecutionSensor
 
 PARAMS = {
-    "input_uri": "s3://{{ var.json.stepbridge.bucket }}/in/{{ run_id }}/",
-    "output_uri": "s3://{{ var.json.stepbridge.bucket }}/out/{{ run_id }}/",
+    "input_uri": "s3://{{ var.json.stepbridge.bucket }}/in/{{ ts_nodash }}/",
+    "output_uri": "s3://{{ var.json.stepbridge.bucket }}/out/{{ ts_nodash }}/",
     "stages": ["preprocessing", "postprocessing"],
 }
 RETRIES = {"retries": 20, "retry_delay": timedelta(seconds=3), "retry_policy": ModelRetryPolicy()}
 
-with DAG("storm", schedule=None, params=PARAMS, max_active_runs=24, default_args=RETRIES):
+with DAG(
+    "storm",
+    schedule="@hourly",
+    start_date=datetime(2013, 1, 1, tzinfo=UTC),
+    end_date=datetime(2013, 12, 31, tzinfo=UTC),
+    catchup=False,
+    params=PARAMS,
+    default_args=RETRIES,
+):
     start = StartExecutionOperator(
         task_id="start_execution",
         model="storm",
@@ -94,45 +104,30 @@ def components(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Components]
 
 @dataclass
 class Runs:
-    """Triggers runs and follows them, a window at a time. ``done`` are states by run id."""
+    """The runs of a backfill by the hour that each is of, and what became of them."""
 
     airflow: AirflowClient
-    s3: Any
-    bucket: str
-    ids: list[str]
-    triggered: int
-    done: dict[str, str]
+    hours: list[str]
+    states: dict[str, str] = field(default_factory=dict)
+    dag_run_ids: dict[str, str] = field(default_factory=dict)
 
-    def bad(self, run_id: str) -> bool:
-        return self.ids.index(run_id) % BAD_EVERY == BAD_EVERY - 1
+    def bad(self, hour: str) -> bool:
+        return self.hours.index(hour) % BAD_EVERY == BAD_EVERY - 1
 
-    def go_on(self) -> None:
-        """Trigger what there is room for and ask for what has ended."""
-        try:
-            self._trigger()
-            self._ask()
-        except AirflowError as error:  # the API server is as busy as the rest; what counts is the end
-            print("  ", str(error)[:200], flush=True)
+    def ended(self) -> int:
+        """How many have ended. Raises AirflowError while the API server is as busy as the rest."""
+        answers = (
+            self.airflow._send("GET", f"/api/v2/dags/storm/dagRuns?limit=1&state={state}")
+            for state in ("success", "failed")
+        )
+        return sum((answer or {})["total_entries"] for answer in answers)
 
-    def _trigger(self) -> None:
-        while self.triggered < len(self.ids) and self.triggered - len(self.done) < OUTSTANDING:
-            run_id = self.ids[self.triggered]
-            text = "bad\n" if self.bad(run_id) else f"{run_id}\n"
-            self.s3.put_object(Bucket=self.bucket, Key=f"in/{run_id}/day.txt", Body=text.encode())
-            day = datetime(2013, 1, 1, tzinfo=UTC) + timedelta(hours=self.triggered)
-            try:
-                self.airflow.trigger("storm", run_id, day.isoformat())
-            except AirflowError as error:
-                if "HTTP 409" not in str(error):  # it was made, and an error of the API server's hid that
-                    raise
-            self.triggered += 1
-
-    def _ask(self) -> None:
-        waiting = [run_id for run_id in self.ids[: self.triggered] if run_id not in self.done]
-        for run_id in waiting[:OUTSTANDING]:
-            state = self.airflow.dag_run("storm", run_id)["state"]
-            if state in ("success", "failed"):
-                self.done[run_id] = state
+    def read(self) -> None:
+        """Fill in the states and ids."""
+        for offset in range(0, len(self.hours), 100):
+            for run in self.airflow.dag_runs("storm", limit="100", offset=str(offset), order_by="logical_date"):
+                hour = f"{datetime.fromisoformat(run['logical_date']):%Y%m%dT%H%M%S}"
+                self.states[hour], self.dag_run_ids[hour] = run["state"], run["dag_run_id"]
 
 
 @pytest.fixture(scope="module")
@@ -152,37 +147,47 @@ def storm(components: Components, clients: dict[str, Any]) -> Iterator[tuple[Run
     bucket = components.deployment.bucket
     for stage in STAGES:
         clients["s3"].put_object(Bucket=bucket, Key=f"code/{stage}.py", Body=SCRIPT.format(stage=stage).encode())
-    airflow = components.client()
+    first = datetime(2013, 1, 1, tzinfo=UTC)
+    last = first + timedelta(hours=RUNS - 1)
+    runs = Runs(components.client(), [f"{first + timedelta(hours=number):%Y%m%dT%H%M%S}" for number in range(RUNS)])
+    for hour in runs.hours:
+        text = "bad\n" if runs.bad(hour) else f"{hour}\n"
+        clients["s3"].put_object(Bucket=bucket, Key=f"in/{hour}/day.txt", Body=text.encode())
     deadline = time.monotonic() + 120
-    while airflow.dag("storm") is None:
-        assert time.monotonic() < deadline, airflow.import_errors()
+    while runs.airflow.dag("storm") is None:
+        assert time.monotonic() < deadline, runs.airflow.import_errors()
         time.sleep(0.3)
-    airflow.unpause("storm")
-    ids = [f"r{number:04}" for number in range(RUNS)]
-    runs = Runs(airflow, clients["s3"], bucket, ids, 0, {})
+    runs.airflow.unpause("storm")
+    dates = ["--from-date", first.isoformat(), "--to-date", last.isoformat()]
+    components.airflow("backfill", "create", "--dag-id", "storm", *dates, "--max-active-runs", str(SIDE_BY_SIDE))
     endpoint_url = str(components.deployment.endpoint_url)
     set_faults(endpoint_url, FAULTS)
-    kills = Storm(components, SEED, seconds_between=SECONDS_BETWEEN_KILLS)
+    kills = Storm(components, SEED, SECONDS_BETWEEN_KILLS)
     _weather(runs, kills, components)
     struck = {fault["name"]: (fault.get("struck"), fault.get("candidates")) for fault in listed_faults(endpoint_url)}
     set_faults(endpoint_url, [])
-    print(f"\n{len(ids)} runs: {Counter(runs.done.values())}; killed {dict(kills.killed)}; faults {struck}", flush=True)
+    runs.read()
+    print(f"\n{RUNS} runs: {Counter(runs.states.values())}; killed {dict(kills.killed)}; faults {struck}", flush=True)
     yield runs, kills
-    airflow.close()
+    runs.airflow.close()
 
 
 def _weather(runs: Runs, kills: Storm, components: Components) -> None:
     """Until every run has ended; a stall is answered as an operator would: the scheduler is started anew."""
-    began = last_end = time.monotonic()
+    began = last_end = asked = time.monotonic()
     told, ended = 0.0, 0
-    while len(runs.done) < len(runs.ids):
+    while ended < RUNS:
         components.revive()
-        if len(runs.done) < CALM_FROM * len(runs.ids):
+        if ended < CALM_FROM * RUNS:
             kills.blow()
-        runs.go_on()
         now = time.monotonic()
-        if len(runs.done) > ended:
-            ended, last_end = len(runs.done), now
+        if now - asked > POLL_SECONDS:
+            asked, before = now, ended
+            try:
+                ended = runs.ended()
+            except (AirflowError, httpx.TransportError) as error:
+                print("  ", str(error)[:200], flush=True)
+            last_end = now if ended > before else last_end
         if now - last_end > STALL_SECONDS:
             print("   no run has ended for a while: the scheduler is started anew", flush=True)
             components.kill_with_all("scheduler")
@@ -190,11 +195,9 @@ def _weather(runs: Runs, kills: Storm, components: Components) -> None:
             last_end = now
         if now - told > 30:
             told = now
-            print(
-                f"   {now - began:5.0f} s: {runs.triggered} triggered, {ended} ended, {dict(kills.killed)}", flush=True
-            )
-        assert now - began < 300 + SECONDS_A_RUN * len(runs.ids), f"{runs.triggered} triggered, {ended} ended"
-        time.sleep(0.5)
+            print(f"   {now - began:5.0f} s: {ended} ended, killed {dict(kills.killed)}", flush=True)
+        assert now - began < 300 + SECONDS_A_RUN * RUNS, f"{ended} of {RUNS} ended"
+        time.sleep(0.3)
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +205,7 @@ def books(storm: tuple[Runs, Storm], components: Components, clients: dict[str, 
     """What was done for each run, once nothing is under way or half a minute has passed."""
     deadline = time.monotonic() + 30
     while True:
-        found = read_books(clients, components.deployment, storm[0].ids)
+        found = read_books(clients, components.deployment, storm[0].hours)
         if not (found.running_executions or found.unfinished_jobs) or time.monotonic() > deadline:
             return found
         time.sleep(1)
@@ -215,11 +218,11 @@ def test_no_run_is_lost(storm: tuple[Runs, Storm], books: Books) -> None:
     """Each good input has its result, each bad one has none, and the run's state says so."""
     runs, _ = storm
     wrong = {}
-    for run_id in runs.ids:
-        good = not runs.bad(run_id)
-        expected = f"{run_id}\npreprocessing\npostprocessing\n" if good else None
-        if (runs.done[run_id], books.runs[run_id].result) != ("success" if good else "failed", expected):
-            wrong[run_id] = (runs.done[run_id], books.runs[run_id])
+    for hour in runs.hours:
+        good = not runs.bad(hour)
+        expected = f"{hour}\npreprocessing\npostprocessing\n" if good else None
+        if (runs.states.get(hour), books.runs[hour].result) != ("success" if good else "failed", expected):
+            wrong[hour] = (runs.states.get(hour), books.runs[hour])
     assert wrong == {}
 
 
@@ -227,18 +230,17 @@ def test_no_stage_is_completed_twice(storm: tuple[Runs, Storm], books: Books) ->
     """Whatever was lost or killed, each stage of a good run was paid for once."""
     runs, _ = storm
     counts = {
-        run_id: {stage: books.runs[run_id].completed(stage) for stage in STAGES}
-        for run_id in runs.ids
-        if not runs.bad(run_id)
+        hour: {stage: books.runs[hour].completed(stage) for stage in STAGES}
+        for hour in runs.hours
+        if not runs.bad(hour)
     }
-    assert {run_id: count for run_id, count in counts.items() if set(count.values()) != {1}} == {}
+    assert {hour: count for hour, count in counts.items() if set(count.values()) != {1}} == {}
 
 
 def test_each_run_has_one_execution(storm: tuple[Runs, Storm], books: Books) -> None:
     """No retry started a second one."""
-    runs, _ = storm
-    assert {run_id: book.executions for run_id, book in books.runs.items() if len(book.executions) != 1} == {}
-    assert len(books.runs) == len(runs.ids)
+    assert {hour: book.executions for hour, book in books.runs.items() if len(book.executions) != 1} == {}
+    assert len(books.runs) == len(storm[0].hours)
 
 
 def test_nothing_runs_on(books: Books) -> None:
@@ -247,16 +249,15 @@ def test_nothing_runs_on(books: Books) -> None:
     assert books.unfinished_jobs == []
 
 
-def test_every_failure_names_its_cause(storm: tuple[Runs, Storm], components: Components) -> None:
+def test_every_failure_names_its_cause(storm: tuple[Runs, Storm]) -> None:
     """The last task's log has the stage, the kind of error and the script's own words."""
     runs, _ = storm
-    airflow = components.client()
-    for run_id in (run_id for run_id, state in runs.done.items() if state == "failed"):
-        [failed] = [each for each in airflow.task_instances("storm", run_id) if each["state"] == "failed"]
-        log = "\n".join(airflow.task_log("storm", run_id, failed["task_id"], failed["try_number"]))
+    for hour in (hour for hour, state in runs.states.items() if state == "failed"):
+        run_id = runs.dag_run_ids[hour]
+        [failed] = [each for each in runs.airflow.task_instances("storm", run_id) if each["state"] == "failed"]
+        log = "\n".join(runs.airflow.task_log("storm", run_id, failed["task_id"], failed["try_number"]))
         for words in ("preprocessing", "AlgorithmError", "row 3 of day.txt is bad"):
             assert words in log, f"{run_id}: {log}"
-    airflow.close()
 
 
 def test_the_storm_was_one(storm: tuple[Runs, Storm]) -> None:
