@@ -120,6 +120,7 @@ def deployment_of(stack: Stack, region: str, endpoint_url: str | None) -> Deploy
         region=region,
         stack_name=stack.name,
         endpoint_url=endpoint_url,
+        events_queue_url=stack.outputs.get("ExecutionEndsQueueUrl"),
         **{field: stack.outputs[output] for field, output in names.items()},
     )
 

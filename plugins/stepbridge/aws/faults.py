@@ -115,7 +115,7 @@ _CREDENTIALS: Final = frozenset({
 _NOT_FOUND: Final = frozenset({
     "ExecutionDoesNotExist", "StateMachineDoesNotExist", "StateMachineDeleting", "NoSuchKey", "NoSuchBucket", "404",
     "NotFound", "ResourceNotFound", "ResourceNotFoundException", "RepositoryNotFoundException",
-    "ImageNotFoundException",
+    "ImageNotFoundException", "AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist",
 })  # fmt: skip
 _NAME_TAKEN: Final = frozenset({"ExecutionAlreadyExists", "ResourceInUse", "ResourceAlreadyExistsException"})
 _NOT_REDRIVABLE: Final = frozenset({"ExecutionNotRedrivable"})
@@ -126,6 +126,7 @@ _THROTTLED: Final = frozenset({
 })  # fmt: skip
 _LIMIT: Final = frozenset({
     "ExecutionLimitExceeded", "ResourceLimitExceeded", "LimitExceededException", "AccountLimitExceededException",
+    "OverLimit",
 })  # fmt: skip
 
 _DENIED_TEXT: Final = re.compile(

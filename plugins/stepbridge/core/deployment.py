@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from stepbridge.core.problems import problems_of
 from stepbridge.errors import DocumentError
 
-__all__ = ["Deployment", "DeploymentError", "parse_deployment"]
+__all__ = ["DEPLOYMENT_TEMPLATE", "Deployment", "DeploymentError", "parse_deployment"]
+
+DEPLOYMENT_TEMPLATE: Final = "{{ var.value.get('stepbridge', '') }}"
+"""The Airflow Variable ``stepbridge``, read when a task runs and never when a file is parsed; empty when it is not set."""
 
 NonEmpty = Annotated[str, StringConstraints(min_length=1)]
 
@@ -19,7 +22,10 @@ class DeploymentError(DocumentError):
 
 
 class Deployment(BaseModel):
-    """The deployed stack's names. ``endpoint_url`` is None on AWS and the local AWS's address otherwise."""
+    """The deployed stack's names. ``endpoint_url`` is None on AWS and the local AWS's address otherwise.
+
+    ``events_queue_url`` is the SQS queue that ends of executions are sent to; None when the stack has none.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -34,6 +40,7 @@ class Deployment(BaseModel):
     scikit_image_uri: NonEmpty
     stack_name: NonEmpty
     endpoint_url: str | None = Field(default=None)
+    events_queue_url: str | None = Field(default=None)
 
     def to_json(self) -> str:
         """The document, as the Airflow Variable holds it."""

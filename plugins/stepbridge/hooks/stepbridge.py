@@ -19,6 +19,7 @@ from stepbridge.aws.faults import aws_call
 from stepbridge.aws.logs import CloudWatchLogs
 from stepbridge.aws.s3 import S3
 from stepbridge.aws.sagemaker import SageMaker
+from stepbridge.aws.sqs import Sqs
 from stepbridge.aws.step_functions import StepFunctions
 
 if TYPE_CHECKING:
@@ -77,6 +78,11 @@ class StepbridgeHook(AwsGenericHook[Any]):
     def codebuild(self) -> CodeBuild:
         """Image builds."""
         return CodeBuild(self._client_of("codebuild"))
+
+    @cached_property
+    def sqs(self) -> Sqs:
+        """Messages of queues."""
+        return Sqs(self._client_of("sqs"))
 
     @cached_property
     def logs(self) -> CloudWatchLogs:

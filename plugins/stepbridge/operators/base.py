@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow.sdk import BaseOperator
 
-from stepbridge.core.deployment import Deployment, parse_deployment
+from stepbridge.core.deployment import DEPLOYMENT_TEMPLATE, Deployment, parse_deployment
 from stepbridge.core.names import STAGES
 from stepbridge.errors import ConfigurationFault
 
@@ -17,13 +17,10 @@ if TYPE_CHECKING:
 
     from stepbridge.hooks.stepbridge import StepbridgeHook
 
-__all__ = ["CONTAINER_STAGE", "DEPLOYMENT_TEMPLATE", "StepbridgeOperator"]
+__all__ = ["CONTAINER_STAGE", "StepbridgeOperator"]
 
 CONTAINER_STAGE: Final = "inference"
 """The stage that runs in the model's own image; the others run a script of their name."""
-
-DEPLOYMENT_TEMPLATE: Final = "{{ var.value.get('stepbridge', '') }}"
-"""The Airflow Variable ``stepbridge``, read when a task runs and never when a file is parsed."""
 
 
 class StepbridgeOperator(BaseOperator):

@@ -15,9 +15,10 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
 from airflow.sdk.exceptions import AirflowTaskTimeout
 
-from stepbridge.aws.arns import region_of
+from stepbridge.aws.arns import region_of, state_machine_arn
 from stepbridge.aws.faults import NotRedrivable
 from stepbridge.aws.step_functions import Execution
+from stepbridge.core.deployment import DEPLOYMENT_TEMPLATE, DeploymentError, parse_deployment
 from stepbridge.core.start_decision import REDRIVABLE
 from stepbridge.core.statuses import execution_status
 from stepbridge.errors import ConfigurationFault
@@ -29,10 +30,11 @@ from stepbridge.links.stepbridge import ExecutionLink, JobLogsLink
 from stepbridge.sensors.faults import WaitKilled, WaitTimedOut, WatchFailed
 from stepbridge.sensors.reporting import Reporter
 from stepbridge.triggers.endings import KILLED, STOPPED, WAITING_TRY_KEY, stopped_for_another_try
-from stepbridge.triggers.execution import PASSING, ExecutionTrigger
+from stepbridge.triggers.execution import ExecutionTrigger
 from stepbridge.triggers.pacing import SHORTEST_SECONDS, backed_off, jittered, look_interval
 from stepbridge.triggers.settling import settle_seconds
 from stepbridge.triggers.state_changes import StateChanges
+from stepbridge.triggers.watching import PASSING
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -55,12 +57,15 @@ class ExecutionSensor(BaseSensorOperator):
     :param deferrable: wait in the triggerer; else in a worker, with a log line for each state change.
     :param allow_empty_output: whether an execution may succeed that wrote nothing; else it raises EmptyOutput.
     :param prices: what an instance hour costs, by instance type; by default the Airflow Variable ``stepbridge_prices``.
+    :param events_queue_url: the SQS queue that ends of the state machine's executions are sent to; by default the
+        deployment's, for executions of its state machine. An empty text: ends are only looked for. (templated)
+    :param deployment: the deployment document, as JSON; by default the Airflow Variable ``stepbridge``. (templated)
     :param timeout: seconds or timedelta; by default Airflow's ``[sensors] default_timeout``, seven days.
     :param aws_conn_id: the Airflow connection; None means boto3's own search for credentials.
     :param region_name: the region, if not the execution's own.
     """
 
-    template_fields: Sequence[str] = ("execution_arn",)
+    template_fields: Sequence[str] = ("execution_arn", "events_queue_url", "deployment")
     operator_extra_links = (ExecutionLink(), JobLogsLink())
     valid_modes = ("poke",)
     ui_color = "#d9ead3"
@@ -73,6 +78,8 @@ class ExecutionSensor(BaseSensorOperator):
         deferrable: bool = True,
         allow_empty_output: bool = False,
         prices: Mapping[str, float] | None = None,
+        events_queue_url: str | None = None,
+        deployment: str | dict[str, Any] = DEPLOYMENT_TEMPLATE,
         aws_conn_id: str | None = "aws_default",
         region_name: str | None = None,
         **kwargs: Any,
@@ -83,6 +90,8 @@ class ExecutionSensor(BaseSensorOperator):
         self.deferrable = deferrable
         self.allow_empty_output = allow_empty_output
         self.prices = dict(prices or {})
+        self.events_queue_url = events_queue_url
+        self.deployment = deployment
         self.aws_conn_id = aws_conn_id
         self.region_name = region_name
         self._state_changes: StateChanges | None = None
@@ -226,10 +235,25 @@ class ExecutionSensor(BaseSensorOperator):
                 aws_conn_id=self.aws_conn_id,
                 region_name=self.region_name,
                 settle_seconds=settle_seconds(),
+                events_queue_url=self._queue_of_ends(),
             ),
             method_name="resume",
             timeout=timedelta(seconds=left),
         )
+
+    def _queue_of_ends(self) -> str:
+        """The queue in which the execution's end will be told; empty when there is none. Never fails a wait."""
+        if self.events_queue_url is not None:
+            return self.events_queue_url
+        if not self.deployment:
+            return ""
+        try:
+            deployed = parse_deployment(self.deployment)
+        except DeploymentError as error:
+            self.log.warning("the end is only looked for: %s", error)
+            return ""
+        of_deployment = deployed.state_machine_arn == state_machine_arn(self.execution_arn)
+        return deployed.events_queue_url or "" if of_deployment else ""
 
     def _seconds_left(self, execution: Execution) -> float:
         """Seconds to the deadline. Past it, stops the execution and raises WaitTimedOut."""

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["LONGEST_SECONDS", "SHORTEST_SECONDS", "backed_off", "jittered", "look_interval"]
+__all__ = [
+    "LONGEST_SAFETY_SECONDS",
+    "LONGEST_SECONDS",
+    "SHORTEST_SAFETY_SECONDS",
+    "SHORTEST_SECONDS",
+    "backed_off",
+    "handed_back_for",
+    "jittered",
+    "look_interval",
+    "safety_interval",
+]
 
 SHORTEST_SECONDS: Final = 1.0
 LONGEST_SECONDS: Final = 30.0
 SHARE_OF_AGE: Final = 0.1
+SHORTEST_SAFETY_SECONDS: Final = 10.0
+LONGEST_SAFETY_SECONDS: Final = 120.0
+SAFETY_SHARE_OF_AGE: Final = 0.5
 LONGEST_BACKOFF_SECONDS: Final = 120.0
 JITTER: Final = 0.2
 
@@ -21,6 +34,24 @@ def look_interval(youngest_age_seconds: float, pages: int = 1) -> float:
     """
     by_age = min(max(youngest_age_seconds * SHARE_OF_AGE, SHORTEST_SECONDS), LONGEST_SECONDS)
     return max(by_age, float(pages))
+
+
+def safety_interval(youngest_age_seconds: float, pages: int = 1) -> float:
+    """Seconds until the next look where events tell of ends, so that a look only finds what an event failed to tell.
+
+    Half the age, between 10 s and two minutes: so late is an end noticed whose event was lost. ``pages`` as above.
+    """
+    by_age = min(max(youngest_age_seconds * SAFETY_SHARE_OF_AGE, SHORTEST_SAFETY_SECONDS), LONGEST_SAFETY_SECONDS)
+    return max(by_age, float(pages))
+
+
+def handed_back_for(receive_count: int) -> int:
+    """Seconds for which a message that nobody here waits for stays hidden, when it was received that often.
+
+    0, 1, 2, 4 … 32: at first another triggerer shall have it at once; what nobody takes is received ever more seldom,
+    seven times in the minute that it lives.
+    """
+    return 0 if receive_count <= 1 else int(2 ** min(receive_count - 2, 5))
 
 
 def backed_off(failures: int) -> float:

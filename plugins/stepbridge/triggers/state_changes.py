@@ -69,6 +69,10 @@ class Turns:
             if not self._waiting[execution_arn]:
                 del self._waiting[execution_arn]
 
+    def waits_for(self, execution_arn: str) -> bool:
+        """Whether somebody in this process waits for the execution now. Any thread may ask."""
+        return execution_arn in self._waiting
+
     def next(self) -> frozenset[str]:
         """The executions whose turn it is; they go to the end of the queue."""
         chosen = list(self._waiting)[:TURNS_PER_LOOK]

@@ -49,6 +49,7 @@ def test_no_partition_and_no_url_suffix_is_written_out(template_path: Path) -> N
     assert re.findall(r"arn:aws[a-z-]*:(?!.*AllowedPattern)", re.sub(r"AllowedPattern:.*", "", text)) == []
     assert set(re.findall(r"[\w.-]*amazonaws\.com", text)) == {
         "codebuild.amazonaws.com",
+        "events.amazonaws.com",
         "sagemaker.amazonaws.com",
         "states.amazonaws.com",
     }

@@ -12,7 +12,18 @@ from stepbridge.local.services import LocalServices
 
 __all__ = ["SEAMS", "install"]
 
-SEAMS = ("s3", "ecr", "logs", "cloudformation", "sagemaker", "stepfunctions", "codebuild", "iam", "iam_simulation")
+SEAMS = (
+    "s3",
+    "ecr",
+    "logs",
+    "cloudformation",
+    "sagemaker",
+    "stepfunctions",
+    "codebuild",
+    "iam",
+    "iam_simulation",
+    "sqs",
+)
 
 
 def install(services: LocalServices) -> None:

@@ -57,6 +57,7 @@ def _contexts(services: LocalServices) -> Callable[[str, str], KindContext]:
                 return store.take_restored(name)
             return kind == "AWS::ECR::Repository" and registry.take_restored(account_id, region, name)
 
-        return KindContext(account_id, region, in_process_clients(aws_application(), account_id, region), outlived)
+        clients = in_process_clients(aws_application(), account_id, region)
+        return KindContext(account_id, region, services.endpoint_url, clients, outlived)
 
     return context_of

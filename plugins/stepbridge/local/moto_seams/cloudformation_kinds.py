@@ -47,12 +47,14 @@ def failure_reason(error: BaseException) -> str:
 class KindContext:
     """The account and region of a stack, and how its resources are reached.
 
+    ``endpoint_url`` is where the local AWS answers, empty where it does not listen.
     ``client(service)`` is a boto3 client; ``outlived(kind, name)`` tells whether the resource came back after a restart
     of the local AWS, which forgets stacks, and belongs to no stack yet.
     """
 
     account_id: str
     region: str
+    endpoint_url: str
     client: Callable[[str], Any]
     outlived: Callable[[str, str], bool]
 

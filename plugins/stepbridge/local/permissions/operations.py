@@ -113,6 +113,23 @@ def _log_group(call: ApiCall, members: Members) -> list[Need]:
     return [Need(call.name, log_resource(call, group, members.get("logStreamName", "")))]
 
 
+# --- SQS, EventBridge, SNS --------------------------------------------------------------------------------------------
+def _queue(call: ApiCall, members: Members) -> list[Need]:
+    """A batch needs the permission of the single operation: there is none of its own."""
+    name = members.get("QueueName") or str(members.get("QueueUrl", "*")).rpartition("/")[2]
+    return [Need(call.name.removesuffix("Batch"), call.arn(str(name)))]
+
+
+def _rule(call: ApiCall, members: Members) -> list[Need]:
+    bus = str(members.get("EventBusName") or "default").rpartition("/")[2]
+    name = members.get("Name") or members.get("Rule") or "*"
+    return [Need(call.name, call.arn(f"rule/{name}" if bus == "default" else f"rule/{bus}/{name}"))]
+
+
+def _topic(call: ApiCall, members: Members) -> list[Need]:
+    return [Need(call.name, str(members.get("TopicArn") or members.get("TargetArn") or "*"))]
+
+
 # --- IAM, STS, CloudFormation -----------------------------------------------------------------------------------------
 def _iam_entity(call: ApiCall, members: Members) -> list[Need]:
     return [Need(call.name, _iam_resource(call, members))]
@@ -170,6 +187,16 @@ _TABLE: Final[Mapping[str, Find]] = MappingProxyType(
         "codebuild:ListProjects": _of_all,
         "ecr:GetAuthorizationToken": _of_all,
         "logs:DescribeLogGroups": lambda call, _: [Need(call.name, log_resource(call, ""))],
+        "sqs:ListQueues": _of_all,
+        "events:PutRule": _rule,
+        "events:DescribeRule": _rule,
+        "events:DeleteRule": _rule,
+        "events:EnableRule": _rule,
+        "events:DisableRule": _rule,
+        "events:PutTargets": _rule,
+        "events:RemoveTargets": _rule,
+        "events:ListTargetsByRule": _rule,
+        "sns:Publish": _topic,
         "sts:GetCallerIdentity": _nothing,
         "sts:GetSessionToken": _nothing,
         "sts:AssumeRoleWithWebIdentity": _nothing,
@@ -178,5 +205,12 @@ _TABLE: Final[Mapping[str, Find]] = MappingProxyType(
 )
 # The other operations of services that are about one kind of resource.
 _BY_SERVICE: Final[Mapping[str, Find]] = MappingProxyType(
-    {"states": _machine, "ecr": _repository, "logs": _log_group, "iam": _iam_entity, "cloudformation": _stack}
+    {
+        "states": _machine,
+        "ecr": _repository,
+        "logs": _log_group,
+        "iam": _iam_entity,
+        "cloudformation": _stack,
+        "sqs": _queue,
+    }
 )
