@@ -12,7 +12,7 @@ from stepbridge.errors import DocumentError
 __all__ = ["DEPLOYMENT_TEMPLATE", "Deployment", "DeploymentError", "parse_deployment"]
 
 DEPLOYMENT_TEMPLATE: Final = "{{ var.value.get('stepbridge', '') }}"
-"""The Airflow Variable ``stepbridge``, read when a task runs and never when a file is parsed; empty when it is not set."""
+"""The Airflow Variable ``stepbridge``, read when a task runs and never when a file is parsed; empty when not set."""
 
 NonEmpty = Annotated[str, StringConstraints(min_length=1)]
 

@@ -235,13 +235,13 @@ class ExecutionSensor(BaseSensorOperator):
                 aws_conn_id=self.aws_conn_id,
                 region_name=self.region_name,
                 settle_seconds=settle_seconds(),
-                events_queue_url=self._queue_of_ends(),
+                events_queue_url=self.queue_of_ends(),
             ),
             method_name="resume",
             timeout=timedelta(seconds=left),
         )
 
-    def _queue_of_ends(self) -> str:
+    def queue_of_ends(self) -> str:
         """The queue in which the execution's end will be told; empty when there is none. Never fails a wait."""
         if self.events_queue_url is not None:
             return self.events_queue_url

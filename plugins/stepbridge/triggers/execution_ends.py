@@ -132,7 +132,7 @@ class EndsListener:
     def _fell_silent(self, fault: AwsFault) -> float:
         """Seconds after which the queue shall be asked again. One warning, however often it is."""
         self._failures += 1
-        if self._failures == 1:
+        if self._failures == 1 and not self._stopped.is_set():
             log.warning("ends of executions are looked for by polling until their queue answers: %s", fault)
         self._now_hears(False)
         passing = isinstance(fault, Throttled | ServiceUnavailable | EndpointUnreachable)

@@ -7,8 +7,10 @@ import os
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -17,7 +19,9 @@ from stepbridge.aws.deployment import deploy_stack
 from stepbridge.core.deployment import Deployment
 
 from .airflow_runs import AirflowRuns
+from .fault_proxy import FaultProxy
 from .tiny_model import TinyModel, write_tiny_model
+from .watches import WAITING, Start
 
 ROOT = Path(__file__).parents[3]
 START_SECONDS = 60
@@ -100,3 +104,41 @@ def model(tmp_path: Path, session: boto3.Session, deployment: Deployment, endpoi
     """A model of a few lines, with its input in S3, under a name of its own."""
     s3 = session.client("s3", endpoint_url=endpoint_url)
     return write_tiny_model(tmp_path, s3, deployment)
+
+
+@pytest.fixture(scope="module")
+def machines(session: Any, endpoint_url: str) -> Any:
+    return session.client("stepfunctions", endpoint_url=endpoint_url)
+
+
+@pytest.fixture
+def machine(machines: Any, deployment: Deployment) -> str:
+    """A state machine of its own whose executions only wait."""
+    role = deployment.processing_role_arn
+    return str(
+        machines.create_state_machine(name=f"w-{uuid.uuid4().hex}", definition=WAITING, roleArn=role)["stateMachineArn"]
+    )
+
+
+@pytest.fixture
+def start(machines: Any, machine: str) -> Start:
+    def started(seconds: float) -> str:
+        answer = machines.start_execution(stateMachineArn=machine, input=json.dumps({"seconds": seconds}))
+        return str(answer["executionArn"])
+
+    return started
+
+
+@pytest.fixture
+def proxy(endpoint_url: str, monkeypatch: pytest.MonkeyPatch, airflow: object) -> Iterator[FaultProxy]:
+    """Step Functions through the proxy; everything else goes to the local AWS as before."""
+    _ = airflow
+    with FaultProxy(endpoint_url).running() as running:
+        extra = {
+            "region_name": "us-east-1",
+            "endpoint_url": running.url,
+            "config_kwargs": {"retries": {"total_max_attempts": 1}},
+        }
+        connection = {"conn_type": "aws", "login": "local-key", "password": "local-secret-key", "extra": extra}
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(connection))
+        yield running

@@ -14,13 +14,14 @@ from urllib.parse import urlsplit
 
 DENIED = (
     "AccessDeniedException",
-    "User: arn:aws:iam::123456789012:user/airflow is not authorized to perform: states:{operation} "
-    "on resource: arn:aws:states:us-east-1:123456789012:stateMachine:any",
+    "User: arn:aws:iam::123456789012:user/airflow is not authorized to perform: {service}:{operation} "
+    "on resource: arn:aws:{service}:us-east-1:123456789012:any",
 )
 THROTTLED = ("ThrottlingException", "Rate exceeded")
 NOT_REDRIVABLE = ("ExecutionNotRedrivable", "Execution is not redrivable")
 
-# What becomes of a call: "pass" it on, "deny" or "throttle" it, or pass it on and "lose" the answer.
+# What becomes of a call: "pass" it on, "deny" or "throttle" it, or pass it on and "lose" the answer, or answer "stale":
+# that the execution still runs.
 Verdict = Callable[[str, int], str]
 
 
@@ -29,6 +30,7 @@ class FaultProxy:
 
     def __init__(self, target: str) -> None:
         self.calls: Counter[str] = Counter()
+        self.answered: Counter[str] = Counter()
         self.verdict: Verdict = lambda _operation, _count: "pass"
         self.carried_out: Callable[[str, int], None] = lambda _operation, _count: None  # before the answer goes back
         self.not_redrivable: set[str] = set()  # ARNs
@@ -79,22 +81,26 @@ def _handler(proxy: FaultProxy, target: str) -> type[BaseHTTPRequestHandler]:
             elif verdict == "refuse":
                 self._refuse(operation, *NOT_REDRIVABLE)
             else:
-                self._pass_on(body, operation, count, lose=verdict == "lose")
+                self._pass_on(body, operation, count, verdict)
+            proxy.answered[operation] += 1
 
-        def _pass_on(self, body: bytes, operation: str, count: int, *, lose: bool) -> None:
+        def _pass_on(self, body: bytes, operation: str, count: int, verdict: str) -> None:
             connection = http.client.HTTPConnection(target, timeout=60)
             connection.request("POST", self.path, body, dict(self.headers))
             answer = connection.getresponse()
             content = answer.read()
             connection.close()
             proxy.carried_out(operation, count)
-            if lose:
+            if verdict == "lose":
                 self.close_connection = True
                 return
+            if verdict == "stale":
+                content = json.dumps({**json.loads(content), "status": "RUNNING"}).encode()
             self._send(answer.status, content, answer.headers["Content-Type"] or "application/x-amz-json-1.0")
 
         def _refuse(self, operation: str, code: str, message: str) -> None:
-            document = {"__type": code, "message": message.format(operation=operation)}
+            service = "sqs" if "AmazonSQS" in self.headers["X-Amz-Target"] else "states"
+            document = {"__type": code, "message": message.format(service=service, operation=operation)}
             self._send(400, json.dumps(document).encode(), "application/x-amz-json-1.0")
 
         def _send(self, status: int, content: bytes, content_type: str) -> None:

@@ -5,86 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-import uuid
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from airflow.triggers.base import TriggerEvent
 from airflow.triggers.shared_stream import SharedStreamManager
 
 from stepbridge.aws.arns import execution_arn
-from stepbridge.core.deployment import Deployment
 from stepbridge.triggers.execution import ExecutionTrigger
 from stepbridge.triggers.state_changes import TURNS_PER_LOOK
 
 from .fault_proxy import FaultProxy
-
-DEADLINE_SECONDS = 60.0
-WAITING = json.dumps({"StartAt": "W", "States": {"W": {"Type": "Wait", "SecondsPath": "$.seconds", "End": True}}})
-
-Start = Callable[[float], str]
-
-
-@pytest.fixture(scope="module")
-def machines(session: Any, endpoint_url: str) -> Any:
-    return session.client("stepfunctions", endpoint_url=endpoint_url)
-
-
-@pytest.fixture
-def machine(machines: Any, deployment: Deployment) -> str:
-    """A state machine of its own whose executions only wait."""
-    role = deployment.processing_role_arn
-    return str(
-        machines.create_state_machine(name=f"w-{uuid.uuid4().hex}", definition=WAITING, roleArn=role)["stateMachineArn"]
-    )
-
-
-@pytest.fixture
-def start(machines: Any, machine: str) -> Start:
-    def started(seconds: float) -> str:
-        answer = machines.start_execution(stateMachineArn=machine, input=json.dumps({"seconds": seconds}))
-        return str(answer["executionArn"])
-
-    return started
-
-
-@pytest.fixture
-def proxy(endpoint_url: str, monkeypatch: pytest.MonkeyPatch, airflow: object) -> Iterator[FaultProxy]:
-    """Step Functions through the proxy; everything else goes to the local AWS as before."""
-    _ = airflow
-    with FaultProxy(endpoint_url).running() as running:
-        extra = {
-            "region_name": "us-east-1",
-            "endpoint_url": running.url,
-            "config_kwargs": {"retries": {"total_max_attempts": 1}},
-        }
-        connection = {"conn_type": "aws", "login": "local-key", "password": "local-secret-key", "extra": extra}
-        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(connection))
-        yield running
-
-
-async def fired(manager: SharedStreamManager, number: int, arn: str) -> dict[str, Any]:
-    """What the trigger fires when run as ``TriggerRunner.run_trigger`` runs it."""
-    trigger = ExecutionTrigger(execution_arn=arn)
-    key = trigger.shared_stream_key()
-    stream = manager.subscribe(trigger_id=number, trigger=trigger, key=key)
-    events: list[TriggerEvent] = []
-    try:
-        events += [event async for event in trigger.filter_shared_stream(stream)]
-    finally:
-        await manager.unsubscribe(number, key)
-    assert len(events) == 1
-    return dict(events[0].payload)
-
-
-async def all_fired(arns: list[str]) -> list[dict[str, Any]]:
-    manager = SharedStreamManager()
-    try:
-        waits = [fired(manager, number, arn) for number, arn in enumerate(arns)]
-        return await asyncio.wait_for(asyncio.gather(*waits), DEADLINE_SECONDS)
-    finally:
-        await manager.stop_all()
+from .watches import DEADLINE_SECONDS, Start, all_fired, fired
 
 
 def test_each_trigger_fires_once_for_its_own_execution(proxy: FaultProxy, start: Start) -> None:
