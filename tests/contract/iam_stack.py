@@ -30,6 +30,7 @@ from stepbridge.aws.ecr import Ecr
 from stepbridge.aws.logs import CloudWatchLogs
 from stepbridge.aws.s3 import S3
 from stepbridge.aws.sagemaker import SageMaker
+from stepbridge.aws.sqs import Sqs
 from stepbridge.aws.step_functions import StepFunctions
 from stepbridge.core.deployment import Deployment
 from stepbridge.core.execution_input import ExecutionInput
@@ -247,6 +248,23 @@ class Stack:
                 lambda lines: lines == ["reads a.txt"],
                 within=3,
             )
+
+    def learn_of_an_end(self) -> None:
+        """Receive the event of an execution's end from the stack's queue, hand it back, and delete it."""
+        queue_url = self.deployment.events_queue_url
+        assert queue_url is not None
+        sqs, sent = Sqs(self.client("sqs")), f"told-{next(self._numbers)}"
+        self.aws.client("sqs").send_message(QueueUrl=queue_url, MessageBody=sent)
+        messages = _until(lambda: sqs.receive(queue_url, 1, 5), lambda found: any(one.body == sent for one in found))
+        if problems := sqs.hand_back(queue_url, [(message, 5) for message in messages]):
+            raise Failed(f"not handed back: {problems}")
+        if problems := sqs.delete(queue_url, messages):
+            raise Failed(f"not deleted: {problems}")
+
+    def notify(self) -> None:
+        """Publish to a topic whose name begins with the stack's."""
+        topic = self.aws.client("sns").create_topic(Name=f"{self.name}-failures")["TopicArn"]
+        self.client("sns").publish(TopicArn=topic, Message="failed")
 
     def copy_image(self) -> str:
         """Put the image into the further repository too; its URI there."""

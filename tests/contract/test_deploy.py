@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -196,6 +197,47 @@ def test_deploy_succeeds_after_a_restart_of_the_local_aws(own_local_aws: LocalAw
     assert after.model_copy(update=moved) == before
     assert f"  adopt {after.repository_name}, which outlived an earlier stack" in "\n".join(own.said).splitlines()
     assert own.client("s3").get_object(Bucket=after.bucket, Key="data/x.csv")["Body"].read() == b"1"
+
+
+def test_ends_of_executions_reach_the_stacks_queue(own_local_aws: LocalAwsProcess) -> None:
+    """Also after a restart of the local AWS, which forgets stacks, and a deploy; the rule selects ends only."""
+    own = Bench(own_local_aws, PROJECT, [], "told")
+    for _ in range(2):
+        deployment = own.deploy()
+        assert deployment.events_queue_url == f"{own.aws.endpoint_url}/123456789012/told-execution-ends"
+        stepfunctions = own.client("stepfunctions")
+        arn = stepfunctions.start_execution(stateMachineArn=deployment.state_machine_arn, input="{}")["executionArn"]
+        answer = own.client("sqs").receive_message(QueueUrl=deployment.events_queue_url, WaitTimeSeconds=20)
+        (event,) = (json.loads(message["Body"]) for message in answer["Messages"])
+        assert event["detail"]["executionArn"] == arn
+        assert event["detail"]["status"] == "FAILED"  # nothing of its input was given
+        own_local_aws.restart()
+
+
+def test_events_can_be_switched_off_and_on(bench: Bench) -> None:
+    """Without them the stack has no queue and no rule, and the deployment says so."""
+    assert bench.deploy(parameters={"ExecutionEvents": "false"}).events_queue_url is None
+    assert bench.client("events").list_rules(NamePrefix=bench.stack_name)["Rules"] == []
+    queue_url = bench.deploy(parameters={"ExecutionEvents": "true"}).events_queue_url
+    assert queue_url is not None
+    attributes = bench.client("sqs").get_queue_attributes(QueueUrl=queue_url, AttributeNames=["All"])["Attributes"]
+    assert (attributes["MessageRetentionPeriod"], attributes["SqsManagedSseEnabled"]) == ("60", "true")
+    assert "events.amazonaws.com" in attributes["Policy"]
+    bench.deploy(parameters={"ExecutionEvents": "false"})
+    assert "QueueUrls" not in bench.client("sqs").list_queues(QueueNamePrefix=bench.stack_name)
+
+
+def test_a_message_vanishes_at_the_end_of_its_retention(own_local_aws: LocalAwsProcess) -> None:
+    """And keeps none behind it from being received."""
+    sqs = own_local_aws.client("sqs")
+    url = sqs.create_queue(QueueName="forgets", Attributes={"MessageRetentionPeriod": "60"})["QueueUrl"]
+    sqs.send_message(QueueUrl=url, MessageBody="old")
+    time.sleep(61)  # the shortest retention that SQS has
+    sqs.send_message(QueueUrl=url, MessageBody="new")
+    answer = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=20, MaxNumberOfMessages=10)
+    assert [message["Body"] for message in answer["Messages"]] == ["new"]
+    attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessagesNotVisible"])
+    assert attributes["Attributes"]["ApproximateNumberOfMessagesNotVisible"] == "1"
 
 
 def test_the_command_prints_nothing_but_the_deployment(bench: Bench) -> None:

@@ -35,6 +35,14 @@ def run_the_image(stack: Stack) -> None:
     stack.execute(("inference",))
 
 
+def learn_of_an_end(stack: Stack) -> None:
+    stack.learn_of_an_end()
+
+
+def notify(stack: Stack) -> None:
+    stack.notify()
+
+
 def deploy_anew(stack: Stack) -> None:
     stack.deploy_anew("iam-anew")
 
@@ -88,6 +96,8 @@ PARTS: Mapping[str, tuple[Callable[[Stack], None], str]] = {
     "StateMachineRole.DeliverItsLog": (deploy_anew, "is not authorized to access the Log Destination"),
     "AirflowPolicy.StartAndListExecutions": (execute, "states:StartExecution"),
     "AirflowPolicy.FollowAndEndExecutions": (execute, "states:DescribeExecution"),
+    "AirflowPolicy.LearnOfEndsOfExecutions": (learn_of_an_end, "sqs:ReceiveMessage"),
+    "AirflowPolicy.NotifyOfFailures": (notify, "SNS:Publish"),
     "AirflowPolicy.ListTheBucket": (upload, "without s3:ListBucket on the bucket a missing object reads as denied too"),
     "AirflowPolicy.ReadData": (execute, "s3:GetObject"),
     "AirflowPolicy.UploadScriptsAndBuildContextsAndReports": (upload, "s3:PutObject"),

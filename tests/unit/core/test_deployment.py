@@ -28,6 +28,13 @@ def test_deployment_survives_json(endpoint_url):
     assert parse_deployment(json.loads(deployment.to_json())) == deployment
 
 
+def test_a_document_of_before_there_were_queues_is_valid():
+    """It has no queue; a newer one keeps its own."""
+    assert parse_deployment(json.dumps(VALUES)).events_queue_url is None
+    queue = "https://sqs.us-east-1.amazonaws.com/123456789012/stepbridge-execution-ends"
+    assert parse_deployment(Deployment(**VALUES, events_queue_url=queue).to_json()).events_queue_url == queue
+
+
 def test_all_problems_at_once():
     """A document that was edited by hand is refused with everything that is wrong."""
     with pytest.raises(DeploymentError) as caught:

@@ -40,6 +40,14 @@ def needs(asked: str, region: str = "us-east-1", /, **members: Any) -> list[tupl
         ("codebuild:BatchGetBuilds", {"ids": ["p:1", "p:2"]}, "arn:aws:codebuild:us-east-1:123456789012:project/p"),
         ("codebuild:StopBuild", {"id": "p:1"}, "arn:aws:codebuild:us-east-1:123456789012:project/p"),
         ("ecr:GetAuthorizationToken", {}, "*"),
+        (
+            "sqs:ReceiveMessage",
+            {"QueueUrl": "http://127.0.0.1:4566/123456789012/q"},
+            "arn:aws:sqs:us-east-1:123456789012:q",
+        ),
+        ("events:PutTargets", {"Rule": "r"}, "arn:aws:events:us-east-1:123456789012:rule/r"),
+        ("events:PutRule", {"Name": "r", "EventBusName": "b"}, "arn:aws:events:us-east-1:123456789012:rule/b/r"),
+        ("sns:Publish", {"TopicArn": "arn:aws:sns:us-east-1:123456789012:t"}, "arn:aws:sns:us-east-1:123456789012:t"),
         ("ecr:DescribeImages", {"repositoryName": "a/b"}, "arn:aws:ecr:us-east-1:123456789012:repository/a/b"),
         (
             "ecr:BatchGetImage",
@@ -172,3 +180,11 @@ def test_errors_are_escaped_and_have_no_body_for_head() -> None:
         assert b"a &amp; " in body
     status, headers, body = error_answer(ApiCall("s3", "X", "us-east-1", "1", "HEAD"), fault)
     assert (status, body, dict(headers)["Content-Length"]) == ("403 Forbidden", b"", "0")
+
+
+def test_a_batch_of_messages_takes_the_permission_of_one() -> None:
+    """SQS has no permissions of batches."""
+    url = "https://sqs.us-east-1.amazonaws.com/123456789012/q"
+    arn = "arn:aws:sqs:us-east-1:123456789012:q"
+    assert needs("sqs:DeleteMessageBatch", QueueUrl=url) == [("sqs:DeleteMessage", arn)]
+    assert needs("sqs:ChangeMessageVisibilityBatch", QueueUrl=url) == [("sqs:ChangeMessageVisibility", arn)]

@@ -6,7 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepbridge.triggers.pacing import LONGEST_SECONDS, SHORTEST_SECONDS, backed_off, jittered, look_interval
+from stepbridge.triggers.execution_ends import ended_execution
+from stepbridge.triggers.pacing import (
+    LONGEST_SAFETY_SECONDS,
+    LONGEST_SECONDS,
+    SHORTEST_SAFETY_SECONDS,
+    SHORTEST_SECONDS,
+    backed_off,
+    handed_back_for,
+    jittered,
+    look_interval,
+    safety_interval,
+)
 
 
 @pytest.mark.parametrize(
@@ -22,6 +33,37 @@ def test_an_older_execution_is_never_looked_at_more_often(one: float, other: flo
     """The interval grows with the age and stays within its bounds."""
     younger, older = sorted((one, other))
     assert SHORTEST_SECONDS <= look_interval(younger) <= look_interval(older) <= LONGEST_SECONDS
+
+
+@pytest.mark.parametrize(("age", "pages", "expected"), [(0, 1, 10.0), (60, 1, 30.0), (3600, 1, 120.0), (0, 20, 20.0)])
+def test_where_events_tell_of_ends_looks_are_a_safety_net(age: float, pages: int, expected: float) -> None:
+    """An end whose event was lost is noticed after half of what was waited for, and two minutes at the latest."""
+    assert safety_interval(age, pages) == expected
+    assert SHORTEST_SAFETY_SECONDS <= safety_interval(age) <= LONGEST_SAFETY_SECONDS
+
+
+def test_a_message_for_nobody_is_received_a_few_times_and_vanishes() -> None:
+    """At first others have it at once; in the minute that it lives it is received seven times."""
+    hidden = [handed_back_for(count) for count in range(1, 9)]
+    assert hidden == [0, 1, 2, 4, 8, 16, 32, 32]
+    assert sum(hidden[:6]) < 60 <= sum(hidden[:7])
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ('{"detail": {"executionArn": "arn:e", "status": "TIMED_OUT"}}', "arn:e"),
+        ('{"detail": {"executionArn": "arn:e", "status": "RUNNING"}}', None),
+        ('{"detail": {"executionArn": "arn:e", "status": "NEW"}}', None),
+        ('{"detail": {"status": "FAILED"}}', None),
+        ('{"detail": 1}', None),
+        ("[]", None),
+        ("not JSON", None),
+    ],
+)
+def test_only_the_end_of_an_execution_counts(body: str, expected: str | None) -> None:
+    """Whatever else somebody sends to the queue is nobody's message."""
+    assert ended_execution(body) == expected
 
 
 def test_failures_slow_down_to_two_minutes() -> None:

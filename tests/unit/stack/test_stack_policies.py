@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from stepbridge.aws.deployment_template import PackagedTemplate
+from stepbridge.core.statuses import EXECUTION_STATUSES
 
 # Actions that IAM can allow on "*" only ("Actions, resources, and condition keys" in the Service Authorization
 # Reference lists no resource type for them), and what each is for.
@@ -198,3 +199,23 @@ def test_airflow_has_a_role_only_when_a_principal_is_named(template: dict[str, A
     (statement,) = role["Properties"]["AssumeRolePolicyDocument"]["Statement"]
     assert statement["Principal"] == {"AWS": {"Ref": "AirflowPrincipalArn"}}
     assert role["Properties"]["ManagedPolicyArns"] == [{"Ref": "AirflowPolicy"}]
+
+
+def test_only_the_stacks_rule_may_send_to_its_queue(template: dict[str, Any]) -> None:
+    """EventBridge, and of it this one rule."""
+    (statement,) = template["Resources"]["ExecutionEndsQueuePolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert (statement["Principal"], statement["Action"]) == ({"Service": "events.amazonaws.com"}, "sqs:SendMessage")
+    assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": ["ExecutionEndsRule", "Arn"]}}}
+
+
+def test_the_rule_selects_every_end_of_the_stacks_executions(template: dict[str, Any]) -> None:
+    """Every terminal status, of the one state machine."""
+    detail = template["Resources"]["ExecutionEndsRule"]["Properties"]["EventPattern"]["detail"]
+    assert detail["stateMachineArn"] == [{"Ref": "StateMachine"}]
+    assert set(detail["status"]) == {status.name for status in EXECUTION_STATUSES.values() if status.terminal}
+
+
+def test_the_queue_is_encrypted_and_forgets(template: dict[str, Any]) -> None:
+    """Messages hold inputs and outputs of executions; who waits has received them within a minute."""
+    properties = template["Resources"]["ExecutionEndsQueue"]["Properties"]
+    assert (properties["SqsManagedSseEnabled"], properties["MessageRetentionPeriod"]) == (True, 60)
