@@ -134,6 +134,7 @@ class StartExecutionOperator(ParameterisedOperator):
                 aws_conn_id=self.aws_conn_id,
                 region_name=self.region_name,
                 settle_seconds=settle_seconds(),
+                events_queue_url=self.deployed.events_queue_url or "",
             ),
             method_name="resume",
             timeout=timedelta(seconds=conf.getfloat("sensors", "default_timeout")),

@@ -20,10 +20,10 @@ from stepbridge.links.stepbridge import ObjectsLink
 from stepbridge.operators.faults import InputMissing
 from stepbridge.operators.run_parameters import ParameterisedOperator
 from stepbridge.sensors.faults import InputUnseen
-from stepbridge.triggers.execution import PASSING
 from stepbridge.triggers.input import InputTrigger
 from stepbridge.triggers.pacing import look_interval
 from stepbridge.triggers.settling import settle_seconds
+from stepbridge.triggers.watching import PASSING
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -17,8 +17,8 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from stepbridge.aws.arns import S3Uri
 from stepbridge.aws.faults import AwsFault, CredentialsUnusable
-from stepbridge.triggers.execution import CREDENTIALS_PATIENCE_SECONDS, PASSING
 from stepbridge.triggers.pacing import backed_off, jittered, look_interval
+from stepbridge.triggers.watching import CREDENTIALS_PATIENCE_SECONDS, PASSING
 
 if TYPE_CHECKING:
     from stepbridge.aws.s3 import S3

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from stepbridge.aws.sqs import Sqs
     from stepbridge.hooks.stepbridge import StepbridgeHook
 
-__all__ = ["PASSING", "Look", "ask_for_a_look", "hook_of", "looks", "stream_key"]
+__all__ = ["CREDENTIALS_PATIENCE_SECONDS", "PASSING", "Look", "ask_for_a_look", "hook_of", "looks", "stream_key"]
 
 log = logging.getLogger(__name__)
 Client = TypeVar("Client")
