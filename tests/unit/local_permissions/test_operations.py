@@ -71,7 +71,7 @@ def needs(asked: str, region: str = "us-east-1", /, **members: Any) -> list[tupl
             {"StackName": "s"},
             "arn:aws:cloudformation:us-east-1:123456789012:stack/s/*",
         ),
-        ("sqs:SendMessage", {"QueueUrl": "x"}, ANY_RESOURCE),
+        ("sns:ListTopics", {}, ANY_RESOURCE),
     ],
 )
 def test_action_and_resource(name: str, members: dict[str, Any], resource: str) -> None:
