@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from stepbridge.cli.airflow_site import AirflowClient
+from stepbridge.cli.airflow_site import AirflowClient, AirflowError
 
 STOP_SECONDS = 30  # within which an execution has to be stopped
 PATIENCE_SECONDS = 120
@@ -84,7 +84,22 @@ class Bench:
     def start(self, dag_id: str) -> None:
         until(f"DAG {dag_id}", lambda: self.airflow.dag(dag_id))
         self.airflow.unpause(dag_id)
-        self.airflow.trigger(dag_id, RUN, datetime.now(UTC).isoformat())
+        body = {"dag_run_id": RUN, "logical_date": datetime.now(UTC).isoformat(), "conf": {}}
+        self.send("POST", f"/api/v2/dags/{dag_id}/dagRuns", body)
+
+    def send(self, method: str, path: str, body: dict[str, Any]) -> None:
+        """A request that is sent again as long as Airflow's SQLite is locked by others."""
+
+        def sent() -> bool:
+            try:
+                self.airflow._send(method, path, body)
+            except AirflowError as error:
+                if "Database error" in str(error):
+                    return False
+                raise
+            return True
+
+        until(f"{method} {path}", sent)
 
     def task(self, dag_id: str, task_id: str) -> dict[str, Any]:
         return next(each for each in self.airflow.task_instances(dag_id, RUN) if each["task_id"] == task_id)
@@ -167,18 +182,18 @@ class Bench:
 
     def mark(self, dag_id: str, state: str, task_id: str = WAIT) -> None:
         path = f"/api/v2/dags/{dag_id}/dagRuns/{RUN}/taskInstances/{task_id}"
-        self.airflow._send("PATCH", path, {"new_state": state})
+        self.send("PATCH", path, {"new_state": state})
 
     def mark_run(self, dag_id: str, state: str) -> None:
-        self.airflow._send("PATCH", f"/api/v2/dags/{dag_id}/dagRuns/{RUN}", {"state": state})
+        self.send("PATCH", f"/api/v2/dags/{dag_id}/dagRuns/{RUN}", {"state": state})
 
     def clear_run(self, dag_id: str) -> None:
         body = {"dry_run": False, "only_failed": False}
-        self.airflow._send("POST", f"/api/v2/dags/{dag_id}/dagRuns/{RUN}/clear", body)
+        self.send("POST", f"/api/v2/dags/{dag_id}/dagRuns/{RUN}/clear", body)
 
     def clear(self, dag_id: str) -> None:
         body = {"dag_run_id": RUN, "dry_run": False, "only_failed": False, "task_ids": [WAIT]}
-        self.airflow._send("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", body)
+        self.send("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", body)
 
 
 def components(site_folder: Path, name: str) -> list[int]:
