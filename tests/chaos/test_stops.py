@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -214,7 +214,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def test_a_crash_of_triggerer_and_scheduler_stops_and_starts_nothing(
-    bench: Bench, site: RunningSite, project: Path
+    bench: Bench, site: RunningSite, project: Path, leftovers: Callable[[Path], list[str]]
 ) -> None:
     """Killed with SIGKILL and started again, they go on with the wait; a stop works as before."""
     bench.watched("crashed")
@@ -246,3 +246,4 @@ def test_a_crash_of_triggerer_and_scheduler_stops_and_starts_nothing(
         for process in revived:
             end(process)
         os.kill(site.pid, signal.SIGCONT)
+        until("end of the site, whose own scheduler is no more", lambda: not leftovers(project / ".stepbridge"))
