@@ -1,0 +1,1 @@
+"""``make bench``: speed and memory as figures, ours beside what people use otherwise, measured in one run."""
