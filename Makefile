@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo up down test chaos check format lock clean help
+.PHONY: demo up down test chaos bench check format lock clean help
 
 help: ## Say what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -24,6 +24,9 @@ test: $(READY) ## Run all tests, two files at a time; those with a whole Airflow
 
 chaos: $(READY) ## Stop, kill and crash a real Airflow in the middle of 1,000 runs (an hour or more; CHAOS_RUNS=50 for less)
 	@CHAOS_RUNS=$${CHAOS_RUNS:-1000} $(BIN)/python -m pytest -s tests/chaos
+
+bench: $(READY) ## Measure speed and memory beside what is used otherwise (20 minutes; BENCH=quick: 3)
+	@$(BIN)/python -m tests.bench $(BENCH)
 
 check: $(READY) ## Lint, format, types, import directions, and that every DAG imports
 	$(BIN)/ruff check

@@ -6,6 +6,8 @@ import argparse
 import json
 import os
 import platform
+import signal
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -49,6 +51,7 @@ SIZES: Final = {
 def parts_of(size: Size) -> dict[str, Callable[[Path], Table]]:
     """The parts by name; each is given an empty folder of its own."""
     os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+    os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "ERROR"
     from tests.bench.local_side import jobs, memory, storage
     from tests.bench.parsing import parsing
     from tests.bench.starts import starts
@@ -97,6 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", action="append", help="this part only; repeatable")
     parser.add_argument("--json", type=Path, default=RESULT, help="where the figures go")
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that what was started ends, too
     size, console = SIZES[options.size], Console(width=max(Console().width, 160))
     result: dict[str, Any] = {"size": options.size, "settings": asdict(size), "parts": {}}
     with tempfile.TemporaryDirectory(prefix="stepbridge-bench-", ignore_cleanup_errors=True) as temporary:

@@ -46,15 +46,15 @@ def quantile(values: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, max(0, round(share * len(ordered) + 0.5) - 1))]
 
 
-def interleaved(runs: int, ways: Mapping[str, Callable[[], float]]) -> dict[str, Spread]:
-    """Each way's figure, taken ``runs`` times in turns after one turn that does not count.
+def interleaved(runs: int, ways: Mapping[str, Callable[[], float]], uncounted: int = 1) -> dict[str, Spread]:
+    """Each way's figure, taken ``runs`` times in turns after ``uncounted`` turns that do not count.
 
     In turns, so that a machine that becomes slower does so for all of them.
     """
     taken: dict[str, list[float]] = {name: [] for name in ways}
-    for turn in range(runs + 1):
+    for turn in range(uncounted + runs):
         for name, way in ways.items():
             value = way()
-            if turn:
+            if turn >= uncounted:
                 taken[name].append(value)
     return {name: Spread.of(values) for name, values in taken.items()}

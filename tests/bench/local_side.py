@@ -102,7 +102,7 @@ def memory(folder: Path) -> Table:
         columns=("process", "MB"),
         rows=[[name, f"{value:.0f}"] for name, value in figures.items()],
         notes=[
-            "the worker process: Airflow's task runner, the sensor, its client, imported afresh; forked ones share a part"
+            "the worker process: Airflow's task runner, the sensor, its client, imported afresh; forked ones share some"
         ],
         values=figures,
     )

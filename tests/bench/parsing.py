@@ -78,7 +78,7 @@ def parsing(folder: Path, models: int, runs: int) -> Table:
         memory[name] = max(memory.get(name, 0.0), parsed["memory_mb"])
         return float(parsed["seconds"])
 
-    spreads = interleaved(runs, {name: partial(seconds, name) for name in ways})
+    spreads = interleaved(runs, {name: partial(seconds, name) for name in ways}, uncounted=0)
     base = {kind: spreads[f"{kind}: cards"].median for kind in ("all", "one, as a task starts")}
     rows = [
         [name, spread.shown(3), f"{spread.median / base[name.partition(':')[0]]:.1f}", f"{memory[name]:.0f}"]

@@ -188,7 +188,7 @@ def _manifest() -> dict[str, Any]:
     }
 
 
-# --- what people use otherwise ------------------------------------------------------------------------------------------
+# --- what people use otherwise ----------------------------------------------------------------------------------------
 def _boto3_upload(server: Server, scripts: Path) -> object:
     client = client_of(server, "s3")
     for file in sorted(scripts.iterdir()):

@@ -1,7 +1,7 @@
 """One way of waiting for many executions, in a process of its own: ``python -m tests.bench.waits ORDER ANSWER``.
 
-The operators, sensors and triggers are the real ones; the loop around the triggers is what Airflow's triggerer does with
-them. What a task hands to Airflow (XComs) goes nowhere.
+The operators, sensors and triggers are the real ones; the loop around the triggers is what Airflow's triggerer does
+with them. What a task hands to Airflow (XComs) goes nowhere.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import inspect
 import json
 import logging
 import os
@@ -40,7 +41,7 @@ TASK_RETRY_SECONDS: Final = 30.0
 
 @dataclass(frozen=True)
 class Order:
-    """Start an execution of ``state_machine_arn`` for each of ``lengths_seconds``, within ``ramp_seconds``; await them."""
+    """Start an execution of ``state_machine_arn`` for each of ``lengths_seconds``, in ``ramp_seconds``; await them."""
 
     side: str
     endpoint_url: str
@@ -122,7 +123,11 @@ class Ours:
         raise RuntimeError(f"{arn} had ended before its task was deferred")
 
     def _events(self) -> dict[str, Any]:
-        return {"events_queue_url": self._order.events_queue_url} if self._order.events_queue_url else {}
+        """The sensor's argument for the event-driven mode, where it has that: empty means that it polls."""
+        from stepbridge.sensors.execution import ExecutionSensor
+
+        has_events = "events_queue_url" in inspect.signature(ExecutionSensor).parameters
+        return {"events_queue_url": self._order.events_queue_url} if has_events else {}
 
     async def wait(self, number: int, trigger: Any) -> str:
         """In the triggerer, as ``TriggerRunner.run_trigger`` does it: why the wait failed; empty when it did not."""
@@ -248,10 +253,10 @@ class Run:
         """Every wait, until it is over or the deadline has come."""
         lengths = self._order.lengths_seconds
         waits = [asyncio.create_task(self._one(*each)) for each in enumerate(lengths)]
-        ended, unended = await asyncio.wait(waits, timeout=self._order.deadline_seconds)
+        ended, _ = await asyncio.wait(waits, timeout=self._order.deadline_seconds)
         for wait in ended:
             wait.result()
-        self._answer.unnoticed = len(unended)
+        self._answer.unnoticed = len(lengths) - len(self._answer.ended)
 
     async def _one(self, number: int, seconds: int) -> None:
         await asyncio.sleep(number * self._order.ramp_seconds / len(self._order.lengths_seconds))

@@ -23,7 +23,7 @@ from tests.bench.waits import EVENTS, SIDES, Answer, Order
 __all__ = ["RATES", "WatchingPlan", "sides", "watching"]
 
 MACHINE: Final = {"StartAt": "W", "States": {"W": {"Type": "Wait", "SecondsPath": "$.seconds", "End": True}}}
-GRACE_SECONDS: Final = 240.0
+GRACE_SECONDS: Final = 300.0
 """After the last execution has ended: the provider's longest delay, throttled, and the start of a thousand waits."""
 
 SAMPLE_SECONDS: Final = 10.0
@@ -82,6 +82,7 @@ class _Wait:
     count: int
     region: str
     machine_arn: str
+    events_queue_url: str = ""
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,25 @@ def _wait(server: Server, number: int, side: str, count: int) -> _Wait:
     region = REGIONS[number]
     client = client_of(server, "stepfunctions", region)
     arn = client.create_state_machine(name="bench", definition=json.dumps(MACHINE), roleArn=ROLE)["stateMachineArn"]
-    return _Wait(side, count, region, arn)
+    queue = _queue_of_ends(server, region, arn) if side == EVENTS else ""
+    return _Wait(side, count, region, arn, queue)
+
+
+def _queue_of_ends(server: Server, region: str, machine_arn: str) -> str:
+    """The URL of a queue that EventBridge sends the ends of the machine's executions to, as infra/stack.yaml's."""
+    sqs, events = client_of(server, "sqs", region), client_of(server, "events", region)
+    url: str = sqs.create_queue(
+        QueueName="bench", Attributes={"MessageRetentionPeriod": "60", "VisibilityTimeout": "5"}
+    )["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    pattern = {
+        "source": ["aws.states"],
+        "detail-type": ["Step Functions Execution Status Change"],
+        "detail": {"stateMachineArn": [machine_arn], "status": ["SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"]},
+    }
+    events.put_rule(Name="bench", EventPattern=json.dumps(pattern), State="ENABLED")
+    events.put_targets(Rule="bench", Targets=[{"Id": "queue", "Arn": arn}])
+    return url
 
 
 @contextmanager
@@ -154,6 +173,7 @@ def _process(plan: WatchingPlan, server: Server, wait: _Wait, folder: Path) -> I
         state_machine_arn=wait.machine_arn,
         lengths_seconds=[draw.randint(plan.shortest_seconds, plan.longest_seconds) for _ in range(wait.count)],
         ramp_seconds=plan.ramp_seconds,
+        events_queue_url=wait.events_queue_url,
         deadline_seconds=plan.ramp_seconds + plan.longest_seconds + GRACE_SECONDS,
     )
     file = folder / f"order-{wait.region}.json"
