@@ -57,7 +57,7 @@ BODY: Final = """with DAG(
 
 
 def parsing(folder: Path, models: int, runs: int) -> Table:
-    """Times of Airflow's own DagBag in fresh processes, in turns, and their largest memory."""
+    """Processor seconds of Airflow's own DagBag in fresh processes, in turns, and their largest memory."""
     cards, files, one = _cards(folder / "cards", models), _files(folder / "files", models), _one_file(folder, models)
     last = f"model_{models - 1:03d}"
     ways = {
@@ -86,7 +86,7 @@ def parsing(folder: Path, models: int, runs: int) -> Table:
     ]
     return Table(
         title=f"Parsing {models} models by Airflow's DagBag (imports of Airflow itself not counted)",
-        columns=("what", "seconds: median (least to most)", "times that of cards", "memory MB"),
+        columns=("what", "processor seconds: median (least to most)", "times that of cards", "memory MB"),
         rows=rows,
         notes=[
             "by hand: the provider's operators, four tasks; a card's DAG has four tasks as well, and its form",

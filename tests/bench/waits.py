@@ -57,13 +57,11 @@ class Order:
 class Answer:
     """What it took. ``ended`` is the Unix time at which the wait for an execution was over, by its ARN.
 
-    ``failed`` says why a wait failed, ``unnoticed`` counts those that were not over at the deadline, and
-    ``throttled_tries`` the tries of tasks that ended because AWS throttled them.
+    ``failed`` says why a wait failed, ``throttled_tries`` counts tries of tasks that ended because AWS throttled them.
     """
 
     ended: dict[str, float] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
-    unnoticed: int = 0
     throttled_tries: int = 0
     sent: dict[str, int] = field(default_factory=dict)
     throttled: dict[str, int] = field(default_factory=dict)
@@ -256,7 +254,6 @@ class Run:
         ended, _ = await asyncio.wait(waits, timeout=self._order.deadline_seconds)
         for wait in ended:
             wait.result()
-        self._answer.unnoticed = len(lengths) - len(self._answer.ended)
 
     async def _one(self, number: int, seconds: int) -> None:
         await asyncio.sleep(number * self._order.ramp_seconds / len(self._order.lengths_seconds))
