@@ -97,7 +97,7 @@ PARTS: Mapping[str, tuple[Callable[[Stack], None], str]] = {
     "AirflowPolicy.StartAndListExecutions": (execute, "states:StartExecution"),
     "AirflowPolicy.FollowAndEndExecutions": (execute, "states:DescribeExecution"),
     "AirflowPolicy.LearnOfEndsOfExecutions": (learn_of_an_end, "sqs:ReceiveMessage"),
-    "AirflowPolicy.NotifyOfFailures": (notify, "SNS:Publish"),
+    "AirflowPolicy.NotifyOfFailures": (notify, "sns:Publish"),
     "AirflowPolicy.ListTheBucket": (upload, "without s3:ListBucket on the bucket a missing object reads as denied too"),
     "AirflowPolicy.ReadData": (execute, "s3:GetObject"),
     "AirflowPolicy.UploadScriptsAndBuildContextsAndReports": (upload, "s3:PutObject"),
