@@ -18,9 +18,9 @@ up: $(READY) ## Start Airflow and the local AWS and leave them running
 down: $(READY) ## End what `make up` started
 	@$(BIN)/stepbridge down
 
-test: $(READY) ## Run all tests, two files at a time; those with a whole Airflow one by one
+test: $(READY) ## Run all tests, two files at a time; last those with a whole Airflow, 50 runs of chaos among them
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/unit tests/contract tests/integration; \
-	first=$$?; $(BIN)/python -m pytest tests/e2e && exit $$first
+	first=$$?; $(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/e2e tests/chaos/test_storm.py && exit $$first
 
 chaos: $(READY) ## Stop, kill and crash a real Airflow in the middle of 1,000 runs (an hour or more; CHAOS_RUNS=50 for less)
 	@CHAOS_RUNS=$${CHAOS_RUNS:-1000} $(BIN)/python -m pytest -s tests/chaos

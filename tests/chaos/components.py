@@ -79,8 +79,10 @@ class Components:
                 return
 
     def airflow(self, *arguments: str) -> None:
-        """Run a command of Airflow's to its end."""
-        self.tree.run("airflow-command", [sys.executable, "-m", "airflow", *arguments], self._environment, self.project)
+        """Run a command of Airflow's to its end; the lock of its SQLite is waited for."""
+        database = f"sqlite:///{self.site.home / 'airflow.db'}?timeout=60"
+        environment = self._environment | {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database}
+        self.tree.run("airflow-command", [sys.executable, "-m", "airflow", *arguments], environment, self.project)
 
     def pid(self, name: str) -> int:
         return self._children[name].process.pid

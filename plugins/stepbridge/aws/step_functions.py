@@ -5,6 +5,7 @@ API: https://docs.aws.amazon.com/step-functions/latest/apireference/API_Operatio
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from stepbridge.aws.faults import aws_call
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
-__all__ = ["Execution", "RunningExecution", "StepFunctions"]
+__all__ = ["Execution", "ListedExecution", "StepFunctions"]
 
 CAUSE_LENGTH: Final = 32768  # https://docs.aws.amazon.com/step-functions/latest/apireference/API_StopExecution.html
 ERROR_LENGTH: Final = 256
@@ -54,10 +55,11 @@ class Execution:
 
 
 @dataclass(frozen=True)
-class RunningExecution:
-    """One line of ListExecutions with the filter RUNNING."""
+class ListedExecution:
+    """One line of ListExecutions."""
 
     arn: str
+    status: str
     latest_start: datetime
 
 
@@ -141,13 +143,24 @@ class StepFunctions:
             )
         return [*reversed(answer["events"])]
 
-    def running(self, state_machine: str) -> Iterator[RunningExecution]:
+    def running(self, state_machine: str) -> Iterator[ListedExecution]:
         """The executions of ``state_machine`` that run now, 1000 a call; eventually consistent."""
+        return self._listed(state_machine, {"statusFilter": "RUNNING"})
+
+    def latest(self, state_machine: str, most: int) -> Iterator[ListedExecution]:
+        """At most ``most`` executions of ``state_machine``, whatever their status, from the one started last on.
+
+        1000 a call; eventually consistent.
+        """
+        return itertools.islice(self._listed(state_machine, {}), most)
+
+    def _listed(self, state_machine: str, chosen: Mapping[str, Any]) -> Iterator[ListedExecution]:
         with aws_call("states:ListExecutions", state_machine):
             pages = self._client.get_paginator("list_executions").paginate(
-                stateMachineArn=state_machine, statusFilter="RUNNING", PaginationConfig={"PageSize": PAGE_SIZE}
+                stateMachineArn=state_machine, PaginationConfig={"PageSize": PAGE_SIZE}, **chosen
             )
             for page in pages:
                 for item in page["executions"]:
                     started, redriven = item["startDate"], item.get("redriveDate")
-                    yield RunningExecution(item["executionArn"], max(started, redriven) if redriven else started)
+                    latest_start = max(started, redriven) if redriven else started
+                    yield ListedExecution(item["executionArn"], item["status"], latest_start)

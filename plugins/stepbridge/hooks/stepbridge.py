@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["StepbridgeHook"]
 
-_DEFAULTS: Final = Config(retries={"mode": "standard", "total_max_attempts": 6}, connect_timeout=10)
+_DEFAULTS: Final = Config(retries={"mode": "standard", "total_max_attempts": 8}, connect_timeout=10)
 """Patience with throttling and hiccups; what the connection says in config_kwargs goes before it."""
 
 _AWS_DOMAINS: Final = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")

@@ -34,10 +34,10 @@ class ParameterisedOperator(StepbridgeOperator):
         super().__init__(**kwargs)
         self.parameters = None if parameters is None else dict(parameters)
         # Taken now: when the task runs, Airflow has written the run's conf over them.
-        of_dag = self.dag.params if self.has_dag() else {}  # type: ignore[no-untyped-call]
+        of_dag = ParamsDict(self.dag.params if self.has_dag() else {})  # type: ignore[no-untyped-call]
+        # The values as they stand: to validate each again would be half of a parse of the cards.
         self._declared = {
-            **ParamsDict(of_dag, suppress_exception=True).dump(),
-            **ParamsDict(self.params, suppress_exception=True).dump(),
+            name: params.get_param(name).value for params in (of_dag, ParamsDict(self.params)) for name in params
         }
 
     def run_parameters(self, context: Context, keys: Iterable[str] = FORM_KEYS) -> dict[str, Any]:

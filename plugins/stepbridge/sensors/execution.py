@@ -116,6 +116,9 @@ class ExecutionSensor(BaseSensorOperator):
                 f"execution_arn of {who(context)}", "empty", "an execution's ARN", "run start_execution again"
             )
         self._begin(context)
+        if self.deferrable and context["ti"].try_number <= 1:
+            # It was started a moment ago. Not described: where hundreds begin together that would be throttled.
+            return self._deferred(context, self.timeout)
         execution = self._redriven_by_a_retry(context, self.hook.step_functions.describe(self.execution_arn))
         execution = self._redriven_after_another_trys_end(context, execution)
         if self.deferrable:
@@ -226,8 +229,11 @@ class ExecutionSensor(BaseSensorOperator):
     def _reported_or_deferred(self, context: Context, execution: Execution) -> Any:
         if execution_status(execution.status).terminal:
             return self._report(context, execution)
-        left = self._seconds_left(execution)
-        self.log.info("%s is %s: waiting for it in the triggerer", execution.arn, execution.status)
+        return self._deferred(context, self._seconds_left(execution))
+
+    def _deferred(self, context: Context, seconds: float) -> Any:
+        """Wait in the triggerer, at most so long."""
+        self.log.info("waiting for %s in the triggerer", self.execution_arn)
         context["ti"].xcom_push(key=WAITING_TRY_KEY, value=context["ti"].try_number)
         return self.defer(
             trigger=ExecutionTrigger(
@@ -238,7 +244,7 @@ class ExecutionSensor(BaseSensorOperator):
                 events_queue_url=self.queue_of_ends(),
             ),
             method_name="resume",
-            timeout=timedelta(seconds=left),
+            timeout=timedelta(seconds=seconds),
         )
 
     def queue_of_ends(self) -> str:

@@ -1,13 +1,14 @@
 """ExecutionTrigger: fires when an execution has ended.
 
 All triggers of one triggerer that wait for executions of one state machine, through one connection, share one watcher
-(Airflow's shared trigger streams): ``triggers.watching``. Only an execution that is missing from what runs, or whose
-end an event told, is described, once.
+(Airflow's shared trigger streams): ``triggers.watching``. An execution is described, once, only if it alone is missing
+from what runs, or if an event told its end.
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import AsyncIterator, Hashable
 from typing import Any, ClassVar, Final
@@ -20,7 +21,7 @@ from stepbridge.aws.step_functions import StepFunctions
 from stepbridge.core.statuses import execution_status
 from stepbridge.hooks.task_instance import in_words
 from stepbridge.triggers.endings import KILLED, WAITING_TRY_KEY, reason_to_stop
-from stepbridge.triggers.pacing import backed_off
+from stepbridge.triggers.pacing import backed_off, jittered
 from stepbridge.triggers.state_changes import StateChanges, turns_of
 from stepbridge.triggers.watching import PASSING, Look, ask_for_a_look, hook_of, looks, stream_key
 
@@ -178,6 +179,8 @@ class ExecutionTrigger(BaseEventTrigger):
             return self._made("", str(look.fault)) if look.hopeless else None
         if not look.may_have_ended(self.execution_arn):
             return None
+        if status := look.endings.get(self.execution_arn):
+            return self._made(status, "")
         if look.ended is not None:
             return await self._event_after_the_end_was_told(look.client)
         return None if time.monotonic() < self._not_before else await self._described(look.client)
@@ -197,7 +200,9 @@ class ExecutionTrigger(BaseEventTrigger):
             status = (await asyncio.to_thread(client.describe, self.execution_arn)).status
         except (*PASSING, CredentialsUnusable) as fault:
             self._failures += 1
-            self._not_before = time.monotonic() + backed_off(self._failures)
+            pause = jittered(backed_off(self._failures), random.random())
+            self._not_before = time.monotonic() + pause
+            asyncio.get_running_loop().call_later(pause, ask_for_a_look, self.shared_stream_key())
             self.log.warning("%s", fault)
             return None
         except AwsFault as fault:

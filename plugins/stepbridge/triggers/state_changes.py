@@ -73,6 +73,10 @@ class Turns:
         """Whether somebody in this process waits for the execution now. Any thread may ask."""
         return execution_arn in self._waiting
 
+    def waited_for(self) -> frozenset[str]:
+        """The executions that somebody in this process waits for now. Any thread may ask."""
+        return frozenset(self._waiting.copy())  # a copy is made in one step, while others come and go
+
     def next(self) -> frozenset[str]:
         """The executions whose turn it is; they go to the end of the queue."""
         chosen = list(self._waiting)[:TURNS_PER_LOOK]

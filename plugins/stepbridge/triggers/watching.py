@@ -1,6 +1,7 @@
 """One watcher for all triggers of a triggerer that wait for executions of one state machine.
 
-A look is one ListExecutions of what runs, 1000 a page, however many wait. Where the stack tells of ends of executions
+A look is one ListExecutions of what runs, 1000 a page, however many wait; if several run no more, another one of the
+latest executions tells how they ended. Where the stack tells of ends of executions
 in a queue, a look is only the safety net: it comes seldom. boto3 runs in threads: one session and one client a watcher.
 """
 
@@ -11,8 +12,8 @@ import logging
 import random
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Hashable
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable, Hashable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -25,6 +26,7 @@ from stepbridge.aws.faults import (
     Throttled,
 )
 from stepbridge.aws.step_functions import PAGE_SIZE, StepFunctions
+from stepbridge.core.statuses import execution_status
 from stepbridge.triggers.execution_ends import EndsListener
 from stepbridge.triggers.pacing import SHORTEST_SECONDS, backed_off, jittered, look_interval, safety_interval
 from stepbridge.triggers.state_changes import turns_of
@@ -45,6 +47,9 @@ CREDENTIALS_PATIENCE_SECONDS: Final = 600.0  # somebody renews them in the conne
 GATHER_SECONDS: Final = 0.2
 """Ends that are told within it are one Look: many end together, and every Look goes to all who wait."""
 
+MOST_LISTED: Final = 3 * PAGE_SIZE
+"""How many of the latest executions are listed to see how some have ended; the others are described one by one."""
+
 LOOKS_APART_SECONDS: Final = 5.0
 """Between two looks where events tell of ends, however many triggers join."""
 
@@ -53,13 +58,14 @@ LOOKS_APART_SECONDS: Final = 5.0
 class Look:
     """What one look saw through ``client``: the executions that run, or the fault that kept it from seeing them.
 
-    ``ended``: nobody looked, but events told that these have ended; None for a look of one's own. ``hopeless``: the
-    fault does not pass by itself, and whoever waits should be told. ``turns``: the executions whose state changes are
-    asked for after this look.
+    ``endings``: by execution the status that some have ended with, as the list says. ``ended``: nobody looked, but
+    events told that these have ended; None for a look of one's own. ``hopeless``: the fault does not pass by itself,
+    and whoever waits should be told. ``turns``: the executions whose state changes are asked for after this look.
     """
 
     client: StepFunctions
     running: frozenset[str] = frozenset()
+    endings: Mapping[str, str] = field(default_factory=dict)
     ended: frozenset[str] | None = None
     fault: AwsFault | None = None
     hopeless: bool = False
@@ -171,6 +177,7 @@ class _Watcher:
     def __init__(self, arguments: dict[str, Any]) -> None:
         self._arguments = arguments
         self._state_machine = state_machine_arn(arguments["execution_arn"])
+        self._waited_for = turns_of(stream_key(arguments)).waited_for
         self._making_clients = threading.Lock()
         self._hook: StepbridgeHook | None = None
         self._failures = 0
@@ -183,13 +190,27 @@ class _Watcher:
         client = self._client(lambda hook: hook.step_functions)
         try:
             running = list(client.running(self._state_machine))
+            names = frozenset(execution.arn for execution in running)
+            endings = self._endings(client, self._waited_for() - names)
         except AwsFault as fault:
             return self._failed(client, fault)
         self._failures = 0
         now = datetime.now(UTC)
         ages = ((now - execution.latest_start).total_seconds() for execution in running)
         self._youngest_seconds, self._pages = min(ages, default=0.0), len(running) // PAGE_SIZE + 1
-        return Look(client, frozenset(execution.arn for execution in running))
+        return Look(client, names, endings)
+
+    def _endings(self, client: StepFunctions, missing: frozenset[str]) -> dict[str, str]:
+        """How those have ended that run no more; one is described for the same price by who waits for it."""
+        if len(missing) < 2:
+            return {}
+        found: dict[str, str] = {}
+        for execution in client.latest(self._state_machine, MOST_LISTED):
+            if execution.arn in missing and execution_status(execution.status).terminal:
+                found[execution.arn] = execution.status
+                if len(found) == len(missing):
+                    break
+        return found
 
     def pause_seconds(self, events_tell: bool) -> float:
         """Seconds until the look after the last one."""

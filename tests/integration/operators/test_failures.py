@@ -59,13 +59,13 @@ def test_a_script_that_writes_no_output(airflow: AirflowRuns, model: TinyModel) 
 
 
 def test_an_input_that_does_not_exist(airflow: AirflowRuns, model: TinyModel) -> None:
-    """The S3 URI that holds nothing is named."""
+    """The S3 URI that holds nothing is named, before anything is started."""
     _, failures = failed_run(
         airflow, model, input_uri=model.input_uri.replace("/input/", "/inptu/"), stages=["preprocessing"]
     )
-    text = str(failures.of("wait_for_execution"))
-    assert "stage: preprocessing" in text
+    text = str(failures.of("start_execution"))
     assert "/inptu/" in text
+    assert "nothing was started" in text
 
 
 def test_a_job_past_its_maximum_runtime(airflow: AirflowRuns, model: TinyModel) -> None:

@@ -19,7 +19,7 @@ from .watches import DEADLINE_SECONDS, Start, all_fired, fired
 
 
 def test_each_trigger_fires_once_for_its_own_execution(proxy: FaultProxy, start: Start) -> None:
-    """Sixty waits cost a listing a second and a description each, not sixty descriptions a second."""
+    """Sixty waits cost a listing or two a second and next to no description, however many end together."""
     _ = proxy
     arns = [start(seconds) for seconds in (0, 1, 3) for _ in range(20)]
     began = time.monotonic()
@@ -28,8 +28,8 @@ def test_each_trigger_fires_once_for_its_own_execution(proxy: FaultProxy, start:
     assert [(event["execution_arn"], event["status"], event["fault"]) for event in events] == [
         (arn, "SUCCEEDED", "") for arn in arns
     ]
-    assert proxy.calls["DescribeExecution"] <= 2 * len(arns)
-    assert proxy.calls["ListExecutions"] <= seconds + 3
+    assert proxy.calls["DescribeExecution"] <= len(arns) / 4
+    assert proxy.calls["ListExecutions"] <= 2 * (seconds + 3)
 
 
 def test_an_end_is_noticed_within_two_seconds(proxy: FaultProxy, machines: Any, start: Start) -> None:
