@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,10 +52,13 @@ class Components:
     _orphans: set[int] = field(default_factory=set)
     deaths: int = 0
 
-    def start(self) -> None:
-        """Returns once every component is healthy and the stack's Variable is set."""
+    def migrate(self) -> None:
+        """Make the database; no component runs yet."""
         self._environment = self.site.environment() | dict(SETTINGS)
         self.site.migrate_database(self.tree, self._environment)
+
+    def start(self) -> None:
+        """Returns once every component is healthy."""
         for name in COMPONENTS:
             self._start(name)
         client = self.client()
@@ -63,7 +66,6 @@ class Components:
         while missing := client.unhealthy_components():
             assert time.monotonic() < deadline, f"not healthy: {missing}"
             time.sleep(0.3)
-        client.set_variable("stepbridge", self.deployment.to_json(), "")
         client.close()
 
     def client(self) -> AirflowClient:
@@ -79,10 +81,8 @@ class Components:
                 return
 
     def airflow(self, *arguments: str) -> None:
-        """Run a command of Airflow's to its end; the lock of its SQLite is waited for."""
-        database = f"sqlite:///{self.site.home / 'airflow.db'}?timeout=60"
-        environment = self._environment | {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database}
-        self.tree.run("airflow-command", [sys.executable, "-m", "airflow", *arguments], environment, self.project)
+        """Run a command of Airflow's to its end."""
+        self.tree.run("airflow-command", [sys.executable, "-m", "airflow", *arguments], self._environment, self.project)
 
     def pid(self, name: str) -> int:
         return self._children[name].process.pid
@@ -157,8 +157,11 @@ def command_of(pid: int) -> str:
 
 
 @contextmanager
-def components_of(project: Path, folder: Path) -> Iterator[Components]:
-    """The local AWS with the project's stack, and every component of Airflow; all of them end with the block."""
+def components_of(project: Path, folder: Path, prepare: Callable[[Components], None]) -> Iterator[Components]:
+    """The local AWS with the project's stack, and every component of Airflow; all of them end with the block.
+
+    ``prepare`` is called when there is a database and nobody else writes to it: SQLite refuses those who do.
+    """
     aws = LocalAwsProcess(folder / "local-aws", ("--scikit-learn", str(project / "containers/scikit_learn")))
     aws.start()
     try:
@@ -169,6 +172,9 @@ def components_of(project: Path, folder: Path) -> Iterator[Components]:
         with ProcessTree(folder / "logs") as tree:  # after the local AWS, which it therefore leaves alone
             site = AirflowSite(project, folder / "airflow", free_port(), aws.endpoint_url, REGION)
             made = Components(project, tree, deployment, site)
+            made.migrate()
+            made.airflow("variables", "set", "stepbridge", deployment.to_json())
+            prepare(made)
             made.start()
             yield made
     finally:

@@ -68,6 +68,7 @@ with DAG(
     catchup=False,
     params=PARAMS,
     default_args=RETRIES,
+    is_paused_upon_creation=False,
 ):
     start = StartExecutionOperator(
         task_id="start_execution",
@@ -98,7 +99,7 @@ def components(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Components]
         file.unlink()
     (project / "dags/storm.py").write_text(DAG)
     (project / "containers/scikit_learn/Dockerfile").write_text('FROM python:3.11-slim\nENTRYPOINT ["python3"]\n')
-    with components_of(project, folder) as made:
+    with components_of(project, folder, make_runs) as made:
         yield made
 
 
@@ -106,91 +107,88 @@ def components(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Components]
 class Runs:
     """The runs of a backfill by the hour that each is of, and what became of them."""
 
-    airflow: AirflowClient
-    hours: list[str]
+    hours: list[str] = field(default_factory=lambda: [f"{hour_of(number):%Y%m%dT%H%M%S}" for number in range(RUNS)])
     states: dict[str, str] = field(default_factory=dict)
     dag_run_ids: dict[str, str] = field(default_factory=dict)
 
     def bad(self, hour: str) -> bool:
         return self.hours.index(hour) % BAD_EVERY == BAD_EVERY - 1
 
-    def ended(self) -> int:
-        """How many have ended. Raises AirflowError while the API server is as busy as the rest."""
-        answers = (
-            self.airflow._send("GET", f"/api/v2/dags/storm/dagRuns?limit=1&state={state}")
-            for state in ("success", "failed")
-        )
-        return sum((answer or {})["total_entries"] for answer in answers)
-
-    def read(self) -> None:
+    def read(self, airflow: AirflowClient) -> None:
         """Fill in the states and ids."""
         for offset in range(0, len(self.hours), 100):
-            for run in self.airflow.dag_runs("storm", limit="100", offset=str(offset), order_by="logical_date"):
+            for run in airflow.dag_runs("storm", limit="100", offset=str(offset), order_by="logical_date"):
                 hour = f"{datetime.fromisoformat(run['logical_date']):%Y%m%dT%H%M%S}"
                 self.states[hour], self.dag_run_ids[hour] = run["state"], run["dag_run_id"]
 
 
-@pytest.fixture(scope="module")
-def clients(components: Components) -> dict[str, Any]:
-    """Clients beside the operators', which try again until the answer is there."""
-    session = local_session()
+def client_of(components: Components, service: str) -> Any:
+    """A client beside the operators', which tries again until the answer is there."""
     patient = Config(retries={"mode": "standard", "total_max_attempts": 20})
-    url = components.deployment.endpoint_url
-    return {
-        name: session.client(name, endpoint_url=url, config=patient) for name in ("s3", "stepfunctions", "sagemaker")
-    }
+    return local_session().client(service, endpoint_url=components.deployment.endpoint_url, config=patient)
 
 
-@pytest.fixture(scope="module")
-def storm(components: Components, clients: dict[str, Any]) -> Iterator[tuple[Runs, Storm]]:
-    """All runs, ended."""
-    bucket = components.deployment.bucket
+def hour_of(number: int) -> datetime:
+    return datetime(2013, 1, 1, tzinfo=UTC) + timedelta(hours=number)
+
+
+def make_runs(components: Components) -> None:
+    """Their inputs, the scripts, the faults, and the backfill that the scheduler will find."""
+    s3, bucket = client_of(components, "s3"), components.deployment.bucket
     for stage in STAGES:
-        clients["s3"].put_object(Bucket=bucket, Key=f"code/{stage}.py", Body=SCRIPT.format(stage=stage).encode())
-    first = datetime(2013, 1, 1, tzinfo=UTC)
-    last = first + timedelta(hours=RUNS - 1)
-    runs = Runs(components.client(), [f"{first + timedelta(hours=number):%Y%m%dT%H%M%S}" for number in range(RUNS)])
+        s3.put_object(Bucket=bucket, Key=f"code/{stage}.py", Body=SCRIPT.format(stage=stage).encode())
+    runs = Runs()
     for hour in runs.hours:
         text = "bad\n" if runs.bad(hour) else f"{hour}\n"
-        clients["s3"].put_object(Bucket=bucket, Key=f"in/{hour}/day.txt", Body=text.encode())
-    deadline = time.monotonic() + 120
-    while runs.airflow.dag("storm") is None:
-        assert time.monotonic() < deadline, runs.airflow.import_errors()
-        time.sleep(0.3)
-    runs.airflow.unpause("storm")
-    dates = ["--from-date", first.isoformat(), "--to-date", last.isoformat()]
+        s3.put_object(Bucket=bucket, Key=f"in/{hour}/day.txt", Body=text.encode())
+    components.airflow("dags", "reserialize")
+    dates = ["--from-date", hour_of(0).isoformat(), "--to-date", hour_of(RUNS - 1).isoformat()]
     components.airflow("backfill", "create", "--dag-id", "storm", *dates, "--max-active-runs", str(SIDE_BY_SIDE))
+    set_faults(str(components.deployment.endpoint_url), FAULTS)
+
+
+@pytest.fixture(scope="module")
+def storm(components: Components) -> tuple[Runs, Storm]:
+    """All runs, ended; no fault is set any more."""
+    runs, kills = Runs(), Storm(components, SEED, SECONDS_BETWEEN_KILLS)
+    airflow = components.client()
+    _weather(airflow, kills)
     endpoint_url = str(components.deployment.endpoint_url)
-    set_faults(endpoint_url, FAULTS)
-    kills = Storm(components, SEED, SECONDS_BETWEEN_KILLS)
-    _weather(runs, kills, components)
     struck = {fault["name"]: (fault.get("struck"), fault.get("candidates")) for fault in listed_faults(endpoint_url)}
     set_faults(endpoint_url, [])
-    runs.read()
+    runs.read(airflow)
+    airflow.close()
     print(f"\n{RUNS} runs: {Counter(runs.states.values())}; killed {dict(kills.killed)}; faults {struck}", flush=True)
-    yield runs, kills
-    runs.airflow.close()
+    return runs, kills
 
 
-def _weather(runs: Runs, kills: Storm, components: Components) -> None:
+def _ended(airflow: AirflowClient) -> int:
+    """How many runs have ended. Raises AirflowError while the API server is as busy as the rest."""
+    answers = (
+        airflow._send("GET", f"/api/v2/dags/storm/dagRuns?limit=1&state={state}") for state in ("success", "failed")
+    )
+    return sum((answer or {})["total_entries"] for answer in answers)
+
+
+def _weather(airflow: AirflowClient, kills: Storm) -> None:
     """Until every run has ended; a stall is answered as an operator would: the scheduler is started anew."""
     began = last_end = asked = time.monotonic()
     told, ended = 0.0, 0
     while ended < RUNS:
-        components.revive()
+        kills.components.revive()
         if ended < CALM_FROM * RUNS:
             kills.blow()
         now = time.monotonic()
         if now - asked > POLL_SECONDS:
             asked, before = now, ended
             try:
-                ended = runs.ended()
+                ended = _ended(airflow)
             except (AirflowError, httpx.TransportError) as error:
                 print("  ", str(error)[:200], flush=True)
             last_end = now if ended > before else last_end
         if now - last_end > STALL_SECONDS:
             print("   no run has ended for a while: the scheduler is started anew", flush=True)
-            components.kill_with_all("scheduler")
+            kills.components.kill_with_all("scheduler")
             kills.killed["stalled scheduler"] += 1
             last_end = now
         if now - told > 30:
@@ -201,8 +199,9 @@ def _weather(runs: Runs, kills: Storm, components: Components) -> None:
 
 
 @pytest.fixture(scope="module")
-def books(storm: tuple[Runs, Storm], components: Components, clients: dict[str, Any]) -> Books:
+def books(storm: tuple[Runs, Storm], components: Components) -> Books:
     """What was done for each run, once nothing is under way or half a minute has passed."""
+    clients = {service: client_of(components, service) for service in ("s3", "stepfunctions", "sagemaker")}
     deadline = time.monotonic() + 30
     while True:
         found = read_books(clients, components.deployment, storm[0].hours)
@@ -249,15 +248,17 @@ def test_nothing_runs_on(books: Books) -> None:
     assert books.unfinished_jobs == []
 
 
-def test_every_failure_names_its_cause(storm: tuple[Runs, Storm]) -> None:
+def test_every_failure_names_its_cause(storm: tuple[Runs, Storm], components: Components) -> None:
     """The last task's log has the stage, the kind of error and the script's own words."""
     runs, _ = storm
+    airflow = components.client()
     for hour in (hour for hour, state in runs.states.items() if state == "failed"):
         run_id = runs.dag_run_ids[hour]
-        [failed] = [each for each in runs.airflow.task_instances("storm", run_id) if each["state"] == "failed"]
-        log = "\n".join(runs.airflow.task_log("storm", run_id, failed["task_id"], failed["try_number"]))
+        [failed] = [each for each in airflow.task_instances("storm", run_id) if each["state"] == "failed"]
+        log = "\n".join(airflow.task_log("storm", run_id, failed["task_id"], failed["try_number"]))
         for words in ("preprocessing", "AlgorithmError", "row 3 of day.txt is bad"):
             assert words in log, f"{run_id}: {log}"
+    airflow.close()
 
 
 def test_the_storm_was_one(storm: tuple[Runs, Storm]) -> None:
