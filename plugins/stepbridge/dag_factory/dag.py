@@ -146,10 +146,17 @@ def _guards(card: ModelCard) -> list[BaseOperator]:
         guards.append(InputSensor(task_id="wait_for_input", model=card.name, timeout=card.wait_for_input))
     if card.max_cost is not None:
         # Here, since the standard provider's operators cost time that the other models' cards need not spend.
+        from stepbridge.dag_factory.questions import QuestionNotifier
         from stepbridge.operators.approve_cost import CostApprovalOperator
 
         guards.append(
-            CostApprovalOperator(task_id="approve_cost", model=card.name, max_cost=card.max_cost, prices=card.prices)
+            CostApprovalOperator(
+                task_id="approve_cost",
+                model=card.name,
+                max_cost=card.max_cost,
+                prices=card.prices,
+                notifiers=[QuestionNotifier(target) for target in card.notify],
+            )
         )
     return guards
 

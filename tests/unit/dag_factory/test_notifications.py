@@ -72,6 +72,21 @@ def test_a_failure_is_mailed_as_it_is(mails: list[str]) -> None:
     assert "http://log" in body_of(mail)
 
 
+def test_a_question_is_mailed(mails: list[str], tmp_path: Path) -> None:
+    """A dear run waits for an answer: those whom the card names are told what is asked and where to answer."""
+    card = parse_card(f"name: sales\n{URIS}max_cost: 5\nnotify: [on-call@example.com]\n", "sales.yaml")
+    dag = build_dag(card, tmp_path)
+    task: Any = dag.get_task("approve_cost")
+    task.subject, task.body = "Start sales?", "at most 12.00"  # as the task sets them when it runs
+    [notifier] = task.notifiers
+    notifier({"task": task, "dag": dag, "ti": SimpleNamespace(log_url="http://log")})
+    [mail] = mails
+    assert "Subject: Start sales?" in mail
+    assert "at most 12.00" in body_of(mail)
+    assert "Required Actions: http://log" in body_of(mail)
+    assert "object at 0x" not in json.dumps(LazyDeserializedDAG.from_dag(dag).data)  # the same at every parse
+
+
 def test_a_missed_deadline_is_mailed(mails: list[str]) -> None:
     """As Airflow calls it in the triggerer."""
     run = {"dag_run": {"dag_run_id": "r1"}}
