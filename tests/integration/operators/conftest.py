@@ -19,7 +19,7 @@ from stepbridge.aws.deployment import deploy_stack
 from stepbridge.core.deployment import Deployment
 
 from .airflow_runs import AirflowRuns
-from .fault_proxy import FaultProxy
+from .fault_proxy import FaultProxy, connection_through
 from .tiny_model import TinyModel, write_tiny_model
 from .watches import WAITING, Start
 
@@ -134,11 +134,5 @@ def proxy(endpoint_url: str, monkeypatch: pytest.MonkeyPatch, airflow: object) -
     """Step Functions through the proxy; everything else goes to the local AWS as before."""
     _ = airflow
     with FaultProxy(endpoint_url).running() as running:
-        extra = {
-            "region_name": "us-east-1",
-            "endpoint_url": running.url,
-            "config_kwargs": {"retries": {"total_max_attempts": 1}},
-        }
-        connection = {"conn_type": "aws", "login": "local-key", "password": "local-secret-key", "extra": extra}
-        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(connection))
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", connection_through(running))
         yield running

@@ -114,3 +114,20 @@ def _handler(proxy: FaultProxy, target: str) -> type[BaseHTTPRequestHandler]:
             """The calls are counted, not logged."""
 
     return Handler
+
+
+def connection_through(proxy: FaultProxy, **elsewhere: Any) -> str:
+    """``aws_default`` as JSON: through the proxy, without botocore's own retries; ``elsewhere`` adds to its extra."""
+    extra = {
+        "region_name": "us-east-1",
+        "endpoint_url": proxy.url,
+        "config_kwargs": {"retries": {"total_max_attempts": 1}},
+        **elsewhere,
+    }
+    return json.dumps({"conn_type": "aws", "login": "local-key", "password": "local-secret-key", "extra": extra})
+
+
+def states_through(proxy: FaultProxy, endpoint_url: str) -> str:
+    """The same for Step Functions alone; everything else goes straight to the local AWS."""
+    service_config = {"stepfunctions": {"endpoint_url": proxy.url}}
+    return connection_through(proxy, endpoint_url=endpoint_url, service_config=service_config)

@@ -18,7 +18,7 @@ from stepbridge.sensors.faults import InputUnseen
 from stepbridge.sensors.input import InputSensor
 
 from .airflow_runs import AirflowRuns, Failures
-from .test_starts import executions_of, machines  # noqa: F401  a fixture
+from .test_starts import executions_of
 from .tiny_model import TinyModel
 
 
@@ -42,7 +42,7 @@ def put_later(model: TinyModel, seconds: float, key: str) -> threading.Timer:
 def test_without_input_nothing_is_started_and_nothing_is_tried_again(
     airflow: AirflowRuns,
     model: TinyModel,
-    machines: Any,  # noqa: F811
+    machines: Any,
     deployment: Any,
 ) -> None:
     """The empty mark of a folder is no input."""

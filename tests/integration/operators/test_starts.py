@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 from stepbridge.sensors.faults import ExecutionFailed
 
 from .airflow_runs import AirflowRuns, Failures
-from .fault_proxy import FaultProxy
+from .fault_proxy import FaultProxy, states_through
 from .tiny_model import TinyModel
 
 
@@ -20,20 +19,8 @@ def proxy(endpoint_url: str, monkeypatch: pytest.MonkeyPatch, airflow: AirflowRu
     """Step Functions through the proxy, everything else straight to the local AWS."""
     _ = airflow
     with FaultProxy(endpoint_url).running() as running:
-        extra = {
-            "region_name": "us-east-1",
-            "endpoint_url": endpoint_url,
-            "config_kwargs": {"retries": {"total_max_attempts": 1}},
-            "service_config": {"stepfunctions": {"endpoint_url": running.url}},
-        }
-        connection = {"conn_type": "aws", "login": "local-key", "password": "local-secret-key", "extra": extra}
-        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(connection))
+        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", states_through(running, endpoint_url))
         yield running
-
-
-@pytest.fixture
-def machines(session: Any, endpoint_url: str) -> Any:
-    return session.client("stepfunctions", endpoint_url=endpoint_url)
 
 
 def executions_of(machines: Any, arn: str, model: TinyModel) -> list[str]:
