@@ -101,7 +101,7 @@ class DockerContainer:
 
     def _run(self) -> ContainerExit:
         # Attached before the start, so that not a line is missed.
-        stream = self._container.attach(stdout=True, stderr=True, stream=True, logs=True)
+        stream = self._container.attach(stdout=True, stderr=True, stream=True, logs=True, demux=True)
         try:
             self._container.start()
         except APIError as error:
@@ -124,15 +124,22 @@ class DockerContainer:
         return ContainerExit(code)
 
 
-def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
-    """The lines in a stream of byte chunks, decoded with replacement; the last one with or without its end."""
-    rest = b""
-    for chunk in chunks:
-        *whole, rest = (rest + chunk).split(b"\n")
-        while len(rest) > _LONGEST_LINE_BYTES:
-            whole.append(rest[:_LONGEST_LINE_BYTES])
-            rest = rest[_LONGEST_LINE_BYTES:]
-        for line in whole:
-            yield line.removesuffix(b"\r").decode("utf-8", "replace")
-    if rest:
-        yield rest.decode("utf-8", "replace")
+def _lines(chunks: Iterator[tuple[bytes | None, bytes | None]]) -> Iterator[str]:
+    """The lines of both output streams, each line of one of them, decoded with replacement; the last with or without
+    its end. A chunk is of the one or of the other."""
+    rests = [b"", b""]
+    for pair in chunks:
+        for number, chunk in enumerate(pair):
+            whole, rests[number] = _split(rests[number] + (chunk or b""))
+            for line in whole:
+                yield line.removesuffix(b"\r").decode("utf-8", "replace")
+    yield from (rest.decode("utf-8", "replace") for rest in rests if rest)
+
+
+def _split(text: bytes) -> tuple[list[bytes], bytes]:
+    """The lines that are whole, or longer than the longest that is kept together, and the rest."""
+    *whole, rest = text.split(b"\n")
+    while len(rest) > _LONGEST_LINE_BYTES:
+        whole.append(rest[:_LONGEST_LINE_BYTES])
+        rest = rest[_LONGEST_LINE_BYTES:]
+    return whole, rest
