@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
-from airflow.sdk.exceptions import AirflowTaskTimeout
+from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowTaskTimeout
 
 from stepbridge.aws.arns import region_of, state_machine_arn
 from stepbridge.aws.faults import NotRedrivable
@@ -124,7 +124,7 @@ class ExecutionSensor(BaseSensorOperator):
         if self.deferrable:
             return self._reported_or_deferred(context, execution)
         self._state_changes = StateChanges(self.hook.step_functions, self.execution_arn)
-        return super().execute(context)
+        return self._waited_for_here(context)
 
     def poke(self, context: Context) -> PokeReturnValue:
         """A look from the worker, when it is time for one, and a check for a kill each time.
@@ -196,6 +196,20 @@ class ExecutionSensor(BaseSensorOperator):
         local = self.hook.local_endpoint("stepfunctions")
         ExecutionLink.push(context, execution_address(self.execution_arn, local))
         record_execution(context, self.execution_arn, self.aws_conn_id, self.region_name)
+
+    def _waited_for_here(self, context: Context) -> Any:
+        """The report, after a wait in the worker. It ends at the deadline, of which Airflow's timeout, counted from the
+        start of the task, is only a reminder."""
+        while True:
+            try:
+                return super().execute(context)
+            except WaitTimedOut:
+                raise
+            except AirflowSensorTimeout:
+                execution = self.hook.step_functions.describe(self.execution_arn)
+                if execution_status(execution.status).terminal:
+                    return self._report(context, execution)
+                self._seconds_left(execution)
 
     # --- waiting ------------------------------------------------------------------------------------------------------
     def _redriven_by_a_retry(self, context: Context, execution: Execution) -> Execution:
