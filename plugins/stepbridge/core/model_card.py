@@ -40,8 +40,8 @@ from stepbridge.errors import CardError, Problem
 __all__ = ["DEFAULT_START_DATE", "ModelCard", "parse_card"]
 
 DEFAULT_START_DATE: Final = date(1980, 1, 1)
-"""Long ago: Airflow gives a run from before its DAG's start no tasks at all, and then calls it a success."""
-"""Long past, so that a schedule begins with its next interval; only ``catchup`` needs a real one."""
+"""Long ago: Airflow gives a run from before its DAG's start no tasks at all, and then calls it a success. Only
+``catchup`` needs a real one."""
 
 MODEL_NAME_LENGTH: Final = 50
 LONGEST_DEADLINE_SECONDS: Final = 31 * 24 * 3600

@@ -23,19 +23,19 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from stepbridge.aws.arns import region_of
-from stepbridge.aws.faults import AwsFault, EndpointUnreachable, NotFound, ServiceUnavailable, Throttled
+from stepbridge.aws.faults import AwsFault, NotFound
 from stepbridge.core.statuses import execution_status
 from stepbridge.hooks.stepbridge import StepbridgeHook
 from stepbridge.hooks.task_instance import EXECUTION_KEY, in_words
 from stepbridge.listeners.verdict import Ended, Instance, Key, Record, Snapshot, Stop, Wiring, stops
 from stepbridge.triggers.endings import KILLED
+from stepbridge.triggers.watching import PASSING
 
 __all__ = ["look_at"]
 
 log = logging.getLogger(__name__)
 
 AUDIT_EVENT: Final = "stepbridge_stop"
-PASSING: Final = (Throttled, ServiceUnavailable, EndpointUnreachable)
 MARKED_WITHIN: Final = timedelta(minutes=2)
 
 
