@@ -55,5 +55,5 @@ $(READY): requirements.lock pyproject.toml
 	@uv=$$(command -v uv || true); \
 	if [ -z "$$uv" ]; then $(BIN)/python -m pip install --quiet --disable-pip-version-check uv && uv=$(BIN)/uv; fi; \
 	$$uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock && \
-	$$uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	$$uv pip install --quiet --python $(BIN)/python --no-deps --editable ./local --editable .
 	@touch $@

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 __all__ = [
     "CardError",
-    "ConfigurationFault",
+    "ConfigurationError",
     "DefinitionError",
     "DocumentError",
     "ExecutionInputError",
-    "ImageBuildFault",
+    "ImageBuildError",
     "Problem",
     "StepbridgeError",
-    "UnknownStatus",
+    "UnknownStatusError",
 ]
 
 
@@ -46,15 +46,15 @@ class StepbridgeError(Exception):
         return _sentence(self.where, self.found, self.expected, self.remedy)
 
 
-class ConfigurationFault(StepbridgeError):
+class ConfigurationError(StepbridgeError):
     """What the user wrote or set up cannot be used as it is."""
 
 
-class ImageBuildFault(StepbridgeError):
+class ImageBuildError(StepbridgeError):
     """An image could not be built from its Dockerfile and context."""
 
 
-class UnknownStatus(StepbridgeError):
+class UnknownStatusError(StepbridgeError):
     """AWS answered with a status that no table of ``core.statuses`` has a row for."""
 
 
@@ -73,7 +73,7 @@ class Problem:
         return "\n".join([text, *(f"    {line}" for line in self.excerpt.splitlines())])
 
 
-class DocumentError(ConfigurationFault):
+class DocumentError(ConfigurationError):
     """A document has problems; ``problems`` holds all of them, in the order in which they stand in it."""
 
     def __init__(self, source: str, problems: Iterable[Problem]) -> None:

@@ -53,7 +53,7 @@ def local_aws(folder: Path) -> Iterator[Server]:
     image, data = folder / "scikit_learn", folder / "data"
     image.mkdir(parents=True)
     (image / "Dockerfile").write_text(_DOCKERFILE)
-    command = [sys.executable, "-m", "stepbridge.cli.main", "local", "up", "--port", "0", "--runtime", "process"]
+    command = [sys.executable, "-m", "stepbridge_local.cli.main", "up", "--port", "0", "--runtime", "process"]
     command += ["--data-dir", str(data), "--scikit-learn", str(image)]
     with _running(command, folder, lambda: _announced(data / "endpoint.json")) as server:
         yield server

@@ -164,8 +164,8 @@ def _build_image(server: Server, context: Path) -> object:
 
 def _push_image(server: Server, context: Path) -> None:
     """An image under the tag that the context's digest makes, as an earlier build would have left it."""
-    from stepbridge.aws.build_context import build_context, build_digest
     from stepbridge.core.names import image_tag
+    from stepbridge.images.build_context import build_context, build_digest
 
     tag = image_tag("bench", build_digest(build_context(context, "Dockerfile"), "Dockerfile", {}))
     ecr = client_of(server, "ecr")

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from tests.contract.local_aws_process import LocalAwsProcess
 
-from stepbridge.aws.deployment import deploy_stack
 from stepbridge.cli.airflow_site import COMPONENTS, AirflowClient, AirflowSite
 from stepbridge.cli.local_site import REGION, local_session
 from stepbridge.cli.processes import Child, ProcessTree
 from stepbridge.core.deployment import Deployment
+from stepbridge.deployment.deployment import deploy_stack
+from stepbridge_local.testing import LocalAwsProcess
 
 READY_SECONDS = 240
 WORKER_TITLE = "airflow worker -- LocalExecutor"

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.local_aws_process import LocalAwsProcess
+from stepbridge_local.testing import LocalAwsProcess
 
 
 @pytest.fixture(scope="session")

@@ -24,8 +24,6 @@ from botocore.config import Config
 
 from stepbridge.aws.arns import S3Uri
 from stepbridge.aws.codebuild import CodeBuild
-from stepbridge.aws.deployment import deploy_stack
-from stepbridge.aws.deployment_template import parse_template
 from stepbridge.aws.ecr import Ecr
 from stepbridge.aws.logs import CloudWatchLogs
 from stepbridge.aws.s3 import S3
@@ -35,7 +33,9 @@ from stepbridge.aws.step_functions import StepFunctions
 from stepbridge.core.deployment import Deployment
 from stepbridge.core.execution_input import ExecutionInput
 from stepbridge.core.run_report import RunReport, build_run_report, job_names
-from tests.contract.local_aws_process import ACCOUNT, REGION, LocalAwsProcess
+from stepbridge.deployment.deployment import deploy_stack
+from stepbridge.deployment.template import parse_template
+from stepbridge_local.testing import ACCOUNT, REGION, LocalAwsProcess
 
 PROJECT = Path(__file__).parents[2]
 SCIKIT_IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
@@ -130,7 +130,7 @@ class Stack:
         _deployed(self.aws, self.project, self.name)
 
     def deploy_anew(self, name: str) -> None:
-        """Deploy a second stack from what ``change`` left, and delete it. Raises StackFailed."""
+        """Deploy a second stack from what ``change`` left, and delete it. Raises StackFailedError."""
         try:
             _deployed(self.aws, self.project, name)
         finally:

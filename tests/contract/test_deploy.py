@@ -16,10 +16,10 @@ from typing import Any
 import boto3
 import pytest
 
-from stepbridge.aws.deployment import deploy_stack, preview_deployment
-from stepbridge.aws.deployment_faults import StackFailed
 from stepbridge.core.deployment import Deployment, parse_deployment
-from tests.contract.local_aws_process import LocalAwsProcess
+from stepbridge.deployment.deployment import deploy_stack, preview_deployment
+from stepbridge.deployment.errors import StackFailedError
+from stepbridge_local.testing import LocalAwsProcess
 
 PROJECT = Path(__file__).parents[2]
 REGION = "us-east-1"
@@ -154,7 +154,7 @@ def test_a_preview_changes_nothing(bench: Bench) -> None:
 def test_a_failed_creation_names_the_reason_and_is_made_anew(bench: Bench) -> None:
     """The resource and its reason are in the error; the next deploy clears the remains away and succeeds."""
     bench.edit("infra/stack.yaml", *MISTAKE)
-    with pytest.raises(StackFailed) as caught:
+    with pytest.raises(StackFailedError) as caught:
         bench.deploy()
     assert [failure.logical_id for failure in caught.value.failures] == ["StateMachineRole"]
     assert "StateMachineRole (AWS::IAM::Role) CREATE_FAILED: " in str(caught.value)
@@ -167,7 +167,7 @@ def test_a_failed_update_is_undone(bench: Bench) -> None:
     """The stack keeps what worked, the error names the reason, and the next deploy succeeds."""
     deployment = bench.deploy()
     bench.edit("infra/stack.yaml", *MISTAKE)
-    with pytest.raises(StackFailed, match=r"StateMachineRole .* UPDATE_FAILED: "):
+    with pytest.raises(StackFailedError, match=r"StateMachineRole .* UPDATE_FAILED: "):
         bench.deploy()
     role = f"{bench.stack_name}-{REGION}-batch-inference"
     policy = bench.client("iam").get_role_policy(RoleName=role, PolicyName="run-stages")["PolicyDocument"]

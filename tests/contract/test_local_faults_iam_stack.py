@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
-from stepbridge.aws.deployment_faults import StackFailed
-from stepbridge.aws.deployment_template import parse_template
-from stepbridge.aws.faults import AwsFault
+from stepbridge.aws.calls import AwsError
+from stepbridge.deployment.errors import StackFailedError
+from stepbridge.deployment.template import parse_template
+from stepbridge_local.testing import LocalAwsProcess
 from tests.contract.iam_stack import FURTHER_READ, FURTHER_WRITE, PROJECT, Failed, Stack, statements_of
-from tests.contract.local_aws_process import LocalAwsProcess
 
 TEMPLATE = PROJECT / "infra" / "stack.yaml"
 STATEMENTS = [name for name, _, _ in statements_of(parse_template(TEMPLATE.read_text(), str(TEMPLATE)))]
@@ -162,7 +162,7 @@ def test_each_statement_is_needed(stack: Stack, name: str) -> None:
     """Without it, the part of the path that it is for fails, and says what is not allowed."""
     part, missing = PARTS[name]
     stack.change(name)
-    with pytest.raises((AwsFault, ClientError, Failed, StackFailed)) as caught:
+    with pytest.raises((AwsError, ClientError, Failed, StackFailedError)) as caught:
         part(stack)
     assert missing in str(caught.value)
 
@@ -181,7 +181,7 @@ def test_a_role_is_only_for_the_stacks_account(
     """A service that acts for another account's resource cannot assume it: the confused deputy."""
     stack.change("")
     stack.distrust(role)
-    with pytest.raises((AwsFault, Failed)) as caught:
+    with pytest.raises((AwsError, Failed)) as caught:
         part(stack)
     assert said in str(caught.value)
 

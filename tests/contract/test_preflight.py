@@ -11,10 +11,10 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from stepbridge.aws.deployment import deploy_stack
 from stepbridge.cli.preflight import preflight
 from stepbridge.core.deployment import Deployment
-from tests.contract.local_aws_process import LocalAwsProcess
+from stepbridge.deployment.deployment import deploy_stack
+from stepbridge_local.testing import LocalAwsProcess
 
 ROOT = Path(__file__).parents[2]
 STACK = "preflight"

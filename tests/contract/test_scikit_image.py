@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sagemaker.core import image_uris
 
-from stepbridge.aws.scikit_image import newest_version, scikit_learn_image, scikit_learn_versions
+from stepbridge.deployment.scikit_image import newest_version, scikit_learn_image, scikit_learn_versions
 
 
 def test_the_image_is_what_the_sagemaker_sdk_retrieves() -> None:

@@ -15,7 +15,7 @@ Definition = Mapping[str, Any]
 """A definition as JSON has it."""
 
 
-class _DuplicateKey(ValueError):
+class _DuplicateKeyError(ValueError):
     pass
 
 
@@ -28,7 +28,7 @@ def load_definition(text: str, source: str) -> Definition:
         excerpt = f"{line}\n{' ' * (fault.colno - 1)}^" if line else ""
         where = f"{source}:{fault.lineno}:{fault.colno}"
         raise DefinitionError(source, [Problem(where, fault.msg, "a JSON document", "", excerpt)]) from None
-    except _DuplicateKey as fault:
+    except _DuplicateKeyError as fault:
         raise DefinitionError(source, [Problem(source, str(fault), "each key once in an object")]) from None
     problems = validate_definition(value, source)
     if problems:
@@ -42,5 +42,5 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = sorted({name for name in names if names.count(name) > 1})
-        raise _DuplicateKey(f"the key {twice[0]!r} comes twice beside {', '.join(sorted(found)[:5])}")
+        raise _DuplicateKeyError(f"the key {twice[0]!r} comes twice beside {', '.join(sorted(found)[:5])}")
     return found

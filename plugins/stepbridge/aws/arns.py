@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stepbridge.errors import ConfigurationFault
+from stepbridge.errors import ConfigurationError
 
 __all__ = ["S3Uri", "execution_arn", "region_of", "state_machine_arn"]
 
@@ -41,7 +41,7 @@ def _parts(arn: str, service: str = "", kind: str = "") -> list[str]:
         fits = parts[2] == service and parts[5] == kind and len(parts) >= 7
     if not fits:
         expected = f"arn:aws:{service}:<region>:<account>:{kind}:<name>" if service else "an ARN, arn:aws:…"
-        raise ConfigurationFault("ARN", repr(arn), expected, "check the value it was made of")
+        raise ConfigurationError("ARN", repr(arn), expected, "check the value it was made of")
     return parts
 
 
@@ -54,11 +54,11 @@ class S3Uri:
 
     @classmethod
     def parse(cls, uri: str) -> S3Uri:
-        """Raises ConfigurationFault when ``uri`` is not an S3 URI."""
+        """Raises ConfigurationError when ``uri`` is not an S3 URI."""
         scheme, _, rest = uri.partition("://")
         bucket, _, key = rest.partition("/")
         if scheme != "s3" or not bucket:
-            raise ConfigurationFault("S3 URI", repr(uri), "s3://<bucket>/<key>")
+            raise ConfigurationError("S3 URI", repr(uri), "s3://<bucket>/<key>")
         return cls(bucket, key)
 
     def child(self, name: str) -> S3Uri:

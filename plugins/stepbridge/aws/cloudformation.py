@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from stepbridge.aws.deployment_template import parse_template
-from stepbridge.aws.faults import CallRejected, aws_call
+from stepbridge.aws.calls import RequestRejectedError, aws_call
+from stepbridge.deployment.template import parse_template
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -68,7 +68,7 @@ class StackEvent:
 
 
 class CloudFormation:
-    """Stacks through one boto3 client. Every method raises ``AwsFault`` and its kinds."""
+    """Stacks through one boto3 client. Every method raises ``AwsError`` and its kinds."""
 
     def __init__(self, client: CloudFormationClient) -> None:
         self._client = client
@@ -78,7 +78,7 @@ class CloudFormation:
         try:
             with aws_call("cloudformation:DescribeStacks", name_or_id):
                 answer = self._client.describe_stacks(StackName=name_or_id)
-        except CallRejected as fault:
+        except RequestRejectedError as fault:
             if fault.code == "ValidationError" and "does not exist" in fault.found:
                 return None
             raise

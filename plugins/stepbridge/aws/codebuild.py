@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from stepbridge.aws.faults import NotFound, aws_call
+from stepbridge.aws.calls import NotFoundError, aws_call
 from stepbridge.core.statuses import build_status
 
 if TYPE_CHECKING:
@@ -45,12 +45,12 @@ class Build:
 
     @property
     def ended(self) -> bool:
-        """Raises UnknownStatus."""
+        """Raises UnknownStatusError."""
         return build_status(self.status).terminal
 
     @property
     def succeeded(self) -> bool:
-        """Raises UnknownStatus."""
+        """Raises UnknownStatusError."""
         return build_status(self.status).succeeded
 
     @property
@@ -60,7 +60,7 @@ class Build:
 
 
 class CodeBuild:
-    """Builds through one boto3 client. Every method raises ``AwsFault`` and its kinds."""
+    """Builds through one boto3 client. Every method raises ``AwsError`` and its kinds."""
 
     def __init__(self, client: CodeBuildClient) -> None:
         self._client = client
@@ -83,10 +83,10 @@ class CodeBuild:
         return _build(answer["build"])
 
     def describe(self, build_id: str) -> Build:
-        """Raises NotFound when there is no such build."""
+        """Raises NotFoundError when there is no such build."""
         builds = self._batch([build_id])
         if not builds:
-            raise NotFound(f"codebuild:BatchGetBuilds on {build_id}", "no such build", "that it exists")
+            raise NotFoundError(f"codebuild:BatchGetBuilds on {build_id}", "no such build", "that it exists")
         return builds[0]
 
     def running(self, project: str) -> list[Build]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stepbridge.aws.faults import NotFound, aws_call
+from stepbridge.aws.calls import NotFoundError, aws_call
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr import ECRClient
@@ -16,7 +16,7 @@ __all__ = ["Ecr"]
 
 
 class Ecr:
-    """Images through one boto3 client. Every method raises ``AwsFault`` and its kinds."""
+    """Images through one boto3 client. Every method raises ``AwsError`` and its kinds."""
 
     def __init__(self, client: ECRClient) -> None:
         self._client = client
@@ -24,12 +24,12 @@ class Ecr:
     def image_digest(self, repository: str, tag: str) -> str | None:
         """The digest (``sha256:<64 hex>``) of the image tagged ``tag``; None when there is none.
 
-        Raises NotFound when the repository does not exist.
+        Raises NotFoundError when the repository does not exist.
         """
         try:
             with aws_call("ecr:DescribeImages", repository):
                 answer = self._client.describe_images(repositoryName=repository, imageIds=[{"imageTag": tag}])
-        except NotFound as fault:
+        except NotFoundError as fault:
             if fault.code == "ImageNotFoundException":
                 return None
             raise

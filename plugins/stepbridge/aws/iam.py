@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from stepbridge.aws.faults import aws_call
+from stepbridge.aws.calls import aws_call
 
 if TYPE_CHECKING:
     from mypy_boto3_iam import IAMClient
@@ -17,7 +17,7 @@ __all__ = ["Iam"]
 
 
 class Iam:
-    """Policies through one boto3 client. Every method raises ``AwsFault`` and its kinds."""
+    """Policies through one boto3 client. Every method raises ``AwsError`` and its kinds."""
 
     def __init__(self, client: IAMClient) -> None:
         self._client = client

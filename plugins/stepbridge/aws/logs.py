@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from stepbridge.aws.faults import NotFound, aws_call
+from stepbridge.aws.calls import NotFoundError, aws_call
 
 if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
@@ -24,7 +24,7 @@ FEW_LINES: Final = 20
 
 
 class CloudWatchLogs:
-    """Log streams through one boto3 client. Every method raises ``AwsFault`` and its kinds."""
+    """Log streams through one boto3 client. Every method raises ``AwsError`` and its kinds."""
 
     def __init__(self, client: CloudWatchLogsClient) -> None:
         self._client = client
@@ -37,7 +37,7 @@ class CloudWatchLogs:
                     logGroupName=group, logStreamNamePrefix=prefix
                 )
                 return [stream["logStreamName"] for page in pages for stream in page["logStreams"]]
-        except NotFound:
+        except NotFoundError:
             return []
 
     def last_lines(self, group: str, stream: str, count: int) -> list[str]:
@@ -77,7 +77,7 @@ class CloudWatchLogs:
         try:
             with aws_call("logs:GetLogEvents", resource):
                 answer = self._client.get_log_events(**request)
-        except NotFound:  # a stream appears with its first line
+        except NotFoundError:  # a stream appears with its first line
             return [], request.get("nextToken")
         return [event["message"].rstrip("\r\n") for event in answer["events"]], answer["nextForwardToken"]
 

@@ -16,7 +16,7 @@ from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stepbridge.aws.arns import S3Uri
-from stepbridge.aws.faults import NotFound, aws_call, fault_of
+from stepbridge.aws.calls import NotFoundError, aws_call, error_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -39,23 +39,23 @@ class S3Object:
 
 
 class S3:
-    """Objects through one boto3 client. Every method raises ``AwsFault`` and its kinds."""
+    """Objects through one boto3 client. Every method raises ``AwsError`` and its kinds."""
 
     def __init__(self, client: S3Client) -> None:
         self._client = client
 
     def exists(self, uri: S3Uri) -> bool:
-        """Whether there is such an object; one HEAD. Raises NotFound when there is no such bucket."""
+        """Whether there is such an object; one HEAD. Raises NotFoundError when there is no such bucket."""
         try:
             with aws_call("s3:GetObject", str(uri)):
                 self._client.head_object(Bucket=uri.bucket, Key=uri.key)
-        except NotFound:
+        except NotFoundError:
             self.require_bucket(uri.bucket)  # HEAD has no body: a missing bucket and a missing key look alike
             return False
         return True
 
     def require_bucket(self, bucket: str) -> None:
-        """Raises NotFound when there is no such bucket, AccessDenied when it is not to be seen."""
+        """Raises NotFoundError when there is no such bucket, AccessDeniedError when it is not to be seen."""
         with aws_call("s3:ListBucket", bucket):
             self._client.head_bucket(Bucket=bucket)
 
@@ -108,5 +108,5 @@ class S3:
         except S3UploadFailedError as error:
             cause = error.__context__  # boto3 hides the client's error behind its own
             if isinstance(cause, ClientError | BotoCoreError):
-                raise fault_of(cause, "s3:PutObject", str(uri)) from error
+                raise error_of(cause, "s3:PutObject", str(uri)) from error
             raise

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from stepbridge.aws.faults import aws_call
+from stepbridge.aws.calls import aws_call
 from stepbridge.core.statuses import job_status
 
 if TYPE_CHECKING:
@@ -18,19 +18,19 @@ __all__ = ["SageMaker"]
 
 
 class SageMaker:
-    """Processing jobs through one boto3 client. Every method raises ``AwsFault`` and its kinds."""
+    """Processing jobs through one boto3 client. Every method raises ``AwsError`` and its kinds."""
 
     def __init__(self, client: SageMakerClient) -> None:
         self._client = client
 
     def describe_job(self, name: str) -> Mapping[str, Any]:
-        """DescribeProcessingJob's answer. Raises NotFound when there is no such job."""
+        """DescribeProcessingJob's answer. Raises NotFoundError when there is no such job."""
         with aws_call("sagemaker:DescribeProcessingJob", name):
             answer: Mapping[str, Any] = self._client.describe_processing_job(ProcessingJobName=name)
         return {key: value for key, value in answer.items() if key != "ResponseMetadata"}
 
     def stop_job(self, name: str) -> None:
-        """Ask the job to stop; nothing happens to one that has ended. Raises NotFound when there is no such job."""
+        """Ask the job to stop; nothing happens to one that has ended. Raises NotFoundError when there is no such job."""
         if job_status(self.describe_job(name)["ProcessingJobStatus"]).terminal:
             return
         with aws_call("sagemaker:StopProcessingJob", name):

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from stepbridge.aws.faults import aws_call
+from stepbridge.aws.calls import aws_call
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -30,7 +30,7 @@ class Message:
 
 
 class Sqs:
-    """Queues through one boto3 client. Every method raises ``AwsFault`` and its kinds.
+    """Queues through one boto3 client. Every method raises ``AwsError`` and its kinds.
 
     A fault names the queue as the client was given it, by its URL, unless AWS's own words name its ARN.
     """
@@ -41,7 +41,7 @@ class Sqs:
     def receive(self, queue_url: str, wait_seconds: int, hidden_seconds: int) -> list[Message]:
         """At most 10 messages, as soon as there is one; none after ``wait_seconds`` (0 to 20).
 
-        Nobody else receives them for ``hidden_seconds``. Raises NotFound when there is no such queue.
+        Nobody else receives them for ``hidden_seconds``. Raises NotFoundError when there is no such queue.
         """
         with aws_call("sqs:ReceiveMessage", queue_url):
             answer = self._client.receive_message(

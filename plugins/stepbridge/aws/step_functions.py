@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from stepbridge.aws.arns import execution_arn
-from stepbridge.aws.faults import aws_call
+from stepbridge.aws.calls import aws_call
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
@@ -64,7 +64,7 @@ class ListedExecution:
 
 
 class StepFunctions:
-    """Executions through one boto3 client. Every method raises ``AwsFault`` and its kinds."""
+    """Executions through one boto3 client. Every method raises ``AwsError`` and its kinds."""
 
     def __init__(self, client: SFNClient) -> None:
         self._client = client
@@ -72,14 +72,14 @@ class StepFunctions:
     def start(self, state_machine: str, name: str, input_json: str) -> str:
         """Start the execution ``name`` and return its ARN; the same call while it runs returns the same execution.
 
-        Raises NameTaken when an execution of that name has ended, or runs with another input.
+        Raises NameInUseError when an execution of that name has ended, or runs with another input.
         """
         with aws_call("states:StartExecution", state_machine):
             answer = self._client.start_execution(stateMachineArn=state_machine, name=name, input=input_json)
         return answer["executionArn"]
 
     def describe(self, arn: str) -> Execution:
-        """Raises NotFound when there is no such execution."""
+        """Raises NotFoundError when there is no such execution."""
         with aws_call("states:DescribeExecution", arn):
             answer: Mapping[str, Any] = self._client.describe_execution(executionArn=arn)
         return Execution(
@@ -95,13 +95,13 @@ class StepFunctions:
         )
 
     def describe_named(self, state_machine: str, name: str) -> Execution:
-        """The execution ``name`` of ``state_machine``. Raises NotFound when there is none."""
+        """The execution ``name`` of ``state_machine``. Raises NotFoundError when there is none."""
         return self.describe(execution_arn(state_machine, name))
 
     def redrive(self, arn: str, client_token: str) -> datetime:
         """Continue a failed execution at the state that failed; the time it was redriven at.
 
-        ``client_token`` (at most 64 characters) makes a repeated call the same call. Raises NotRedrivable.
+        ``client_token`` (at most 64 characters) makes a repeated call the same call. Raises NotRedrivableError.
         """
         with aws_call("states:RedriveExecution", arn):
             return self._client.redrive_execution(executionArn=arn, clientToken=client_token)["redriveDate"]
@@ -109,7 +109,7 @@ class StepFunctions:
     def stop(self, arn: str, error: str, cause: str) -> None:
         """Abort the execution; AWS stops the Processing job that a ``.sync`` state waits for.
 
-        Does nothing to an execution that has ended. Raises NotFound when there is none.
+        Does nothing to an execution that has ended. Raises NotFoundError when there is none.
         """
         with aws_call("states:StopExecution", arn):
             self._client.stop_execution(executionArn=arn, error=error[:ERROR_LENGTH], cause=cause[:CAUSE_LENGTH])

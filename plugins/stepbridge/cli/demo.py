@@ -40,7 +40,7 @@ from stepbridge.cli.overhead import Overhead, executed_again
 from stepbridge.cli.processes import ProcessTree
 from stepbridge.cli.up import AirflowPortOption, AwsPortOption, RuntimeOption, StateOption, site_settings
 from stepbridge.core.run_report import RunReport, timeline
-from stepbridge.local.settings import DEFAULT_RUNTIME
+from stepbridge_local.settings import DEFAULT_RUNTIME
 
 __all__ = ["DemoResult", "demo", "run_demo"]
 

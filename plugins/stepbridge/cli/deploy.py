@@ -14,10 +14,10 @@ import botocore.session
 import typer
 from botocore.exceptions import BotoCoreError
 
-from stepbridge.aws.deployment import DEFAULT_STACK_NAME, deploy_stack, preview_deployment
-from stepbridge.aws.faults import AwsFault, CredentialsUnusable, EndpointUnreachable
+from stepbridge.aws.calls import AwsError, CredentialsError, EndpointUnreachableError
 from stepbridge.core.deployment import Deployment
-from stepbridge.errors import ConfigurationFault, StepbridgeError
+from stepbridge.deployment.deployment import DEFAULT_STACK_NAME, deploy_stack, preview_deployment
+from stepbridge.errors import ConfigurationError, StepbridgeError
 
 __all__ = ["aws_session", "deploy", "deploy_stack"]
 
@@ -77,7 +77,7 @@ def deploy(
             parameters=parameters,
             template_bucket=template_bucket,
         )
-    except AwsFault as fault:
+    except AwsError as fault:
         raise _for_a_shell(fault) from fault
     typer.echo(deployment.to_json())
     if output is not None:
@@ -94,7 +94,7 @@ def _parameters(assignments: list[str]) -> dict[str, str]:
     wrong = [text for text in assignments if "=" not in text or text.startswith("=")]
     if wrong:
         found = ", ".join(map(repr, wrong))
-        raise ConfigurationFault("--parameter", found, "NAME=VALUE", "for instance --parameter LogRetentionDays=30")
+        raise ConfigurationError("--parameter", found, "NAME=VALUE", "for instance --parameter LogRetentionDays=30")
     return dict(text.split("=", 1) for text in assignments)
 
 
@@ -109,7 +109,7 @@ def aws_session(region: str | None, profile: str | None, endpoint_url: str | Non
             return boto3.Session(region_name=region or "us-east-1", profile_name=profile)
     except BotoCoreError as error:
         remedy = "see `aws configure list-profiles`"
-        raise CredentialsUnusable("AWS configuration", str(error), "", remedy) from error
+        raise CredentialsError("AWS configuration", str(error), "", remedy) from error
     return boto3.Session(aws_access_key_id="local", aws_secret_access_key="local", region_name=region or "us-east-1")
 
 
@@ -123,11 +123,11 @@ def _is_loopback(endpoint_url: str | None) -> bool:
         return False
 
 
-def _for_a_shell(fault: AwsFault) -> AwsFault:
+def _for_a_shell(fault: AwsError) -> AwsError:
     """The fault with what a person at a shell does next, which is not what the owner of an Airflow connection does."""
-    if isinstance(fault, CredentialsUnusable) and fault.action:
+    if isinstance(fault, CredentialsError) and fault.action:
         fault.remedy = "log in (`aws sso login`, `aws configure`) or name a profile with --profile"
-    elif isinstance(fault, EndpointUnreachable):
+    elif isinstance(fault, EndpointUnreachableError):
         fault.remedy = (
             "check the network, --region and --endpoint-url; the local AWS is started by `stepbridge local up`"
         )
@@ -135,7 +135,7 @@ def _for_a_shell(fault: AwsFault) -> AwsFault:
 
 
 def _set_airflow_variable(deployment: Deployment) -> None:
-    """Raises ConfigurationFault with what `airflow` said when it fails."""
+    """Raises ConfigurationError with what `airflow` said when it fails."""
     command = [sys.executable, "-m", "airflow", "variables", "set", VARIABLE, deployment.to_json()]
     command += ["--description", "What `stepbridge deploy` made; read when tasks run"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

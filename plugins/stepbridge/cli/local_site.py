@@ -21,7 +21,7 @@ from stepbridge.cli.deploy import deploy_stack
 from stepbridge.cli.processes import ProcessTree, process_start_ticks
 from stepbridge.core.deployment import Deployment
 from stepbridge.errors import StepbridgeError
-from stepbridge.local.settings import DEFAULT_RUNTIME, Runtime
+from stepbridge_local.settings import DEFAULT_RUNTIME, Runtime
 
 __all__ = [
     "RunningSite",
@@ -175,7 +175,7 @@ class _Background:
 def _start_local_aws(tree: ProcessTree, settings: SiteSettings, say: Say) -> str:
     port = _free_port(settings.aws_port, say)
     url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "stepbridge.cli.main", "local", "up"]
+    command = [sys.executable, "-m", "stepbridge_local.cli.main", "up"]
     command += ["--port", str(port), "--data-dir", str(settings.aws_data), "--runtime", settings.runtime]
     tree.start("local-aws", command, airflow_environment(os.environ) | _build_variables(), settings.project)
     deadline = time.monotonic() + 60

@@ -17,7 +17,7 @@ COMMANDS: Mapping[str, str] = {
     "deploy": "stepbridge.cli.deploy:deploy",
     "down": "stepbridge.cli.up:down",
     "keep-site": "stepbridge.cli.up:keep_site",
-    "local": "stepbridge.cli.local:app",
+    "local": "stepbridge_local.cli.main:app",
     "preflight": "stepbridge.cli.preflight:preflight",
     "up": "stepbridge.cli.up:up",
 }

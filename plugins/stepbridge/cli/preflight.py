@@ -10,9 +10,8 @@ import boto3
 import typer
 
 from stepbridge.aws.arns import S3Uri
+from stepbridge.aws.calls import AwsError
 from stepbridge.aws.cloudformation import CloudFormation
-from stepbridge.aws.deployment import DEFAULT_STACK_NAME, deployment_of
-from stepbridge.aws.faults import AwsFault
 from stepbridge.aws.iam import Iam
 from stepbridge.aws.s3 import S3
 from stepbridge.aws.step_functions import StepFunctions
@@ -21,8 +20,9 @@ from stepbridge.core.deployment import Deployment
 from stepbridge.core.fields import is_template
 from stepbridge.core.model_card import ModelCard, parse_card
 from stepbridge.core.names import STAGES
-from stepbridge.core.preflight import Check, missing_statement, permissions_of, readable_part
-from stepbridge.errors import ConfigurationFault
+from stepbridge.core.readiness import Check, missing_statement, permissions_of, readable_part
+from stepbridge.deployment.deployment import DEFAULT_STACK_NAME, deployment_of
+from stepbridge.errors import ConfigurationError
 
 __all__ = ["checks", "preflight"]
 
@@ -64,7 +64,7 @@ def checks(
     endpoint_url: str | None,
     input_uri: str,
 ) -> Iterator[Check]:
-    """Every check, one after the other. Raises AwsFault when the stack cannot be looked at."""
+    """Every check, one after the other. Raises AwsError when the stack cannot be looked at."""
     yield from _files(card, project)
     yield from _pool(card)
     clients = _Clients(session, endpoint_url)
@@ -96,7 +96,7 @@ def _card(project: Path, model: str) -> ModelCard:
         if path.is_file():
             return parse_card(path.read_text(encoding="utf-8"), f"dags/models/{path.name}")
     known = sorted(path.stem for path in (project / "dags" / "models").glob("*.y*ml"))
-    raise ConfigurationFault(
+    raise ConfigurationError(
         f"model {model!r}", "no such card", f"one of {', '.join(known) or 'none: there is no card'}"
     )
 
@@ -128,7 +128,7 @@ def _input(s3: S3, uri: str) -> Check:
         return Check("input", "unknown", f"{uri} is a template: name a run's with --input-uri")
     try:
         objects, _ = s3.objects(S3Uri.parse(uri), 1)
-    except AwsFault as fault:
+    except AwsError as fault:
         return Check("input", "missing", str(fault))
     if objects:
         return Check("input", "ok", f"there are objects below {uri}")
@@ -141,7 +141,7 @@ def _output(s3: S3, uri: str) -> Check:
         return Check("output", "unknown", f"{uri} is a template from its bucket on")
     try:
         s3.require_bucket(S3Uri.parse(known).bucket)
-    except AwsFault as fault:
+    except AwsError as fault:
         return Check("output", "missing", str(fault))
     return Check("output", "ok", f"the bucket of {uri} is there")
 
@@ -155,7 +155,7 @@ def _permissions(card: ModelCard, deployed: Deployment, clients: _Clients) -> It
         what = f"{permission.role_arn.rpartition('/')[2]} may {permission.action} on {permission.resource}"
         try:
             decision = iam.decision(permission.role_arn, permission.action, permission.resource, permission.context)
-        except AwsFault as fault:
+        except AwsError as fault:
             yield Check("permissions", "unknown", str(fault))
             return
         if decision == "allowed":

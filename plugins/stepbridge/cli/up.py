@@ -23,7 +23,7 @@ from stepbridge.cli.local_site import (
     record_site,
 )
 from stepbridge.cli.processes import ProcessTree, process_start_ticks
-from stepbridge.local.settings import DEFAULT_RUNTIME, Runtime
+from stepbridge_local.settings import DEFAULT_RUNTIME, Runtime
 
 __all__ = ["RuntimeOption", "down", "keep_site", "site_settings", "up"]
 

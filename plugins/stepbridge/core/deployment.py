@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from stepbridge.core.problems import problems_of
 from stepbridge.errors import DocumentError
 
-__all__ = ["DEPLOYMENT_TEMPLATE", "Deployment", "DeploymentError", "parse_deployment"]
+__all__ = ["DEPLOYMENT_TEMPLATE", "Deployment", "DeploymentDocumentError", "parse_deployment"]
 
 DEPLOYMENT_TEMPLATE: Final = "{{ var.value.get('stepbridge', '') }}"
 """The Airflow Variable ``stepbridge``, read when a task runs and never when a file is parsed; empty when not set."""
@@ -17,7 +17,7 @@ DEPLOYMENT_TEMPLATE: Final = "{{ var.value.get('stepbridge', '') }}"
 NonEmpty = Annotated[str, StringConstraints(min_length=1)]
 
 
-class DeploymentError(DocumentError):
+class DeploymentDocumentError(DocumentError):
     """The deployment document cannot be used."""
 
 
@@ -50,10 +50,10 @@ class Deployment(BaseModel):
 def parse_deployment(text: str | bytes | dict[str, Any], source: str = "Variable 'stepbridge'") -> Deployment:
     """The deployment that ``text`` (JSON, or the object it stands for) describes.
 
-    Raises DeploymentError with all problems.
+    Raises DeploymentDocumentError with all problems.
     """
     try:
         return Deployment.model_validate(text) if isinstance(text, dict) else Deployment.model_validate_json(text)
     except ValidationError as fault:
         problems = problems_of(fault, source, list(Deployment.model_fields), "run 'stepbridge deploy' again")
-        raise DeploymentError(source, problems) from None
+        raise DeploymentDocumentError(source, problems) from None

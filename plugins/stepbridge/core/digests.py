@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from stepbridge.errors import ConfigurationFault
+from stepbridge.errors import ConfigurationError
 
 __all__ = ["FileEntry", "digest"]
 
@@ -30,22 +30,22 @@ class FileEntry:
     def __post_init__(self) -> None:
         path = PurePosixPath(self.path)
         if not self.path or path.is_absolute() or ".." in path.parts or str(path) != self.path:
-            raise ConfigurationFault(f"file {self.path!r}", "not a plain relative path", "such as 'folder/file.py'")
+            raise ConfigurationError(f"file {self.path!r}", "not a plain relative path", "such as 'folder/file.py'")
         if not _SHA256.fullmatch(self.sha256):
-            raise ConfigurationFault(f"file {self.path!r}", f"digest {self.sha256!r}", "64 hexadecimal digits")
+            raise ConfigurationError(f"file {self.path!r}", f"digest {self.sha256!r}", "64 hexadecimal digits")
 
 
 def digest(entries: Iterable[FileEntry]) -> str:
     """The SHA-256 over all entries, 64 hex digits, the same in whatever order they come.
 
-    Raises ConfigurationFault when a path comes twice.
+    Raises ConfigurationError when a path comes twice.
     """
     ordered = sorted(entries, key=lambda entry: entry.path)
     whole = hashlib.sha256()
     previous = None
     for entry in ordered:
         if entry.path == previous:
-            raise ConfigurationFault(f"file {entry.path!r}", "it is listed twice", "each path once")
+            raise ConfigurationError(f"file {entry.path!r}", "it is listed twice", "each path once")
         previous = entry.path
         # surrogateescape: a file name need not be UTF-8. NUL can be in no path, so records cannot run together.
         path = entry.path.encode("utf-8", "surrogateescape")

@@ -10,7 +10,7 @@ import json
 import re
 from typing import Final
 
-from stepbridge.errors import ConfigurationFault
+from stepbridge.errors import ConfigurationError
 
 __all__ = [
     "EXECUTION_NAME_LENGTH",
@@ -74,13 +74,13 @@ def job_name(execution_arn: str, execution_name: str, stage: str, redrive: int, 
 def image_tag(model: str, digest: str) -> str:
     """The tag of the model's image: ``<model>-<first 16 digits of the build context's digest>``.
 
-    Raises ConfigurationFault when the result is not a tag.
+    Raises ConfigurationError when the result is not a tag.
     """
     if not _HEX.fullmatch(digest):
-        raise ConfigurationFault(f"image of {model}", f"digest {digest!r}", "at least 16 lower-case hexadecimal digits")
+        raise ConfigurationError(f"image of {model}", f"digest {digest!r}", "at least 16 lower-case hexadecimal digits")
     tag = f"{model}-{digest[:IMAGE_TAG_DIGITS]}"
     if not _IMAGE_TAG.fullmatch(tag):
-        raise ConfigurationFault(
+        raise ConfigurationError(
             f"image of {model}", f"tag {tag!r}", f"{IMAGE_TAG_LENGTH} of [A-Za-z0-9_.-] at most", "rename the model"
         )
     return tag

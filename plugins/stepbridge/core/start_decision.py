@@ -104,7 +104,7 @@ def next_step(clear_number: int, seen: Mapping[Identity, Sighting], taken_up: Id
 
     ``taken_up`` is the execution of an earlier clear that a try of this clear has set out to redrive or adopt.
     Ends after finitely many sightings: it never asks for one that it has, and goes past an attempt only when that one
-    exists, failed and is not redrivable. Raises UnknownStatus for a status that AWS does not document.
+    exists, failed and is not redrivable. Raises UnknownStatusError for a status that AWS does not document.
     """
     for clear in range(clear_number, -1, -1):
         step = _since(clear, clear_number, seen, taken_up)

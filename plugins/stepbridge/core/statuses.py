@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from stepbridge.errors import UnknownStatus
+from stepbridge.errors import UnknownStatusError
 
 __all__ = [
     "BUILD_STATUSES",
@@ -70,22 +70,22 @@ BUILD_STATUSES: Final = _table(
 
 
 def execution_status(name: str) -> Status:
-    """The row of a Step Functions execution's status. Raises UnknownStatus."""
+    """The row of a Step Functions execution's status. Raises UnknownStatusError."""
     return _row("status of an execution", name, EXECUTION_STATUSES)
 
 
 def job_status(name: str) -> Status:
-    """The row of a Processing job's status. Raises UnknownStatus."""
+    """The row of a Processing job's status. Raises UnknownStatusError."""
     return _row("status of a Processing job", name, JOB_STATUSES)
 
 
 def build_status(name: str) -> Status:
-    """The row of a CodeBuild build's status. Raises UnknownStatus."""
+    """The row of a CodeBuild build's status. Raises UnknownStatusError."""
     return _row("status of a build", name, BUILD_STATUSES)
 
 
 def _row(where: str, name: str, table: Mapping[str, Status]) -> Status:
     row = table.get(name)
     if row is None:
-        raise UnknownStatus(where, repr(name), "one of " + ", ".join(table), "a newer stepbridge may know it")
+        raise UnknownStatusError(where, repr(name), "one of " + ", ".join(table), "a newer stepbridge may know it")
     return row

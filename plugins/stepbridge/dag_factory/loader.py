@@ -24,12 +24,12 @@ from stepbridge.dag_factory.dag import build_dag
 from stepbridge.errors import CardError, DocumentError, Problem
 from stepbridge.operators.base import CONTAINER_STAGE
 
-__all__ = ["BrokenCards", "check_cards", "load_dags"]
+__all__ = ["BrokenCardsError", "check_cards", "load_dags"]
 
 SUFFIXES: Final = (".yaml", ".yml")  # of two cards with one name the first suffix wins
 
 
-class BrokenCards(DocumentError):
+class BrokenCardsError(DocumentError):
     """Some model cards cannot be used; ``problems`` holds those of all."""
 
 
@@ -51,11 +51,11 @@ def load_dags(models_folder: Path, dag_id: str | None = None, project_root: Path
 
 
 def check_cards(models_folder: Path, project_root: Path | None = None) -> None:
-    """Raise BrokenCards with every problem of every card in ``models_folder``; return if there is none."""
+    """Raise BrokenCardsError with every problem of every card in ``models_folder``; return if there is none."""
     root = project_root or models_folder.parent.parent
     problems = [problem for error in _load(_cards_of(models_folder), root).errors for problem in error.problems]
     if problems:
-        raise BrokenCards(_shown(models_folder, root), problems)
+        raise BrokenCardsError(_shown(models_folder, root), problems)
 
 
 def _cards_of(models_folder: Path, name: str | None = None) -> list[Path]:

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from typing import Any, Final
 
 from stepbridge.core.notification_targets import Channel, channel_of
-from stepbridge.errors import ConfigurationFault
+from stepbridge.errors import ConfigurationError
 
 __all__ = ["Notification", "require_notifiers", "told"]
 
@@ -83,7 +83,7 @@ def told(target: str, subject: str, message: str, context: Mapping[str, Any]) ->
 def _channel(target: str) -> Channel:
     channel = channel_of(target)
     if channel is None:
-        raise ConfigurationFault(
+        raise ConfigurationError(
             "notify", repr(target), "the ARN of an SNS topic, an e-mail address, or slack:#channel"
         )
     return channel

@@ -12,12 +12,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow.sdk import RetryDecision, RetryPolicy
 
-from stepbridge.aws.build_context import FolderFault
-from stepbridge.aws.faults import AccessDenied, CallRejected, CredentialsUnusable, LimitReached, NotFound, Throttled
-from stepbridge.errors import ConfigurationFault, UnknownStatus
-from stepbridge.operators.faults import InputMissing
-from stepbridge.sensors.faults import ExecutionFailed, InputUnseen
-from stepbridge.sensors.run_facts import EmptyOutput
+from stepbridge.aws.calls import (
+    AccessDeniedError,
+    CredentialsError,
+    NotFoundError,
+    QuotaExceededError,
+    RequestRejectedError,
+    ThrottledError,
+)
+from stepbridge.errors import ConfigurationError, UnknownStatusError
+from stepbridge.images.build_context import FolderError
+from stepbridge.operators.errors import InputNotFoundError
+from stepbridge.reporting.run_facts import EmptyOutputError
+from stepbridge.sensors.errors import ExecutionFailedError, InputCheckError
 from stepbridge.triggers.endings import STOP_ERRORS
 
 if TYPE_CHECKING:
@@ -29,9 +36,9 @@ LATE: Final = timedelta(minutes=15)
 """After how long what is short (capacity, a quota, credentials that somebody has to renew) is tried again."""
 
 _FINAL: Final = (
-    ConfigurationFault, FolderFault, AccessDenied, CallRejected, UnknownStatus, EmptyOutput, InputMissing, InputUnseen,
+    ConfigurationError, FolderError, AccessDeniedError, RequestRejectedError, UnknownStatusError, EmptyOutputError, InputNotFoundError, InputCheckError,
 )  # fmt: skip
-_SHORT: Final = (LimitReached, Throttled, CredentialsUnusable)
+_SHORT: Final = (QuotaExceededError, ThrottledError, CredentialsError)
 
 # By the error of the execution, as the state machine's "Give up" has it (asl/batch_inference.asl.json).
 _FINAL_ERRORS: Final = {
@@ -78,11 +85,11 @@ class ModelRetryPolicy(RetryPolicy):
 def decided(exception: BaseException) -> RetryDecision:
     """What is to be done about a failure, and why."""
     kind = type(exception).__name__
-    if isinstance(exception, ExecutionFailed):
+    if isinstance(exception, ExecutionFailedError):
         return _of_execution(exception)
     if isinstance(exception, _SHORT):
         return RetryDecision.retry(LATE, f"{kind}: tried again in {LATE}")
-    if isinstance(exception, NotFound):
+    if isinstance(exception, NotFoundError):
         # An execution that was started a moment ago may not be known everywhere yet.
         transient = exception.code in ("", "ExecutionDoesNotExist")
         return RetryDecision.default() if transient else RetryDecision.fail(f"{kind}: it has to be made first")
@@ -91,7 +98,7 @@ def decided(exception: BaseException) -> RetryDecision:
     return RetryDecision.default()
 
 
-def _of_execution(failure: ExecutionFailed) -> RetryDecision:
+def _of_execution(failure: ExecutionFailedError) -> RetryDecision:
     error = failure.error
     if failure.status == "ABORTED":
         if error in STOP_ERRORS:

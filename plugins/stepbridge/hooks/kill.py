@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Final
 
-from stepbridge.aws.faults import AwsFault
+from stepbridge.aws.calls import AwsError
 
 if TYPE_CHECKING:
     from stepbridge.hooks.stepbridge import StepbridgeHook
@@ -31,12 +31,12 @@ class KillStop:
     def __init__(self, hook: StepbridgeHook, execution_arn: str, error: str, cause: str) -> None:
         self._hook = hook
         self._call = (execution_arn, error, cause)
-        self._fault: AwsFault | None = None
+        self._fault: AwsError | None = None
         self._thread = threading.Thread(target=self._stop, name="stepbridge-kill")
         self._thread.start()
 
     def done(self, seconds: float = HANDLER_SECONDS) -> bool:
-        """Whether it is done within ``seconds``. Raises the ``AwsFault`` that it ended with."""
+        """Whether it is done within ``seconds``. Raises the ``AwsError`` that it ended with."""
         self._thread.join(seconds)
         if self._fault:
             raise self._fault
@@ -45,5 +45,5 @@ class KillStop:
     def _stop(self) -> None:
         try:
             self._hook.apart().step_functions.stop(*self._call)
-        except AwsFault as fault:
+        except AwsError as fault:
             self._fault = fault

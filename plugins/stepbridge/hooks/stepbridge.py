@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 from botocore.config import Config
 
+from stepbridge.aws.calls import aws_call
 from stepbridge.aws.codebuild import CodeBuild
 from stepbridge.aws.ecr import Ecr
-from stepbridge.aws.faults import aws_call
 from stepbridge.aws.logs import CloudWatchLogs
 from stepbridge.aws.s3 import S3
 from stepbridge.aws.sagemaker import SageMaker

@@ -23,7 +23,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from stepbridge.aws.arns import region_of
-from stepbridge.aws.faults import AwsFault, NotFound
+from stepbridge.aws.calls import AwsError, NotFoundError
 from stepbridge.core.statuses import execution_status
 from stepbridge.hooks.stepbridge import StepbridgeHook
 from stepbridge.hooks.task_instance import EXECUTION_KEY, in_words
@@ -142,12 +142,12 @@ def _stopped(ended: Ended, stop: Stop, by: str) -> bool:
         if execution_status(hook.step_functions.describe(arn).status).terminal:
             return True
         hook.step_functions.stop(arn, KILLED, cause)
-    except NotFound:
+    except NotFoundError:
         return True  # it was about to be started, and has not been
     except PASSING as fault:
         log.warning("cannot stop %s yet: %s", arn, fault)
         return False
-    except AwsFault as fault:
+    except AwsError as fault:
         text = f"cannot stop {arn}, of which {cause}: {fault}"
         log.error("%s", text)
         _audit(ended, stop, text)

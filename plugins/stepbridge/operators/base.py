@@ -10,7 +10,7 @@ from airflow.sdk import BaseOperator
 
 from stepbridge.core.deployment import DEPLOYMENT_TEMPLATE, Deployment, parse_deployment
 from stepbridge.core.names import STAGES
-from stepbridge.errors import ConfigurationFault
+from stepbridge.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -61,9 +61,9 @@ class StepbridgeOperator(BaseOperator):
 
     @cached_property
     def deployed(self) -> Deployment:
-        """The deployment. Raises DeploymentError when it cannot be used, ConfigurationFault when there is none."""
+        """The deployment. Raises DeploymentDocumentError when it cannot be used, ConfigurationError when there is none."""
         if not self.deployment:
-            raise ConfigurationFault(
+            raise ConfigurationError(
                 "Airflow Variable 'stepbridge'",
                 "it is not set",
                 "the JSON document that `stepbridge deploy` prints",
@@ -74,7 +74,7 @@ class StepbridgeOperator(BaseOperator):
 
     @cached_property
     def hook(self) -> StepbridgeHook:
-        """The hook, in the deployment's region. Raises ConfigurationFault when it would act on another AWS.
+        """The hook, in the deployment's region. Raises ConfigurationError when it would act on another AWS.
 
         A deployment on the local AWS whose connection lost its endpoint_url would otherwise reach for a real account.
         """
@@ -83,7 +83,7 @@ class StepbridgeOperator(BaseOperator):
 
         hook = StepbridgeHook(self.aws_conn_id, self.region_name or self.deployed.region)
         if self.deployed.endpoint_url and not hook.local_endpoint("stepfunctions"):
-            raise ConfigurationFault(
+            raise ConfigurationError(
                 f"Airflow connection {self.aws_conn_id!r}",
                 "it leads to AWS itself",
                 f"the endpoint of the deployment, {self.deployed.endpoint_url}",

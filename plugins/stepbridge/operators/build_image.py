@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from stepbridge.aws.arns import S3Uri
-from stepbridge.aws.build_context import FolderFile, build_context, build_digest, write_zip
+from stepbridge.aws.calls import NotFoundError
 from stepbridge.aws.codebuild import Build
-from stepbridge.aws.faults import NotFound
 from stepbridge.aws.logs import LogTail
 from stepbridge.core.names import image_tag
 from stepbridge.errors import StepbridgeError
+from stepbridge.images.build_context import FolderFile, build_context, build_digest, write_zip
+from stepbridge.images.build_failure import BuildFailedError, CommandOutput
 from stepbridge.links.addresses import build_address
 from stepbridge.links.stepbridge import BuildLink
 from stepbridge.operators.base import CONTAINER_STAGE, StepbridgeOperator
-from stepbridge.operators.build_failure import BuildFailed, CommandOutput
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -69,7 +69,7 @@ class BuildImageOperator(StepbridgeOperator):
     def execute(self, context: Context) -> str | None:
         """The image's URI, ``<repository>@sha256:<64 hex>``; None when no wanted stage runs in it.
 
-        Raises BuildFailed, FolderFault, DeploymentError and ``AwsFault``.
+        Raises BuildFailedError, FolderError, DeploymentDocumentError and ``AwsError``.
         """
         if CONTAINER_STAGE not in self.wanted_stages(context):
             self.log.info("%s is not among the stages of this run: it needs no image", CONTAINER_STAGE)
@@ -96,7 +96,7 @@ class BuildImageOperator(StepbridgeOperator):
         if not build.succeeded:
             phase = build.failed_phase
             where, message = (phase.type, phase.message) if phase else (build.current_phase, "")
-            raise BuildFailed(build.id, build.status, where, message, last_lines)
+            raise BuildFailedError(build.id, build.status, where, message, last_lines)
         raise StepbridgeError(
             f"image build {build.id}",
             f"it succeeded, but {self.deployed.repository_name} has no image {tag}",
@@ -164,7 +164,7 @@ class BuildImageOperator(StepbridgeOperator):
     def _looked_at(self, build: Build) -> Build:
         try:
             return self.hook.codebuild.describe(build.id)
-        except NotFound as fault:
+        except NotFoundError as fault:
             raise StepbridgeError(
                 f"image build {build.id}", "it vanished while it ran", "", "run the task again"
             ) from fault

@@ -14,7 +14,7 @@ from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowTaskTimeout
 
 from stepbridge.aws.arns import S3Uri, execution_arn
-from stepbridge.aws.faults import AccessDenied, NameTaken, NotFound, NotRedrivable
+from stepbridge.aws.calls import AccessDeniedError, NameInUseError, NotFoundError, NotRedrivableError
 from stepbridge.core.execution_input import ExecutionInput, parse_execution_input
 from stepbridge.core.start_decision import ABSENT, Adopt, Identity, Look, Redrive, Sighting, Start, next_step
 from stepbridge.core.statuses import execution_status
@@ -23,7 +23,7 @@ from stepbridge.hooks.lineage import Lineage
 from stepbridge.hooks.task_instance import record_execution, who
 from stepbridge.links.addresses import execution_address
 from stepbridge.links.stepbridge import ExecutionLink
-from stepbridge.operators.faults import InputMissing, StartKilled
+from stepbridge.operators.errors import InputNotFoundError, StartKilledError
 from stepbridge.operators.run_parameters import ParameterisedOperator
 from stepbridge.operators.start_notes import Names, Standing, TakenUp
 from stepbridge.triggers.endings import KILLED, STOPPED, WAITING_TRY_KEY
@@ -82,7 +82,7 @@ class StartExecutionOperator(ParameterisedOperator):
     def execute(self, context: Context) -> str:
         """The execution's ARN.
 
-        Raises, before anything is started, ExecutionInputError with all problems and InputMissing; and ``AwsFault``.
+        Raises, before anything is started, ExecutionInputError with all problems and InputNotFoundError; and ``AwsError``.
         """
         execution_input = self.execution_input(context)
         self._lineage = Lineage.of_input(execution_input)
@@ -157,16 +157,16 @@ class StartExecutionOperator(ParameterisedOperator):
         self.log.warning("stopping %s: %s", arn, cause)
         try:
             KillStop(self.hook, arn, KILLED, cause).done(seconds)
-        except NotFound:
+        except NotFoundError:
             self.log.info("there was nothing to stop: the kill came before the call that starts it")
 
     def _refuse_if_killed(self) -> None:
-        """After a kill nothing may be started; what was started nevertheless is stopped. Raises StartKilled."""
+        """After a kill nothing may be started; what was started nevertheless is stopped. Raises StartKilledError."""
         if self._killed:
             arn, name = self._started or ("no execution", "this task")
             if self._started:
                 self._stop(arn, name, PATIENCE_SECONDS)
-            raise StartKilled(arn, f"{name} was killed, so its execution was not left running")
+            raise StartKilledError(arn, f"{name} was killed, so its execution was not left running")
 
     # --- the input ----------------------------------------------------------------------------------------------------
     def execution_input(self, context: Context) -> ExecutionInput:
@@ -215,14 +215,14 @@ class StartExecutionOperator(ParameterisedOperator):
                     seen[at] = self._seen_surely(arn)
 
     def _require_input(self, uri: str) -> None:
-        """Raises InputMissing when there is nothing below ``uri``; what can't be listed may be there."""
+        """Raises InputNotFoundError when there is nothing below ``uri``; what can't be listed may be there."""
         try:
             if self.hook.s3.holds_objects(S3Uri.parse(uri)):
                 return
-        except AccessDenied as fault:
+        except AccessDeniedError as fault:
             self.log.warning("whether there is input is not known, so the execution is started without: %s", fault)
             return
-        raise InputMissing(
+        raise InputNotFoundError(
             f"input_uri {uri}",
             "there is no object whose key begins like that, so nothing was started",
             "at least one object, other than the marks of folders",
@@ -233,7 +233,7 @@ class StartExecutionOperator(ParameterisedOperator):
     def _seen(self, arn: str) -> Sighting:
         try:
             execution = self.hook.step_functions.describe(arn)
-        except NotFound as fault:
+        except NotFoundError as fault:
             if fault.code == "ExecutionDoesNotExist":
                 return ABSENT
             raise
@@ -247,7 +247,7 @@ class StartExecutionOperator(ParameterisedOperator):
             if sighting.exists:
                 return sighting
             time.sleep(LOOK_SECONDS)
-        raise NotFound(
+        raise NotFoundError(
             f"states:DescribeExecution on {arn}",
             f"its name is taken, but it was not found in {LOOKS} looks",
             "DescribeExecution to know what StartExecution knows",
@@ -272,7 +272,7 @@ class StartExecutionOperator(ParameterisedOperator):
             cause = f"superseded by {new}, since the input has changed: {who(context)}"
             self.log.warning("stopping %s: %s", old, cause)
             self.hook.step_functions.stop(old, STOPPED, cause)
-        except NotFound:
+        except NotFoundError:
             self.log.info("%s was never started", old)
 
     def _begun(self, context: Context, name: str, arn: str, execution_input: ExecutionInput) -> bool:
@@ -282,7 +282,7 @@ class StartExecutionOperator(ParameterisedOperator):
         self._refuse_if_killed()
         try:
             self.hook.step_functions.start(self.deployed.state_machine_arn, name, execution_input.to_json())
-        except NameTaken:
+        except NameInUseError:
             self._started = None
             return False
         self._refuse_if_killed()
@@ -297,7 +297,7 @@ class StartExecutionOperator(ParameterisedOperator):
         self._refuse_if_killed()
         try:
             at = self.hook.step_functions.redrive(arn, token)
-        except NotRedrivable as fault:
+        except NotRedrivableError as fault:
             self._started = None
             self.log.warning("%s", fault)
             return False

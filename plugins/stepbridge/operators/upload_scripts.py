@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from stepbridge.aws.arns import S3Uri
-from stepbridge.aws.build_context import FolderFault, FolderFile, entries_of, require_files, scripts_folder
 from stepbridge.core.digests import FileEntry, digest
+from stepbridge.images.build_context import FolderError, FolderFile, entries_of, require_files, scripts_folder
 from stepbridge.links.addresses import objects_address
 from stepbridge.links.stepbridge import ObjectsLink
 from stepbridge.operators.base import CONTAINER_STAGE, StepbridgeOperator
@@ -41,7 +41,7 @@ class UploadScriptsOperator(StepbridgeOperator):
     def execute(self, context: Context) -> str | None:
         """``s3://<bucket>/stepbridge/code/<model>/<digest>/``; None when no wanted stage runs a script.
 
-        Raises FolderFault, ConfigurationFault, DeploymentError and ``AwsFault``.
+        Raises FolderError, ConfigurationError, DeploymentDocumentError and ``AwsError``.
         """
         wanted = [stage for stage in self.wanted_stages(context) if stage != CONTAINER_STAGE]
         if not wanted:
@@ -74,7 +74,7 @@ def _require_small(folder: Path, files: Sequence[FolderFile]) -> None:
     total = sum(size for size, _ in sizes)
     if total > LARGEST_FOLDER_BYTES:
         largest = ", ".join(f"{path} ({size} bytes)" for size, path in sizes[:3])
-        raise FolderFault(
+        raise FolderError(
             str(folder),
             f"{total} bytes, the largest being {largest}",
             f"scripts of at most {LARGEST_FOLDER_BYTES} bytes together",

@@ -16,19 +16,19 @@ from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
 from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowTaskTimeout
 
 from stepbridge.aws.arns import region_of, state_machine_arn
-from stepbridge.aws.faults import NotRedrivable
+from stepbridge.aws.calls import NotRedrivableError
 from stepbridge.aws.step_functions import Execution
-from stepbridge.core.deployment import DEPLOYMENT_TEMPLATE, DeploymentError, parse_deployment
+from stepbridge.core.deployment import DEPLOYMENT_TEMPLATE, DeploymentDocumentError, parse_deployment
 from stepbridge.core.start_decision import REDRIVABLE
 from stepbridge.core.statuses import execution_status
-from stepbridge.errors import ConfigurationFault
+from stepbridge.errors import ConfigurationError
 from stepbridge.hooks.kill import PATIENCE_SECONDS, KillStop
 from stepbridge.hooks.lineage import Lineage
 from stepbridge.hooks.task_instance import record_execution, who
 from stepbridge.links.addresses import execution_address
 from stepbridge.links.stepbridge import ExecutionLink, JobLogsLink
-from stepbridge.sensors.faults import WaitKilled, WaitTimedOut, WatchFailed
-from stepbridge.sensors.reporting import Reporter
+from stepbridge.reporting.reporter import Reporter
+from stepbridge.sensors.errors import WaitKilledError, WaitTimeoutError, WatchError
 from stepbridge.triggers.endings import KILLED, STOPPED, WAITING_TRY_KEY, stopped_for_another_try
 from stepbridge.triggers.execution import ExecutionTrigger
 from stepbridge.triggers.pacing import SHORTEST_SECONDS, backed_off, jittered, look_interval
@@ -47,7 +47,7 @@ __all__ = ["ExecutionSensor"]
 class ExecutionSensor(BaseSensorOperator):
     """Wait for an execution; return its run report, which is also written to ``_stepbridge/`` under its output.
 
-    A failed execution raises ExecutionFailed with the stage, the job, its exit message and its last log lines. A retry
+    A failed execution raises ExecutionFailedError with the stage, the job, its exit message and its last log lines. A retry
     of this task after that redrives the execution, so that finished stages are not run again. The deadline is
     ``timeout`` after the execution was started or last redriven, whatever happens to the wait in between; past it, and
     when the task is killed, the execution is stopped.
@@ -55,7 +55,7 @@ class ExecutionSensor(BaseSensorOperator):
     :param execution_arn: the execution. (templated)
     :param model: the model's name, told in the cause of a stop; the execution's own input has it in any case.
     :param deferrable: wait in the triggerer; else in a worker, with a log line for each state change.
-    :param allow_empty_output: whether an execution may succeed that wrote nothing; else it raises EmptyOutput.
+    :param allow_empty_output: whether an execution may succeed that wrote nothing; else it raises EmptyOutputError.
     :param prices: what an instance hour costs, by instance type; by default the Airflow Variable ``stepbridge_prices``.
     :param events_queue_url: the SQS queue that ends of the state machine's executions are sent to; by default the
         deployment's, for executions of its state machine. An empty text: ends are only looked for. (templated)
@@ -110,9 +110,9 @@ class ExecutionSensor(BaseSensorOperator):
         return StepbridgeHook(self.aws_conn_id, self.region_name or region_of(self.execution_arn))
 
     def execute(self, context: Context) -> Any:
-        """The run report as JSON. Raises ExecutionFailed, WaitTimedOut, WatchFailed and ``AwsFault``."""
+        """The run report as JSON. Raises ExecutionFailedError, WaitTimeoutError, WatchError and ``AwsError``."""
         if not self.execution_arn:
-            raise ConfigurationFault(
+            raise ConfigurationError(
                 f"execution_arn of {who(context)}", "empty", "an execution's ARN", "run start_execution again"
             )
         self._begin(context)
@@ -133,7 +133,7 @@ class ExecutionSensor(BaseSensorOperator):
         """
         if self._killed:
             self._killed.done(PATIENCE_SECONDS)
-            raise WaitKilled(self.execution_arn, "this task was killed, so the execution was stopped")
+            raise WaitKilledError(self.execution_arn, "this task was killed, so the execution was stopped")
         if time.monotonic() < self._not_before:
             return PokeReturnValue(is_done=False)
         is_done, report = self._looked(context)
@@ -164,7 +164,7 @@ class ExecutionSensor(BaseSensorOperator):
         """What the worker does when the trigger fired. Raises as ``execute`` does."""
         self._begin(context)
         if event["fault"]:
-            raise WatchFailed(
+            raise WatchError(
                 self.execution_arn,
                 event["fault"],
                 "to be able to watch it",
@@ -203,7 +203,7 @@ class ExecutionSensor(BaseSensorOperator):
         while True:
             try:
                 return super().execute(context)
-            except WaitTimedOut:
+            except WaitTimeoutError:
                 raise
             except AirflowSensorTimeout:
                 execution = self.hook.step_functions.describe(self.execution_arn)
@@ -234,7 +234,7 @@ class ExecutionSensor(BaseSensorOperator):
         token = hashlib.sha256(f"{execution.arn} {self._name}".encode()).hexdigest()
         try:
             at = self.hook.step_functions.redrive(execution.arn, token)
-        except NotRedrivable as fault:
+        except NotRedrivableError as fault:
             self.log.warning("%s; clear start_execution for a new one", fault)
             return execution
         self.log.info("%s: redriven at %s, the stages that finished are not run again", why, at)
@@ -269,19 +269,19 @@ class ExecutionSensor(BaseSensorOperator):
             return ""
         try:
             deployed = parse_deployment(self.deployment)
-        except DeploymentError as error:
+        except DeploymentDocumentError as error:
             self.log.warning("the end is only looked for: %s", error)
             return ""
         of_deployment = deployed.state_machine_arn == state_machine_arn(self.execution_arn)
         return deployed.events_queue_url or "" if of_deployment else ""
 
     def _seconds_left(self, execution: Execution) -> float:
-        """Seconds to the deadline. Past it, stops the execution and raises WaitTimedOut."""
+        """Seconds to the deadline. Past it, stops the execution and raises WaitTimeoutError."""
         left = self.timeout - (datetime.now(UTC) - execution.latest_start).total_seconds()
         if left > 0:
             return left
         self._stop(f"it did not end within {self.timeout} s", STOPPED)
-        raise WaitTimedOut(
+        raise WaitTimeoutError(
             f"{self.execution_arn}: still {execution.status} {self.timeout} s after its start at "
             f"{execution.latest_start.isoformat()}, so it was stopped; raise the task's timeout if it needs longer"
         )

@@ -11,15 +11,15 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
 
 from stepbridge.aws.arns import S3Uri
-from stepbridge.aws.faults import AccessDenied, CredentialsUnusable
+from stepbridge.aws.calls import AccessDeniedError, CredentialsError
 from stepbridge.core.permissions import statement
-from stepbridge.errors import ConfigurationFault
+from stepbridge.errors import ConfigurationError
 from stepbridge.hooks.task_instance import who
 from stepbridge.links.addresses import objects_address
 from stepbridge.links.stepbridge import ObjectsLink
-from stepbridge.operators.faults import InputMissing
+from stepbridge.operators.errors import InputNotFoundError
 from stepbridge.operators.run_parameters import ParameterisedOperator
-from stepbridge.sensors.faults import InputUnseen
+from stepbridge.sensors.errors import InputCheckError
 from stepbridge.triggers.input import InputTrigger
 from stepbridge.triggers.pacing import look_interval
 from stepbridge.triggers.settling import settle_seconds
@@ -40,7 +40,7 @@ class InputSensor(ParameterisedOperator, BaseSensorOperator):
 
     It is rendered as StartExecutionOperator renders it, and S3 is asked as SageMaker's S3Prefix means it. The deadline
     counts from when the wait began, through retries, deferrals and restarts; clearing the task begins a new wait. Past
-    it InputMissing is raised, which is not retried; so is AccessDenied, with the statement that is missing.
+    it InputNotFoundError is raised, which is not retried; so is AccessDeniedError, with the statement that is missing.
 
     :param timeout: the deadline in seconds, or as a timedelta.
     :param deferrable: wait in the triggerer; else in a worker.
@@ -57,7 +57,7 @@ class InputSensor(ParameterisedOperator, BaseSensorOperator):
         self._began_at = 0.0
 
     def execute(self, context: Context) -> Any:
-        """The URI. Raises InputMissing, InputUnseen, ExecutionInputError and ``AwsFault``."""
+        """The URI. Raises InputNotFoundError, InputCheckError, ExecutionInputError and ``AwsError``."""
         self._begin(context)
         if self.deferrable:
             return self._found_or_deferred()
@@ -72,7 +72,7 @@ class InputSensor(ParameterisedOperator, BaseSensorOperator):
         """What the worker does when the trigger fired. Raises as ``execute`` does."""
         self._begin(context)
         if event["fault"] and not self._looked(past_is_final=False):
-            raise InputUnseen(
+            raise InputCheckError(
                 f"input_uri {self._uri}",
                 f"the triggerer cannot look whether it is there: {event['fault']}",
                 "a triggerer that may list the input",
@@ -92,7 +92,7 @@ class InputSensor(ParameterisedOperator, BaseSensorOperator):
         """What each process that takes up the task needs: the URI, the link, and when the wait began."""
         uri = self.run_parameters(context, ["input_uri"]).get("input_uri")
         if not isinstance(uri, str) or not uri:
-            raise ConfigurationFault(f"input_uri of {who(context)}", repr(uri), "an S3 URI", "see the run's parameters")
+            raise ConfigurationError(f"input_uri of {who(context)}", repr(uri), "an S3 URI", "see the run's parameters")
         self._uri = uri
         ObjectsLink.push(context, objects_address(uri, self.hook.region_name or "", self.hook.local_endpoint("s3")))
         store, mine = context["task_state_store"], f"{context['dag_run'].clear_number or 0} "
@@ -123,21 +123,21 @@ class InputSensor(ParameterisedOperator, BaseSensorOperator):
         )
 
     def _looked(self, *, past_is_final: bool) -> bool:
-        """Whether there is input. Past the deadline raises InputMissing, if that is asked for."""
+        """Whether there is input. Past the deadline raises InputNotFoundError, if that is asked for."""
         told = ""
         try:
             if self.hook.s3.holds_objects(S3Uri.parse(self._uri)):
                 self.log.info("there is input below %s", self._uri)
                 return True
-        except AccessDenied as fault:
+        except AccessDeniedError as fault:
             remedy = f"{fault.remedy}: {self._statement()}"
-            raise InputUnseen(fault.where, fault.found, fault.expected, remedy) from fault
-        except (*PASSING, CredentialsUnusable) as fault:
+            raise InputCheckError(fault.where, fault.found, fault.expected, remedy) from fault
+        except (*PASSING, CredentialsError) as fault:
             told = f"; the last look got no answer: {fault}"
             self.log.warning("%s", fault)
         waited = time.time() - self._began_at
         if past_is_final and waited >= self.timeout:
-            raise InputMissing(
+            raise InputNotFoundError(
                 f"input_uri {self._uri}",
                 f"there was no object below it in the {self.timeout:.0f} s that this task waited{told}",
                 "at least one object, other than the marks of folders",

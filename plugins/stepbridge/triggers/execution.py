@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Final
 from airflow.sdk.exceptions import AirflowRuntimeError
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
-from stepbridge.aws.faults import AwsFault, CredentialsUnusable
+from stepbridge.aws.calls import AwsError, CredentialsError
 from stepbridge.aws.step_functions import StepFunctions
 from stepbridge.core.statuses import execution_status
 from stepbridge.hooks.task_instance import in_words
@@ -171,7 +171,7 @@ class ExecutionTrigger(BaseEventTrigger):
         try:
             for line in await asyncio.to_thread(self._changes.new_lines):
                 self.log.info("%s", line)
-        except AwsFault as fault:
+        except AwsError as fault:
             self.log.warning("state changes are not known: %s", fault)
 
     async def _event(self, look: Look) -> TriggerEvent | None:
@@ -198,14 +198,14 @@ class ExecutionTrigger(BaseEventTrigger):
         """What to fire, by what DescribeExecution says."""
         try:
             status = (await asyncio.to_thread(client.describe, self.execution_arn)).status
-        except (*PASSING, CredentialsUnusable) as fault:
+        except (*PASSING, CredentialsError) as fault:
             self._failures += 1
             pause = jittered(backed_off(self._failures), random.random())
             self._not_before = time.monotonic() + pause
             asyncio.get_running_loop().call_later(pause, ask_for_a_look, self.shared_stream_key())
             self.log.warning("%s", fault)
             return None
-        except AwsFault as fault:
+        except AwsError as fault:
             return self._made("", str(fault))
         self._failures = 0
         return self._made(status, "") if execution_status(status).terminal else None

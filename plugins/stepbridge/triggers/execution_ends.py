@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from stepbridge.aws.faults import AwsFault, EndpointUnreachable, ServiceUnavailable, Throttled
+from stepbridge.aws.calls import AwsError, EndpointUnreachableError, ServiceUnavailableError, ThrottledError
 from stepbridge.aws.sqs import Message, Sqs
 from stepbridge.core.statuses import EXECUTION_STATUSES
 from stepbridge.triggers.pacing import backed_off, handed_back_for
@@ -95,7 +95,7 @@ class EndsListener:
             while not self._stopped.is_set():
                 try:
                     self._receive()
-                except AwsFault as fault:
+                except AwsError as fault:
                     self._stopped.wait(self._fell_silent(fault))
         finally:
             self._now_hears(False)
@@ -129,13 +129,13 @@ class EndsListener:
         for problem in problems:
             log.info("%s: a message was not %s: %s", self._queue_url, what, problem)
 
-    def _fell_silent(self, fault: AwsFault) -> float:
+    def _fell_silent(self, fault: AwsError) -> float:
         """Seconds after which the queue shall be asked again. One warning, however often it is."""
         self._failures += 1
         if self._failures == 1 and not self._stopped.is_set():
             log.warning("ends of executions are looked for by polling until their queue answers: %s", fault)
         self._now_hears(False)
-        passing = isinstance(fault, Throttled | ServiceUnavailable | EndpointUnreachable)
+        passing = isinstance(fault, ThrottledError | ServiceUnavailableError | EndpointUnreachableError)
         return min(backed_off(self._failures), RETRY_SECONDS) if passing else RETRY_SECONDS
 
     def _now_hears(self, hears: bool) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from stepbridge.aws.arns import S3Uri
-from stepbridge.aws.faults import AwsFault, CredentialsUnusable
+from stepbridge.aws.calls import AwsError, CredentialsError
 from stepbridge.triggers.pacing import backed_off, jittered, look_interval
 from stepbridge.triggers.watching import CREDENTIALS_PATIENCE_SECONDS, PASSING
 
@@ -84,14 +84,14 @@ class InputTrigger(BaseTrigger):
                 if await asyncio.to_thread(self._holds_objects):
                     return _made(found=True)
                 failures = 0
-            except (*PASSING, CredentialsUnusable) as fault:
+            except (*PASSING, CredentialsError) as fault:
                 failing_since = failing_since if failures else time.monotonic()
                 failures += 1
                 self.log.warning("%s", fault)
                 lasts = time.monotonic() - failing_since > CREDENTIALS_PATIENCE_SECONDS
-                if isinstance(fault, CredentialsUnusable) and lasts:
+                if isinstance(fault, CredentialsError) and lasts:
                     return _made(fault=str(fault))
-            except AwsFault as fault:
+            except AwsError as fault:
                 return _made(fault=str(fault))
             left = self.deadline_at - time.time()
             if left <= 0:
@@ -103,7 +103,7 @@ class InputTrigger(BaseTrigger):
         place = (self.aws_conn_id, self.region_name)
         try:
             return _client(place).holds_objects(S3Uri.parse(self.uri))
-        except CredentialsUnusable:
+        except CredentialsError:
             with _making:
                 _clients.pop(place, None)  # the next look reads the connection again
             raise

@@ -30,7 +30,7 @@ class StateChanges:
         self._last_event = 0
 
     def new_lines(self) -> list[str]:
-        """The changes since the last call, oldest first. Raises ``AwsFault``."""
+        """The changes since the last call, oldest first. Raises ``AwsError``."""
         events = self._client.latest_events(self._execution_arn, LATEST_EVENTS)
         fresh = [event for event in events if event["id"] > self._last_event]
         if not fresh:

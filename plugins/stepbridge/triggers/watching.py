@@ -18,12 +18,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from stepbridge.aws.arns import region_of, state_machine_arn
-from stepbridge.aws.faults import (
-    AwsFault,
-    CredentialsUnusable,
-    EndpointUnreachable,
-    ServiceUnavailable,
-    Throttled,
+from stepbridge.aws.calls import (
+    AwsError,
+    CredentialsError,
+    EndpointUnreachableError,
+    ServiceUnavailableError,
+    ThrottledError,
 )
 from stepbridge.aws.step_functions import PAGE_SIZE, StepFunctions
 from stepbridge.core.statuses import execution_status
@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 Client = TypeVar("Client")
 
 # What passes by itself: these slow the watcher down and never fail a wait.
-PASSING: Final = (Throttled, ServiceUnavailable, EndpointUnreachable)
+PASSING: Final = (ThrottledError, ServiceUnavailableError, EndpointUnreachableError)
 CREDENTIALS_PATIENCE_SECONDS: Final = 600.0  # somebody renews them in the connection, or the wait is told
 
 GATHER_SECONDS: Final = 0.2
@@ -67,7 +67,7 @@ class Look:
     running: frozenset[str] = frozenset()
     endings: Mapping[str, str] = field(default_factory=dict)
     ended: frozenset[str] | None = None
-    fault: AwsFault | None = None
+    fault: AwsError | None = None
     hopeless: bool = False
     turns: frozenset[str] = frozenset()
 
@@ -192,7 +192,7 @@ class _Watcher:
             running = list(client.running(self._state_machine))
             names = frozenset(execution.arn for execution in running)
             endings = self._endings(client, self._waited_for() - names)
-        except AwsFault as fault:
+        except AwsError as fault:
             return self._failed(client, fault)
         self._failures = 0
         now = datetime.now(UTC)
@@ -227,11 +227,11 @@ class _Watcher:
             self._hook = self._hook or hook_of(self._arguments)
             return of(self._hook)
 
-    def _failed(self, client: StepFunctions, fault: AwsFault) -> Look:
+    def _failed(self, client: StepFunctions, fault: AwsError) -> Look:
         self._failing_since = self._failing_since if self._failures else time.monotonic()
         self._failures += 1
         hopeless = not isinstance(fault, PASSING)
-        if isinstance(fault, CredentialsUnusable):
+        if isinstance(fault, CredentialsError):
             hopeless = time.monotonic() - self._failing_since > CREDENTIALS_PATIENCE_SECONDS
             self._hook = None  # the next look reads the connection again
         log.log(logging.ERROR if hopeless else logging.WARNING, "cannot see what runs: %s", fault)

@@ -17,9 +17,9 @@ from airflow.providers.amazon.aws.operators.step_function import (
 from airflow.providers.amazon.aws.sensors.s3 import S3KeySensor
 from airflow.providers.amazon.aws.sensors.step_function import StepFunctionExecutionSensor
 from airflow.sdk import DAG
-
-from tests.contract.local_aws_process import REGION
 from tests.integration.operators.airflow_runs import AirflowRuns, Failures
+
+from stepbridge_local.testing import REGION
 
 from .conftest import Site
 

@@ -15,8 +15,8 @@ from typing import Any
 import boto3
 import pytest
 
-from stepbridge.aws.deployment import deploy_stack
 from stepbridge.core.deployment import Deployment
+from stepbridge.deployment.deployment import deploy_stack
 
 from .airflow_runs import AirflowRuns
 from .fault_proxy import FaultProxy, connection_through
@@ -41,7 +41,7 @@ def endpoint_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     image.mkdir()
     (image / "Dockerfile").write_text(SCIKIT_LEARN)
     data, log = folder / "data", folder / "log.txt"
-    command = [sys.executable, "-m", "stepbridge.cli.main", "local", "up", "--port", "0"]
+    command = [sys.executable, "-m", "stepbridge_local.cli.main", "up", "--port", "0"]
     command += ["--data-dir", str(data), "--scikit-learn", str(image)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "AIRFLOW_"))}
     with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output, env=environment) as process:

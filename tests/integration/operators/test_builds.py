@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from stepbridge.aws.build_context import build_context, build_digest, write_zip
 from stepbridge.aws.codebuild import CodeBuild
 from stepbridge.aws.logs import CloudWatchLogs
 from stepbridge.core.deployment import Deployment
 from stepbridge.core.names import image_tag
+from stepbridge.images.build_context import build_context, build_digest, write_zip
 
 from .airflow_runs import AirflowRuns, Failures
 from .tiny_model import TinyModel

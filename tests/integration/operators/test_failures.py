@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from stepbridge.aws.build_context import FolderFault
-from stepbridge.aws.faults import EndpointUnreachable
-from stepbridge.errors import ConfigurationFault
-from stepbridge.operators.build_failure import BuildFailed
-from stepbridge.sensors.faults import ExecutionFailed, WaitTimedOut
+from stepbridge.aws.calls import EndpointUnreachableError
+from stepbridge.errors import ConfigurationError
+from stepbridge.images.build_context import FolderError
+from stepbridge.images.build_failure import BuildFailedError
+from stepbridge.sensors.errors import ExecutionFailedError, WaitTimeoutError
 
 from .airflow_runs import AirflowRuns, Failures, Run
 from .tiny_model import TinyModel
@@ -35,7 +35,7 @@ def test_a_script_that_exits_3(airflow: AirflowRuns, model: TinyModel, deferrabl
     stages = ["preprocessing", "postprocessing"]
     run, failures = failed_run(airflow, model, stages=stages, wait={"deferrable": deferrable})
     error = failures.of("wait_for_execution")
-    assert isinstance(error, ExecutionFailed)
+    assert isinstance(error, ExecutionFailedError)
     text = str(error)
     report = run.xcom("wait_for_execution", "run_report")
     assert "stage: preprocessing" in text
@@ -83,7 +83,7 @@ def test_a_dockerfile_that_cannot_be_honoured(airflow: AirflowRuns, model: TinyM
     dockerfile.write_text("FROM python:3.11-slim\nRUN apt-get install -y gfortran\nCOPY predict.py .\n")
     run, failures = failed_run(airflow, model)
     error = failures.of("build_image")
-    assert isinstance(error, BuildFailed)
+    assert isinstance(error, BuildFailedError)
     assert "in phase BUILD" in str(error)
     assert "Dockerfile:2" in str(error)
     assert "RUN" in str(error)
@@ -94,7 +94,7 @@ def test_a_missing_dockerfile(airflow: AirflowRuns, model: TinyModel) -> None:
     """The path that was looked for is named."""
     (model.context_folder / "Dockerfile").unlink()
     _, failures = failed_run(airflow, model)
-    assert isinstance(failures.of("build_image"), FolderFault)
+    assert isinstance(failures.of("build_image"), FolderError)
     assert "Dockerfile: no such file" in str(failures.of("build_image"))
 
 
@@ -110,7 +110,7 @@ def test_no_deployment(airflow: AirflowRuns, model: TinyModel, monkeypatch: pyte
     monkeypatch.delenv("AIRFLOW_VAR_STEPBRIDGE")
     _, failures = failed_run(airflow, model)
     error = failures.of("build_image")
-    assert isinstance(error, ConfigurationFault)
+    assert isinstance(error, ConfigurationError)
     assert "stepbridge deploy" in str(error)
     assert "airflow variables set stepbridge" in str(error)
 
@@ -141,7 +141,7 @@ def test_an_endpoint_that_does_not_answer(
         connect(monkeypatch, endpoint_url=endpoint, config_kwargs={"retries": {"total_max_attempts": 1}})
         _, failures = failed_run(airflow, model)
     error = failures.of("build_image")
-    assert isinstance(error, EndpointUnreachable)
+    assert isinstance(error, EndpointUnreachableError)
     assert endpoint in str(error)
     assert "stepbridge local up" in str(error)
 
@@ -152,7 +152,7 @@ def test_a_wait_past_its_deadline_stops_the_execution(
     """The job does not run on after nobody waits for it."""
     model.script("preprocessing", "import time\ntime.sleep(600)")
     run, failures = failed_run(airflow, model, stages=["preprocessing"], wait={"deferrable": False, "timeout": 3.0})
-    assert isinstance(failures.of("wait_for_execution"), WaitTimedOut)
+    assert isinstance(failures.of("wait_for_execution"), WaitTimeoutError)
     machines = session.client("stepfunctions", endpoint_url=endpoint_url)
     execution = machines.describe_execution(executionArn=run.xcom("start_execution"))
     assert execution["status"] == "ABORTED"

@@ -10,11 +10,11 @@ from airflow.sdk import DAG
 
 from stepbridge.core.names import STAGES
 from stepbridge.operators.approve_cost import CostApprovalOperator
-from stepbridge.operators.faults import InputMissing
+from stepbridge.operators.errors import InputNotFoundError
 from stepbridge.operators.start_execution import StartExecutionOperator
 from stepbridge.operators.upload_scripts import UploadScriptsOperator
+from stepbridge.sensors.errors import InputCheckError
 from stepbridge.sensors.execution import ExecutionSensor
-from stepbridge.sensors.faults import InputUnseen
 from stepbridge.sensors.input import InputSensor
 
 from .airflow_runs import AirflowRuns, Failures
@@ -51,7 +51,7 @@ def test_without_input_nothing_is_started_and_nothing_is_tried_again(
     failures = Failures()
     run = airflow.run(model.dag(failures, retries=2, stages=["preprocessing"], input_uri=uri), failures)
     error = failures.of("start_execution")
-    assert isinstance(error, InputMissing)
+    assert isinstance(error, InputNotFoundError)
     assert uri in str(error)
     assert "wait_for_input" in str(error)
     assert run.tries["start_execution"] == 1
@@ -114,7 +114,7 @@ def test_input_that_does_not_come_fails_the_wait_for_good(
     failures = Failures()
     run = airflow.run(waiting_dag(model, failures, retries=3, timeout=2, deferrable=deferrable), failures)
     error = failures.of("wait_for_input")
-    assert isinstance(error, InputMissing)
+    assert isinstance(error, InputNotFoundError)
     assert "in the 2 s that this task waited" in str(error)
     assert run.tries["wait_for_input"] == 1
 
@@ -139,7 +139,7 @@ def test_the_deadline_is_kept_over_a_retry(airflow: AirflowRuns, model: TinyMode
     DyingInputSensor.deferrals = 0
     failures = Failures()
     run = airflow.run(waiting_dag(model, failures, DyingInputSensor, retries=3, timeout=3), failures)
-    assert isinstance(failures.of("wait_for_input"), InputMissing)
+    assert isinstance(failures.of("wait_for_input"), InputNotFoundError)
     assert run.tries["wait_for_input"] == 2
     assert DyingInputSensor.deferrals == 1
 
@@ -231,6 +231,6 @@ def test_the_texts_of_the_guards_survive_pickling() -> None:
     """Airflow hands exceptions between processes."""
     import pickle
 
-    for kind in (InputMissing, InputUnseen):
+    for kind in (InputNotFoundError, InputCheckError):
         error = kind("where", "found", "expected", "remedy")
         assert str(pickle.loads(pickle.dumps(error))) == str(error)

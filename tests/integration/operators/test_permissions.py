@@ -12,7 +12,7 @@ import pytest
 from airflow.sdk import DAG
 
 from stepbridge.core.deployment import Deployment
-from stepbridge.sensors.faults import InputUnseen
+from stepbridge.sensors.errors import InputCheckError
 from stepbridge.sensors.input import InputSensor
 
 from .airflow_runs import AirflowRuns, Failures
@@ -92,6 +92,6 @@ def test_input_that_cannot_be_listed(
         InputSensor(task_id="wait_for_input", model=model.name, timeout=3600)
     waited = airflow.run(dag, failures)
     error = failures.of("wait_for_input")
-    assert isinstance(error, InputUnseen)
+    assert isinstance(error, InputCheckError)
     assert f'"Action": "s3:ListBucket", "Resource": "arn:aws:s3:::{unlisted_bucket}"' in str(error)
     assert waited.tries["wait_for_input"] == 1

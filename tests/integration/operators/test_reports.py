@@ -13,8 +13,8 @@ from airflow.sdk import DAG, Asset
 from airflow.utils.session import create_session
 from sqlalchemy import select
 
-from stepbridge.sensors.faults import ExecutionFailed
-from stepbridge.sensors.run_facts import EmptyOutput
+from stepbridge.reporting.run_facts import EmptyOutputError
+from stepbridge.sensors.errors import ExecutionFailedError
 
 from .airflow_runs import AirflowRuns, Failures
 from .tiny_model import TinyModel
@@ -55,7 +55,7 @@ def test_a_run_that_wrote_nothing_fails(airflow: AirflowRuns, model: TinyModel) 
     failures = Failures()
     run = airflow.run(model.dag(failures, stages=["preprocessing"], retries=2), failures)
     error = failures.of("wait_for_execution")
-    assert isinstance(error, EmptyOutput)
+    assert isinstance(error, EmptyOutputError)
     assert f"wrote nothing below {model.output_uri()}" in str(error)
     assert "allow_empty_output: true" in str(error)
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
@@ -77,7 +77,7 @@ def test_a_failure_has_the_traceback_and_links_that_lead_somewhere(airflow: Airf
     failures = Failures()
     run = airflow.run(model.dag(failures, stages=["preprocessing"]), failures)
     error = failures.of("wait_for_execution")
-    assert isinstance(error, ExecutionFailed)
+    assert isinstance(error, ExecutionFailedError)
     assert run.xcom("wait_for_execution", "run_report")["failure"] == str(error)
     lines = str(error).splitlines()
     begin = lines.index("  the script's error:")

@@ -18,7 +18,7 @@ from airflow.sdk import DAG
 
 from stepbridge.core.deployment import Deployment
 from stepbridge.errors import ExecutionInputError
-from stepbridge.operators.faults import StartKilled
+from stepbridge.operators.errors import StartKilledError
 from stepbridge.operators.start_execution import StartExecutionOperator
 from stepbridge.sensors.execution import ExecutionSensor
 
@@ -178,7 +178,7 @@ def test_a_worker_told_to_end_while_it_starts_leaves_nothing_running(
     [execution] = executions_of(machines, machine.replace(":stateMachine:", ":execution:") + ":any", model)
     described = machines.describe_execution(executionArn=execution["executionArn"])
     assert described["status"] == "ABORTED"
-    assert isinstance(failures.of("start_execution"), StartKilled)
+    assert isinstance(failures.of("start_execution"), StartKilledError)
     assert "by SIGTERM: task " in described["cause"]
     assert ".start_execution of run " in described["cause"]
 
@@ -216,7 +216,7 @@ def test_a_kill_does_not_wait_for_the_answer_that_is_on_the_way(
     run = airflow.run(model.dag(failures, stages=["preprocessing"], wait={"timeout": 30}), failures)
     assert killed
     assert not run.succeeded
-    assert isinstance(failures.of("start_execution"), StartKilled)
+    assert isinstance(failures.of("start_execution"), StartKilledError)
     machine = json.loads(os.environ["AIRFLOW_VAR_STEPBRIDGE"])["state_machine_arn"]
     [execution] = executions_of(machines, machine.replace(":stateMachine:", ":execution:") + ":any", model)
     assert execution["status"] == "ABORTED"

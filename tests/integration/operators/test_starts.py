@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stepbridge.sensors.faults import ExecutionFailed
+from stepbridge.sensors.errors import ExecutionFailedError
 
 from .airflow_runs import AirflowRuns, Failures
 from .fault_proxy import FaultProxy, states_through
@@ -64,7 +64,7 @@ def test_a_retry_of_the_wait_redrives_and_pays_for_no_finished_stage_again(
     assert not run.succeeded
     assert run.tries["wait_for_execution"] == 2
     errors = failures.by_task["wait_for_execution"]
-    assert all(isinstance(error, ExecutionFailed) for error in errors)
+    assert all(isinstance(error, ExecutionFailedError) for error in errors)
     arn = run.xcom("start_execution")
     assert machines.describe_execution(executionArn=arn)["redriveCount"] == 1
     stages = {stage["stage"]: len(stage["jobs"]) for stage in run.xcom("wait_for_execution", "run_report")["stages"]}

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from stepbridge.local.moto_seams.jsonata import UNDEFINED, evaluate
+from stepbridge_local.services.stepfunctions.jsonata import UNDEFINED, evaluate
 
 EXECUTION_ARN = "arn:aws:states:us-east-1:123456789012:execution:batch-inference:flight_delay-2013-06-01-0123456789ab"
 

@@ -14,7 +14,7 @@ from tests.unit.asl.definition_walk import EXECUTION_ARN, StateError, Walk
 from stepbridge.asl import load_definition
 from stepbridge.core.execution_input import ExecutionInput
 from stepbridge.core.names import STAGES, job_name
-from stepbridge.local.moto_seams.jsonata import compile_expression
+from stepbridge_local.services.stepfunctions.jsonata import compile_expression
 
 SOURCE = Path(__file__).parents[3] / "asl" / "batch_inference.asl.json"
 DEFINITION = load_definition(SOURCE.read_text(encoding="utf-8"), SOURCE.name)

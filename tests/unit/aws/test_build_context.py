@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from stepbridge.aws.build_context import (
-    FolderFault,
+from stepbridge.core.dockerignore import DockerignoreError
+from stepbridge.errors import ConfigurationError
+from stepbridge.images.build_context import (
+    FolderError,
     build_context,
     build_digest,
     require_files,
     scripts_folder,
     write_zip,
 )
-from stepbridge.core.dockerignore import DockerignoreError
-from stepbridge.errors import ConfigurationFault
 
 
 def folder_with(folder: Path, *paths: str, ignore: str | None = None) -> Path:
@@ -157,7 +157,7 @@ def test_a_link_that_leads_nowhere_good_is_refused(tmp_path: Path, target: str) 
     (tmp_path / "outside.txt").write_text("secret")
     folder = folder_with(tmp_path / "context", "sub/a.txt")
     (folder / "link").symlink_to(target)
-    with pytest.raises(FolderFault, match=r"context/link: a symbolic link to .*\.dockerignore"):
+    with pytest.raises(FolderError, match=r"context/link: a symbolic link to .*\.dockerignore"):
         build_context(folder)
 
 
@@ -175,16 +175,16 @@ def test_what_is_no_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(folder)  # a socket's path may be no longer than 108 bytes
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind("s")
-        with pytest.raises(FolderFault, match="a socket, pipe or device"):
+        with pytest.raises(FolderError, match="a socket, pipe or device"):
             build_context(folder)
 
 
 def test_missing_folders_and_dockerfiles_are_named(tmp_path: Path) -> None:
     """The card's folder may be mistyped."""
-    with pytest.raises(FolderFault, match="no such folder"):
+    with pytest.raises(FolderError, match="no such folder"):
         build_context(tmp_path / "modle")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(FolderFault, match="empty/Dockerfile: no such file"):
+    with pytest.raises(FolderError, match="empty/Dockerfile: no such file"):
         build_context(tmp_path / "empty")
 
 
@@ -201,6 +201,6 @@ def test_a_stage_without_its_script_is_an_error_with_all_that_miss(tmp_path: Pat
     """All at once, with what is there."""
     (tmp_path / "preprocess.py").write_text("")
     with pytest.raises(
-        ConfigurationFault, match=r"no preprocessing\.py and no postprocessing\.py \(it holds preprocess\.py\)"
+        ConfigurationError, match=r"no preprocessing\.py and no postprocessing\.py \(it holds preprocess\.py\)"
     ):
         require_files(tmp_path, scripts_folder(tmp_path), ["preprocessing.py", "postprocessing.py"])

@@ -16,21 +16,21 @@ from botocore.exceptions import (
     SSLError,
 )
 
-from stepbridge.aws import faults
-from stepbridge.aws.faults import (
-    AccessDenied,
-    AwsFault,
-    CallRejected,
-    CredentialsUnusable,
-    EndpointUnreachable,
-    LimitReached,
-    NameTaken,
-    NotFound,
-    NotRedrivable,
-    ServiceUnavailable,
-    Throttled,
+from stepbridge.aws import calls as faults
+from stepbridge.aws.calls import (
+    AccessDeniedError,
+    AwsError,
+    CredentialsError,
+    EndpointUnreachableError,
+    NameInUseError,
+    NotFoundError,
+    NotRedrivableError,
+    QuotaExceededError,
+    RequestRejectedError,
+    ServiceUnavailableError,
+    ThrottledError,
     aws_call,
-    fault_of,
+    error_of,
 )
 
 ARN = "arn:aws:states:us-east-1:123456789012:execution:m:e"
@@ -44,40 +44,40 @@ def answered(code: str, message: str = "because", http_status: int = 400) -> Cli
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        (answered("AccessDeniedException"), AccessDenied),
-        (answered("403", "Forbidden", 403), AccessDenied),
-        (answered("ExpiredTokenException"), CredentialsUnusable),
-        (answered("InvalidClientTokenId"), CredentialsUnusable),
-        (answered("ExecutionDoesNotExist"), NotFound),
-        (answered("404", "Not Found", 404), NotFound),
-        (answered("ValidationException", "Could not find requested job with name: x"), NotFound),
-        (answered("ValidationException", "1 validation error detected"), CallRejected),
-        (answered("ExecutionAlreadyExists"), NameTaken),
-        (answered("ExecutionNotRedrivable"), NotRedrivable),
-        (answered("ThrottlingException"), Throttled),
-        (answered("Whatever", http_status=429), Throttled),
-        (answered("ResourceLimitExceeded"), LimitReached),
-        (answered("InternalFailure", http_status=500), ServiceUnavailable),
-        (answered("InvalidArn"), CallRejected),
-        (NoCredentialsError(), CredentialsUnusable),
-        (ProfileNotFound(profile="nightly"), CredentialsUnusable),
-        (EndpointConnectionError(endpoint_url="http://127.0.0.1:1"), EndpointUnreachable),
-        (ReadTimeoutError(endpoint_url="http://127.0.0.1:1"), EndpointUnreachable),
-        (ConnectionClosedError(endpoint_url="http://127.0.0.1:1"), EndpointUnreachable),
-        (SSLError(endpoint_url="https://127.0.0.1:1", error="self-signed"), EndpointUnreachable),
-        (BotoCoreError(), CallRejected),
+        (answered("AccessDeniedException"), AccessDeniedError),
+        (answered("403", "Forbidden", 403), AccessDeniedError),
+        (answered("ExpiredTokenException"), CredentialsError),
+        (answered("InvalidClientTokenId"), CredentialsError),
+        (answered("ExecutionDoesNotExist"), NotFoundError),
+        (answered("404", "Not Found", 404), NotFoundError),
+        (answered("ValidationException", "Could not find requested job with name: x"), NotFoundError),
+        (answered("ValidationException", "1 validation error detected"), RequestRejectedError),
+        (answered("ExecutionAlreadyExists"), NameInUseError),
+        (answered("ExecutionNotRedrivable"), NotRedrivableError),
+        (answered("ThrottlingException"), ThrottledError),
+        (answered("Whatever", http_status=429), ThrottledError),
+        (answered("ResourceLimitExceeded"), QuotaExceededError),
+        (answered("InternalFailure", http_status=500), ServiceUnavailableError),
+        (answered("InvalidArn"), RequestRejectedError),
+        (NoCredentialsError(), CredentialsError),
+        (ProfileNotFound(profile="nightly"), CredentialsError),
+        (EndpointConnectionError(endpoint_url="http://127.0.0.1:1"), EndpointUnreachableError),
+        (ReadTimeoutError(endpoint_url="http://127.0.0.1:1"), EndpointUnreachableError),
+        (ConnectionClosedError(endpoint_url="http://127.0.0.1:1"), EndpointUnreachableError),
+        (SSLError(endpoint_url="https://127.0.0.1:1", error="self-signed"), EndpointUnreachableError),
+        (BotoCoreError(), RequestRejectedError),
     ],
 )
-def test_each_error_has_its_kind(error: ClientError | BotoCoreError, kind: type[AwsFault]) -> None:
+def test_each_error_has_its_kind(error: ClientError | BotoCoreError, kind: type[AwsError]) -> None:
     """What the caller can do about it decides the class."""
-    fault = fault_of(error, "states:DescribeExecution", ARN)
+    fault = error_of(error, "states:DescribeExecution", ARN)
     assert type(fault) is kind
     assert (fault.action, fault.resource) == ("states:DescribeExecution", ARN)
 
 
 def test_an_answer_keeps_its_code_and_request_id() -> None:
     """AWS support asks for the request id, so it is kept and shown."""
-    fault = fault_of(answered("ThrottlingException", "Rate exceeded"), "states:ListExecutions", ARN)
+    fault = error_of(answered("ThrottlingException", "Rate exceeded"), "states:ListExecutions", ARN)
     assert (fault.code, fault.request_id) == ("ThrottlingException", "r-1")
     assert str(fault) == (
         f"states:ListExecutions on {ARN}: ThrottlingException: Rate exceeded (request r-1); wait and try again"
@@ -90,7 +90,7 @@ def test_a_denial_names_the_statement_to_add() -> None:
         "User: arn:aws:sts::123456789012:assumed-role/airflow/s is not authorized to perform: kms:Decrypt "
         "on resource: arn:aws:kms:us-east-1:123456789012:key/k because no identity-based policy allows it"
     )
-    fault = fault_of(answered("AccessDeniedException", message), "states:StartExecution", ARN)
+    fault = error_of(answered("AccessDeniedException", message), "states:StartExecution", ARN)
     assert (fault.action, fault.resource) == ("kms:Decrypt", "arn:aws:kms:us-east-1:123456789012:key/k")
     assert fault.remedy == (
         "allow kms:Decrypt on arn:aws:kms:us-east-1:123456789012:key/k "
@@ -100,7 +100,7 @@ def test_a_denial_names_the_statement_to_add() -> None:
 
 def test_a_denied_head_says_that_the_object_may_only_be_missing() -> None:
     """S3 hides a missing object from whoever may not list the bucket."""
-    fault = fault_of(answered("403", "Forbidden", 403), "s3:GetObject", "s3://bucket/key")
+    fault = error_of(answered("403", "Forbidden", 403), "s3:GetObject", "s3://bucket/key")
     assert "without s3:ListBucket on the bucket a missing object reads as denied too" in fault.remedy
 
 
@@ -108,7 +108,7 @@ def test_the_context_manager_lets_other_exceptions_pass() -> None:
     """Only botocore's errors are turned into faults."""
     with pytest.raises(ZeroDivisionError), aws_call("s3:PutObject", "s3://bucket/key"):
         _ = 1 / 0
-    with pytest.raises(NotFound) as caught, aws_call("s3:PutObject", "s3://bucket/key"):
+    with pytest.raises(NotFoundError) as caught, aws_call("s3:PutObject", "s3://bucket/key"):
         raise answered("NoSuchBucket")
     assert isinstance(caught.value.__cause__, ClientError)
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from stepbridge.core.deployment import Deployment, DeploymentError, parse_deployment
+from stepbridge.core.deployment import Deployment, DeploymentDocumentError, parse_deployment
 
 VALUES = {
     "account_id": "123456789012",
@@ -37,7 +37,7 @@ def test_a_document_of_before_there_were_queues_is_valid():
 
 def test_all_problems_at_once():
     """A document that was edited by hand is refused with everything that is wrong."""
-    with pytest.raises(DeploymentError) as caught:
+    with pytest.raises(DeploymentDocumentError) as caught:
         parse_deployment(json.dumps({**VALUES, "account_id": "12", "bukket": "x", "region": None}))
     assert str(caught.value).splitlines() == [
         "Variable 'stepbridge': 3 problems",
@@ -51,5 +51,5 @@ def test_all_problems_at_once():
 
 def test_no_json():
     """A Variable that holds something else says so."""
-    with pytest.raises(DeploymentError, match=r"Invalid JSON: .*; expected a JSON document"):
+    with pytest.raises(DeploymentDocumentError, match=r"Invalid JSON: .*; expected a JSON document"):
         parse_deployment("not json")

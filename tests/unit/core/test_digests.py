@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepbridge.core.digests import FileEntry, digest
-from stepbridge.errors import ConfigurationFault
+from stepbridge.errors import ConfigurationError
 
 
 def sha(text):
@@ -47,12 +47,12 @@ def test_digest_of_known_files_stays():
 @pytest.mark.parametrize("path", ["", "/a", "../a", "a/../b", "a//b", "./a", "a/"])
 def test_path_is_plain_and_relative(path):
     """Two spellings of one path would be two entries."""
-    with pytest.raises(ConfigurationFault, match="not a plain relative path"):
+    with pytest.raises(ConfigurationError, match="not a plain relative path"):
         FileEntry(path, False, sha("a"))
 
 
 def test_path_comes_once():
     """Which of two files counts would be chance."""
-    with pytest.raises(ConfigurationFault) as caught:
+    with pytest.raises(ConfigurationError) as caught:
         digest([FileEntry("a", False, sha("a")), FileEntry("a", False, sha("b"))])
     assert str(caught.value) == "file 'a': it is listed twice; expected each path once"

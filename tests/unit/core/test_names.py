@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepbridge.core.names import STAGES, execution_name, image_tag, job_name
-from stepbridge.errors import ConfigurationFault
+from stepbridge.errors import ConfigurationError
 
 anything = st.text(max_size=300)
 numbers = st.integers(min_value=-1, max_value=10**6)
@@ -93,6 +93,6 @@ def test_image_tag_is_model_and_start_of_digest():
 )
 def test_image_tag_refuses_what_is_no_tag(model, digest, found):
     """A tag that ECR would refuse is refused here, with what is wrong."""
-    with pytest.raises(ConfigurationFault) as caught:
+    with pytest.raises(ConfigurationError) as caught:
         image_tag(model, digest)
     assert str(caught.value) == found

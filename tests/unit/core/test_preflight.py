@@ -6,7 +6,7 @@ import pytest
 
 from stepbridge.core.deployment import Deployment
 from stepbridge.core.model_card import parse_card
-from stepbridge.core.preflight import permissions_of, readable_part
+from stepbridge.core.readiness import permissions_of, readable_part
 
 ROLE = "arn:aws:iam::123456789012:role/machine"
 DEPLOYED = Deployment(

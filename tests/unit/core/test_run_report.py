@@ -14,7 +14,7 @@ from stepbridge.core.run_report import (
     job_names,
     timeline,
 )
-from stepbridge.errors import UnknownStatus
+from stepbridge.errors import UnknownStatusError
 
 
 def test_recorded_failure():
@@ -156,10 +156,10 @@ def test_events_in_reverse_order():
 
 def test_unknown_statuses_are_errors():
     """Neither an execution's nor a job's status is guessed at."""
-    with pytest.raises(UnknownStatus, match="status of an execution"):
+    with pytest.raises(UnknownStatusError, match="status of an execution"):
         build_run_report(execution("PAUSED"), [], {})
     story = Story().ran(0, 1, "Inference").job("sb-inference", "Melted", 0, 1)
-    with pytest.raises(UnknownStatus, match="status of a Processing job"):
+    with pytest.raises(UnknownStatusError, match="status of a Processing job"):
         build_run_report(execution("SUCCEEDED", 1), story.events, story.jobs)
 
 

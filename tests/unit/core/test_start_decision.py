@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from stepbridge.core.start_decision import ABSENT, Adopt, Identity, Look, Redrive, Sighting, Start, Step, next_step
 from stepbridge.core.statuses import EXECUTION_STATUSES
-from stepbridge.errors import UnknownStatus
+from stepbridge.errors import UnknownStatusError
 
 RUNNING = Sighting("RUNNING")
 SUCCEEDED = Sighting("SUCCEEDED")
@@ -88,7 +88,7 @@ def test_what_this_clear_has_taken_up_counts_as_its_own() -> None:
 
 def test_an_unknown_status_is_an_error() -> None:
     """A status without a row is never guessed at."""
-    with pytest.raises(UnknownStatus, match="EXPLODED"):
+    with pytest.raises(UnknownStatusError, match="EXPLODED"):
         next_step(0, {FIRST: Sighting("EXPLODED")})
 
 

@@ -13,7 +13,7 @@ from stepbridge.core.statuses import (
     execution_status,
     job_status,
 )
-from stepbridge.errors import UnknownStatus
+from stepbridge.errors import UnknownStatusError
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_only_success_succeeds():
 @pytest.mark.parametrize("look_up", [execution_status, job_status, build_status])
 def test_unknown_status_is_an_error(look_up):
     """A status of tomorrow is never taken for one of today's."""
-    with pytest.raises(UnknownStatus) as caught:
+    with pytest.raises(UnknownStatusError) as caught:
         look_up("Completing")
     assert "'Completing'; expected one of " in str(caught.value)
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from airflow.sdk.definitions._internal.contextmanager import DagContext
 
-from stepbridge.dag_factory import BrokenCards, check_cards, load_dags
+from stepbridge.dag_factory import BrokenCardsError, check_cards, load_dags
 from stepbridge.errors import CardError
 
 WriteCard = Callable[..., Path]
@@ -19,7 +19,7 @@ UNKNOWN_KEY = "input_uri: s3://bucket/in/\noutput_url: s3://bucket/out/\n"
 
 def problems_in(project: Path) -> list[str]:
     """The text of each problem of all cards."""
-    with pytest.raises(BrokenCards) as caught:
+    with pytest.raises(BrokenCardsError) as caught:
         check_cards(project / "dags/models")
     return [str(problem) for problem in caught.value.problems]
 

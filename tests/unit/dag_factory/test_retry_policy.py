@@ -5,26 +5,26 @@ from __future__ import annotations
 import pytest
 from airflow.sdk import RetryAction
 
-from stepbridge.aws.faults import (
-    AccessDenied,
-    AwsFault,
-    CallRejected,
-    CredentialsUnusable,
-    EndpointUnreachable,
-    LimitReached,
-    NotFound,
-    ServiceUnavailable,
-    Throttled,
+from stepbridge.aws.calls import (
+    AccessDeniedError,
+    AwsError,
+    CredentialsError,
+    EndpointUnreachableError,
+    NotFoundError,
+    QuotaExceededError,
+    RequestRejectedError,
+    ServiceUnavailableError,
+    ThrottledError,
 )
 from stepbridge.dag_factory.retry_policy import LATE, ModelRetryPolicy, decided
-from stepbridge.errors import CardError, ConfigurationFault, ExecutionInputError
-from stepbridge.sensors.faults import ExecutionFailed, WatchFailed
-from stepbridge.sensors.run_facts import EmptyOutput
+from stepbridge.errors import CardError, ConfigurationError, ExecutionInputError
+from stepbridge.reporting.run_facts import EmptyOutputError
+from stepbridge.sensors.errors import ExecutionFailedError, WatchError
 
 FAIL, RETRY, DEFAULT = RetryAction.FAIL, RetryAction.RETRY, RetryAction.DEFAULT
 
 
-def coded(fault: AwsFault, code: str) -> AwsFault:
+def coded(fault: AwsError, code: str) -> AwsError:
     fault.code = code
     return fault
 
@@ -34,19 +34,19 @@ def coded(fault: AwsFault, code: str) -> AwsFault:
     [
         (ExecutionInputError("input", []), FAIL),
         (CardError("card", []), FAIL),
-        (ConfigurationFault("variable", "not set"), FAIL),
-        (AccessDenied("call", "denied"), FAIL),
-        (CallRejected("call", "ValidationException"), FAIL),
-        (EmptyOutput("execution", "it wrote nothing"), FAIL),
-        (coded(NotFound("call", "gone"), "StateMachineDoesNotExist"), FAIL),
-        (coded(NotFound("call", "not yet"), "ExecutionDoesNotExist"), DEFAULT),
-        (NotFound("call", "its name is taken"), DEFAULT),
-        (Throttled("call", "slow down"), RETRY),
-        (LimitReached("call", "quota"), RETRY),
-        (CredentialsUnusable("call", "expired"), RETRY),
-        (ServiceUnavailable("call", "500"), DEFAULT),
-        (EndpointUnreachable("call", "no answer"), DEFAULT),
-        (WatchFailed("arn", "can't look"), DEFAULT),
+        (ConfigurationError("variable", "not set"), FAIL),
+        (AccessDeniedError("call", "denied"), FAIL),
+        (RequestRejectedError("call", "ValidationException"), FAIL),
+        (EmptyOutputError("execution", "it wrote nothing"), FAIL),
+        (coded(NotFoundError("call", "gone"), "StateMachineDoesNotExist"), FAIL),
+        (coded(NotFoundError("call", "not yet"), "ExecutionDoesNotExist"), DEFAULT),
+        (NotFoundError("call", "its name is taken"), DEFAULT),
+        (ThrottledError("call", "slow down"), RETRY),
+        (QuotaExceededError("call", "quota"), RETRY),
+        (CredentialsError("call", "expired"), RETRY),
+        (ServiceUnavailableError("call", "500"), DEFAULT),
+        (EndpointUnreachableError("call", "no answer"), DEFAULT),
+        (WatchError("arn", "can't look"), DEFAULT),
         (RuntimeError("anything"), DEFAULT),
     ],
 )
@@ -81,4 +81,4 @@ def test_each_kind_of_fault(error: Exception, expected: RetryAction) -> None:
 )
 def test_each_end_of_an_execution(status: str, error: str, text: str, expected: RetryAction) -> None:
     """By the execution's error, as the state machine words it."""
-    assert decided(ExecutionFailed("arn", status, text, error)).action == expected
+    assert decided(ExecutionFailedError("arn", status, text, error)).action == expected

@@ -6,14 +6,14 @@ import pickle
 
 import pytest
 
-from stepbridge.operators.build_failure import BuildFailed, CommandOutput, exit_code_of, hint_for
+from stepbridge.images.build_failure import BuildFailedError, CommandOutput, exit_code_of, hint_for
 
 REASON = "COMMAND_EXECUTION_ERROR: Error while executing command: docker build. Reason: exit status 137"
 
 
 def test_the_text_has_phase_exit_code_advice_and_the_last_fifty_lines() -> None:
     """Exit code 137 alone says nothing to most people."""
-    fault = BuildFailed("p:1", "FAILED", "BUILD", REASON, [f"line {number}" for number in range(60)])
+    fault = BuildFailedError("p:1", "FAILED", "BUILD", REASON, [f"line {number}" for number in range(60)])
     text = str(fault)
     assert "image build p:1: FAILED in phase BUILD with exit code 137" in text
     assert "out of memory" in text
@@ -25,7 +25,7 @@ def test_the_text_has_phase_exit_code_advice_and_the_last_fifty_lines() -> None:
 
 def test_it_survives_pickling() -> None:
     """Airflow pickles exceptions between processes."""
-    fault = BuildFailed("p:1", "FAILED", "BUILD", REASON, ["one", "two"])
+    fault = BuildFailedError("p:1", "FAILED", "BUILD", REASON, ["one", "two"])
     copy = pickle.loads(pickle.dumps(fault))
     assert (str(copy), copy.exit_code, copy.log_lines) == (str(fault), 137, ("one", "two"))
 
@@ -50,8 +50,8 @@ def test_known_causes_have_their_remedy(line: str, advice: str) -> None:
 def test_an_unknown_cause_leads_to_the_log() -> None:
     """No guess is made."""
     assert hint_for(1, ["make: *** [all] Error 1"]) == ""
-    assert "mend what the log below names" in str(BuildFailed("p:1", "FAILED", "BUILD", "", ["make: error"]))
-    assert "(the build wrote no log)" in str(BuildFailed("p:1", "TIMED_OUT", "QUEUED", "", []))
+    assert "mend what the log below names" in str(BuildFailedError("p:1", "FAILED", "BUILD", "", ["make: error"]))
+    assert "(the build wrote no log)" in str(BuildFailedError("p:1", "TIMED_OUT", "QUEUED", "", []))
     assert exit_code_of("no code here") is None
 
 

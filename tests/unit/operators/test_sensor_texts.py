@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from stepbridge.sensors.faults import ExecutionFailed, WaitTimedOut, WatchFailed
+from stepbridge.sensors.errors import ExecutionFailedError, WaitTimeoutError, WatchError
 from stepbridge.triggers.state_changes import TURNS_PER_LOOK, Turns, line_of
 
 
@@ -36,7 +36,11 @@ def test_a_line_for_each_change_of_state(event: dict[str, Any], line: str) -> No
 
 def test_the_sensor_s_errors_survive_pickling() -> None:
     """Airflow pickles exceptions between processes."""
-    for error in (ExecutionFailed("arn", "FAILED", "a\nb"), WatchFailed("arn", "denied", "", ""), WaitTimedOut("late")):
+    for error in (
+        ExecutionFailedError("arn", "FAILED", "a\nb"),
+        WatchError("arn", "denied", "", ""),
+        WaitTimeoutError("late"),
+    ):
         copy = pickle.loads(pickle.dumps(error))
         assert (type(copy), str(copy), vars(copy)) == (type(error), str(error), vars(error))
 

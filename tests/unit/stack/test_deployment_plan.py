@@ -8,8 +8,8 @@ from typing import Any
 import botocore.session
 import pytest
 
-from stepbridge.aws.deployment_faults import DeploymentFault, FailedResource, StackFailed, TemplateFault
-from stepbridge.aws.deployment_plan import (
+from stepbridge.deployment.errors import DeploymentError, FailedResource, StackFailedError, TemplateError
+from stepbridge.deployment.plan import (
     ApplyTemplate,
     DeleteStack,
     StackSituation,
@@ -18,8 +18,8 @@ from stepbridge.aws.deployment_plan import (
     check_stack_name,
     plan_deployment,
 )
-from stepbridge.aws.deployment_template import MAX_INLINE_BYTES, MAX_TEMPLATE_BYTES, PackagedTemplate
-from stepbridge.aws.stack_status import STACK_STATUSES, StackState, stack_state
+from stepbridge.deployment.stack_status import STACK_STATUSES, StackState, stack_state
+from stepbridge.deployment.template import MAX_INLINE_BYTES, MAX_TEMPLATE_BYTES, PackagedTemplate
 
 
 def a_template(**changes: Any) -> PackagedTemplate:
@@ -55,7 +55,7 @@ def test_every_status_of_the_service_model_has_a_row() -> None:
 
 def test_a_status_without_a_row_is_an_error() -> None:
     """Nothing is done about a stack whose state nobody understands."""
-    with pytest.raises(DeploymentFault, match="'ASLEEP'; expected one of CREATE_COMPLETE"):
+    with pytest.raises(DeploymentError, match="'ASLEEP'; expected one of CREATE_COMPLETE"):
         stack_state("ASLEEP")
 
 
@@ -135,20 +135,20 @@ def test_the_remains_of_a_failed_creation_are_deleted_first(status: str) -> None
 @pytest.mark.parametrize("status", ["DELETE_FAILED", "UPDATE_ROLLBACK_FAILED", "IMPORT_ROLLBACK_FAILED"])
 def test_a_stack_that_is_stuck_is_left_to_a_person(status: str) -> None:
     """The error gives CloudFormation's reason and what to do."""
-    with pytest.raises(DeploymentFault, match=f"stack s: {status}: why; .*(repair|remove)"):
+    with pytest.raises(DeploymentError, match=f"stack s: {status}: why; .*(repair|remove)"):
         plan_deployment(found(status, status_reason="why"), a_template(), {})
 
 
 def test_all_problems_of_parameters_are_told_at_once() -> None:
     """Unknown, missing, against the pattern, not among the allowed values."""
-    with pytest.raises(TemplateFault) as caught:
+    with pytest.raises(TemplateError) as caught:
         plan_deployment(found(None), a_template(), {"Levle": "ALL", "Level": "LOUD"})
     assert caught.value.found == (
         "parameter Levle: not declared; parameter Image: no value and no default; "
         "parameter Level: 'LOUD'; expected one of ALL, ERROR"
     )
     assert "Days, Image, Level" in caught.value.remedy
-    with pytest.raises(TemplateFault, match=r"parameter Image: 'A'; expected name:number"):
+    with pytest.raises(TemplateError, match=r"parameter Image: 'A'; expected name:number"):
         plan_deployment(found(None), a_template(), {"Image": "A"})
 
 
@@ -163,9 +163,9 @@ def test_a_large_template_is_uploaded_first() -> None:
 
 def test_a_large_template_needs_a_bucket_and_has_a_limit() -> None:
     """The first deployment of one names the option that helps."""
-    with pytest.raises(TemplateFault, match="--template-bucket"):
+    with pytest.raises(TemplateError, match="--template-bucket"):
         plan_deployment(found(None), a_template(Description="x" * MAX_INLINE_BYTES), IMAGE)
-    with pytest.raises(TemplateFault, match="expected at most 1,048,576"):
+    with pytest.raises(TemplateError, match="expected at most 1,048,576"):
         plan_deployment(found(None, bucket="b"), a_template(Description="x" * MAX_TEMPLATE_BYTES), IMAGE)
 
 
@@ -180,14 +180,14 @@ def test_stack_names_that_buckets_and_roles_can_have(name: str) -> None:
 @pytest.mark.parametrize("name", ["", "Stack", "1a", "a_b", "a--b", "a-", "a" * 33, "a\n", "a/b"])
 def test_other_stack_names_are_refused(name: str) -> None:
     """Before anything is looked at."""
-    with pytest.raises(TemplateFault, match=r"stack name: .*; expected 1 to 32 lower-case"):
+    with pytest.raises(TemplateError, match=r"stack name: .*; expected 1 to 32 lower-case"):
         check_stack_name(name)
 
 
 def test_a_failed_stack_keeps_its_reasons_through_pickle() -> None:
     """The text lists them, and a program can read them."""
     failure = FailedResource("Role", "AWS::IAM::Role", "CREATE_FAILED", "not authorized")
-    error = pickle.loads(pickle.dumps(StackFailed.of("s", "ROLLBACK_COMPLETE", [failure], "deploy again")))
+    error = pickle.loads(pickle.dumps(StackFailedError.of("s", "ROLLBACK_COMPLETE", [failure], "deploy again")))
     assert error.failures == (failure,)
     assert str(error) == (
         "stack s: ended in ROLLBACK_COMPLETE\n  Role (AWS::IAM::Role) CREATE_FAILED: not authorized; deploy again"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from stepbridge.aws.deployment_faults import TemplateFault
-from stepbridge.aws.scikit_image import newest_version, scikit_learn_image
+from stepbridge.deployment.errors import TemplateError
+from stepbridge.deployment.scikit_image import newest_version, scikit_learn_image
 
 
 def test_a_version_may_be_asked_for() -> None:
@@ -17,9 +17,9 @@ def test_a_version_may_be_asked_for() -> None:
 
 def test_unknown_regions_and_versions_are_named_with_the_known_ones() -> None:
     """And the error says how to name an image by hand."""
-    with pytest.raises(TemplateFault, match=r"in mars-1; expected one of .*eu-west-1.*ScikitImageUri="):
+    with pytest.raises(TemplateError, match=r"in mars-1; expected one of .*eu-west-1.*ScikitImageUri="):
         scikit_learn_image("mars-1")
-    with pytest.raises(TemplateFault, match=r"version '9\.9-9'; expected one of .*1\.2-1"):
+    with pytest.raises(TemplateError, match=r"version '9\.9-9'; expected one of .*1\.2-1"):
         scikit_learn_image("eu-west-1", "9.9-9")
 
 

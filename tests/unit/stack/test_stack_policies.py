@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from stepbridge.aws.deployment_template import PackagedTemplate
 from stepbridge.core.statuses import EXECUTION_STATUSES
+from stepbridge.deployment.template import PackagedTemplate
 
 # Actions that IAM can allow on "*" only ("Actions, resources, and condition keys" in the Service Authorization
 # Reference lists no resource type for them), and what each is for.

@@ -12,9 +12,9 @@ import pytest
 from cfnlint.config import ManualArgs
 
 from stepbridge.aws.cloudformation import Stack
-from stepbridge.aws.deployment import deployment_of
-from stepbridge.aws.deployment_faults import DeploymentFault, TemplateFault
-from stepbridge.aws.deployment_template import MAX_INLINE_BYTES, PackagedTemplate, package_template, retained_names
+from stepbridge.deployment.deployment import deployment_of
+from stepbridge.deployment.errors import DeploymentError, TemplateError
+from stepbridge.deployment.template import MAX_INLINE_BYTES, PackagedTemplate, package_template, retained_names
 from stepbridge.errors import DefinitionError
 
 REGIONS = ["us-east-1", "cn-north-1", "us-gov-west-1"]
@@ -118,7 +118,7 @@ def test_the_outputs_make_a_deployment(template: dict[str, Any]) -> None:
     assert deployment.account_id == "111122223333"
     assert deployment.bucket == "value of BucketName"
     del outputs["BucketName"], outputs["RepositoryUri"]
-    with pytest.raises(DeploymentFault, match="no output BucketName, RepositoryUri"):
+    with pytest.raises(DeploymentError, match="no output BucketName, RepositoryUri"):
         deployment_of(Stack(stack_id, "s", "CREATE_COMPLETE", "", {}, outputs), "eu-west-1", None)
 
 
@@ -135,6 +135,6 @@ def test_a_definition_with_mistakes_is_refused_before_it_is_sent(definition: str
 
 @pytest.mark.parametrize("text", ["[", "Parameters: {}", "just text"])
 def test_what_is_not_a_template_is_refused(text: str) -> None:
-    """Bad YAML and other documents end in a TemplateFault that names the file."""
-    with pytest.raises(TemplateFault, match=r"stack\.yaml: "):
+    """Bad YAML and other documents end in a TemplateError that names the file."""
+    with pytest.raises(TemplateError, match=r"stack\.yaml: "):
         package_template(text, "stack.yaml", lambda _: "{}")

@@ -28,7 +28,7 @@ def build_run_report(
     """The report of ``execution`` (DescribeExecution) from its ``history`` (GetExecutionHistory's events).
 
     ``jobs`` maps job names to DescribeProcessingJob; a job without one is reported from the history alone. ``now``
-    ends what still runs; without it the durations of what still runs are None. Raises UnknownStatus.
+    ends what still runs; without it the durations of what still runs are None. Raises UnknownStatusError.
     """
     status = execution_status(execution["status"])
     record = read_history(history)

@@ -1,0 +1,197 @@
+"""``stepbridge local status``, ``logs`` and ``reset``: looking at a local AWS, and emptying it."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import asdict
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from stepbridge_local.errors import ConfigurationError, LocalAwsError
+
+if TYPE_CHECKING:
+    from stepbridge_local.persistence.inspection import Contents, Holder
+
+__all__ = ["register"]
+
+DEFAULT_DATA_DIR: Final = Path(".stepbridge/local-aws")
+LOG_GROUP: Final = "/aws/sagemaker/ProcessingJobs"
+FOLLOW_SECONDS: Final = 0.5
+ENDED: Final = frozenset({"Completed", "Failed", "Stopped"})
+
+DataDir = Annotated[Path, typer.Option(help="The data folder of the local AWS, where it leaves its address.")]
+EndpointUrl = Annotated[str | None, typer.Option(help="The local AWS itself: http://127.0.0.1:4566")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to ``stepbridge local``."""
+    for command in (status, logs, reset):
+        app.command()(command)
+
+
+def status(
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    endpoint_url: EndpointUrl = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Say what runs, and what the data folder holds. Exit code 3 when no local AWS runs on it."""
+    from stepbridge_local.persistence.inspection import contents_of, holder_of
+
+    if endpoint_url is not None:
+        data_dir = Path(_health(endpoint_url)["data_dir"])
+    if not data_dir.is_dir():
+        raise ConfigurationError(str(data_dir), "no data folder", "", "name it with --data-dir, or --endpoint-url")
+    holder, contents = holder_of(data_dir), contents_of(data_dir)
+    health = None if holder is None else _health(holder.url)
+    if as_json:
+        running = None if holder is None else asdict(holder) | {"uptime_seconds": round(holder.uptime_seconds, 1)}
+        typer.echo(json.dumps({"running": running, "health": health, "data_dir": str(data_dir)} | asdict(contents)))
+    else:
+        _show(holder, health, contents, data_dir)
+    if holder is None:
+        raise typer.Exit(3)
+
+
+def _show(holder: Holder | None, health: dict[str, Any] | None, contents: Contents, data_dir: Path) -> None:
+    if holder is None or health is None:
+        typer.echo("local AWS   not running")
+    else:
+        days, seconds = divmod(int(holder.uptime_seconds), 86_400)
+        uptime = f"{days} d " * bool(days) + time.strftime("%H:%M:%S", time.gmtime(seconds))
+        typer.echo(f"local AWS   {holder.url}  process {holder.pid}  up {uptime}")
+        typer.echo(f"runtime     {health['runtime']}")
+    jobs = f"{contents.running_jobs} running, {contents.queued_jobs} queued"
+    typer.echo(f"jobs        {jobs}{_counts(contents.jobs_by_status)}")
+    executions = contents.executions_by_status
+    typer.echo(f"executions  {executions.get('RUNNING', 0)} running{_counts(executions)}")
+    parts = ", ".join(f"{name} {_size(size)}" for name, size in contents.bytes_by_folder.items() if size)
+    typer.echo(f"disk        {_size(contents.bytes_total)} in {data_dir}" + (f" ({parts})" if parts else ""))
+
+
+def logs(
+    job: Annotated[str, typer.Argument(help="The name of the processing job.")],
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")] = False,
+    region: Annotated[str, typer.Option(help="The job's region.")] = "us-east-1",
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    endpoint_url: EndpointUrl = None,
+) -> None:
+    """Print what a processing job's containers wrote; with several hosts each line begins with its host."""
+    import boto3  # half a second: not for --help
+
+    url = endpoint_url or _running(data_dir)
+    session = boto3.session.Session(aws_access_key_id="local", aws_secret_access_key="local", region_name=region)
+    sagemaker: Any = session.client("sagemaker", endpoint_url=url)
+    described = _described(sagemaker, job)
+    several = described["ProcessingResources"]["ClusterConfig"]["InstanceCount"] > 1
+    seen = _Seen()
+    client: Any = session.client("logs", endpoint_url=url)
+    while True:
+        # The status first: what a job wrote is there before it has ended.
+        has_ended = _described(sagemaker, job)["ProcessingJobStatus"] in ENDED
+        for event in seen.new(_events(client, job, seen.latest)):
+            host = event["logStreamName"].removeprefix(f"{job}/").rsplit("-", 1)[0]
+            typer.echo(f"{host}: {event['message']}" if several else event["message"])
+        if has_ended or not follow:
+            return
+        time.sleep(FOLLOW_SECONDS)
+
+
+def reset(
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Remove all that a data folder holds: objects, images, records, logs. Refused while a local AWS runs on it."""
+    from stepbridge_local.persistence import inspection
+
+    if not yes:
+        typer.confirm(f"Remove all objects, images and records in {data_dir}?", abort=True)
+    inspection.reset(data_dir)
+    typer.echo(f"{data_dir} is empty")
+
+
+class _Seen:
+    """Which log events were printed. Only those of the latest moment are remembered: none comes before it."""
+
+    def __init__(self) -> None:
+        self.latest = 0
+        self._ids: set[str] = set()
+
+    def new(self, events: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """The events that were not there before."""
+        for event in events:
+            if event["eventId"] in self._ids:
+                continue
+            if event["timestamp"] > self.latest:
+                self.latest = event["timestamp"]
+                self._ids.clear()
+            self._ids.add(event["eventId"])
+            yield event
+
+
+def _events(client: Any, job: str, since: int) -> Iterator[dict[str, Any]]:
+    """The events of all hosts since the moment, in milliseconds, in the order they were written."""
+    pages = client.get_paginator("filter_log_events").paginate(
+        logGroupName=LOG_GROUP, logStreamNamePrefix=f"{job}/", startTime=since
+    )
+    try:
+        for page in pages:
+            yield from page["events"]
+    except client.exceptions.ResourceNotFoundException:
+        return  # no job has written a line yet
+
+
+def _described(sagemaker: Any, job: str) -> dict[str, Any]:
+    from botocore.exceptions import ClientError, EndpointConnectionError
+
+    try:
+        described: dict[str, Any] = sagemaker.describe_processing_job(ProcessingJobName=job)
+    except EndpointConnectionError as failure:
+        raise LocalAwsError(job, f"no answer of a local AWS: {failure}") from None
+    except ClientError as refusal:
+        summaries = sagemaker.list_processing_jobs(MaxResults=100)["ProcessingJobSummaries"]
+        names = [summary["ProcessingJobName"] for summary in summaries]
+        matches = get_close_matches(job, names, n=5, cutoff=0.5) or names[:5]
+        remedy = f"jobs there are: {', '.join(matches)}" if matches else "there are no jobs"
+        found = refusal.response["Error"]["Message"]
+        raise ConfigurationError(job, found, "the name of a processing job", remedy) from None
+    return described
+
+
+def _running(data_dir: Path) -> str:
+    from stepbridge_local.persistence.inspection import holder_of
+
+    holder = holder_of(data_dir)
+    if holder is None:
+        remedy = "start one with `stepbridge local up`, or name its folder (--data-dir) or address (--endpoint-url)"
+        raise ConfigurationError(str(data_dir), "no local AWS runs on this folder", "", remedy)
+    return holder.url
+
+
+def _health(url: str) -> dict[str, Any]:
+    try:
+        with urllib.request.urlopen(f"{url.rstrip('/')}/_stepbridge/health", timeout=10) as answer:
+            health: dict[str, Any] = json.load(answer)
+            return health
+    except (urllib.error.URLError, ValueError, OSError) as failure:
+        remedy = "start it with `stepbridge local up`, or name it with --endpoint-url"
+        raise LocalAwsError(url, f"no answer of a local AWS: {failure}", "", remedy) from failure
+
+
+def _counts(by_status: Any) -> str:
+    ended = ", ".join(f"{count} {status}" for status, count in sorted(by_status.items()))
+    return f" ({ended})" if ended else ""
+
+
+def _size(size_bytes: float) -> str:
+    for unit in ("B", "KB", "MB", "GB"):
+        if size_bytes < 1024 or unit == "GB":
+            return f"{size_bytes:.0f} {unit}" if unit in ("B", "KB") else f"{size_bytes:.1f} {unit}"
+        size_bytes /= 1024
+    raise AssertionError("the last unit takes any size")

@@ -1,0 +1,108 @@
+"""The admin API, ``/_stepbridge/faults``, on values: method, path and body in, status and JSON out.
+
+* ``GET /_stepbridge/faults``: what is set, with counts.
+* ``POST /_stepbridge/faults``: set one fault (a JSON object) or several (a list): all or none.
+* ``PUT /_stepbridge/faults``: as POST, and everything else is taken back.
+* ``DELETE /_stepbridge/faults`` and ``DELETE /_stepbridge/faults/<name>``: take back all, or one.
+
+Every answer of a change is the listing after it. What is wrong with a body is answered 400, all at once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+from urllib.parse import unquote
+
+from pydantic import ValidationError
+
+from stepbridge_local.errors import Problem
+from stepbridge_local.fault_injection.board import Disturbances
+from stepbridge_local.fault_injection.errors import FaultSettingsError
+from stepbridge_local.fault_injection.kinds import (
+    ConnectionFault,
+    ErrorFault,
+    Fault,
+    LatencyFault,
+    ThrottlingFault,
+    fault_adapter,
+)
+from stepbridge_local.fault_injection.operation_names import operation_problems
+
+__all__ = ["FAULTS_PATH", "answer", "parse_faults"]
+
+FAULTS_PATH: Final = "/_stepbridge/faults"
+MAXIMUM_BODY_BYTES: Final = 1_000_000
+
+
+def answer(disturbances: Disturbances, method: str, path: str, content_type: str, body: bytes) -> tuple[str, object]:
+    """The HTTP status line and the JSON of an answer."""
+    name = unquote(path.removeprefix(FAULTS_PATH).lstrip("/"))
+    if method == "GET" and not name:
+        return "200 OK", {"faults": disturbances.listing()}
+    if method in ("POST", "PUT") and not name:
+        # A web page can send a form to this machine's ports, but not JSON.
+        if content_type.partition(";")[0].strip().lower() != "application/json":
+            return "415 Unsupported Media Type", {"message": "expected a body of Content-Type application/json"}
+        try:
+            faults = parse_faults(body)
+        except FaultSettingsError as error:
+            return "400 Bad Request", {"message": str(error)}
+        disturbances.set(faults, replacing=method == "PUT")
+        return "200 OK", {"faults": disturbances.listing()}
+    if method == "DELETE":
+        if not disturbances.clear(name or None):
+            present = ", ".join(fault["name"] for fault in disturbances.listing()) or "nothing"
+            return "404 Not Found", {"message": f"no fault is named {name!r}; set are: {present}"}
+        return "200 OK", {"faults": disturbances.listing()}
+    return "405 Method Not Allowed", {"message": f"{method} {path}: expected GET, POST, PUT or DELETE"}
+
+
+def parse_faults(body: bytes | str) -> Sequence[Fault]:
+    """The faults of a JSON document. Raises FaultSettingsError with all that is wrong with it."""
+    try:
+        document = json.loads(body)
+    except ValueError as error:
+        raise FaultSettingsError(
+            "faults", [Problem("body", f"not JSON: {error}", "a fault, or a list of faults")]
+        ) from error
+    several = isinstance(document, list)
+    items = document if several else [document]
+    faults: list[Fault] = []
+    problems: list[Problem] = []
+    for index, item in enumerate(items):
+        where = f"[{index}]" if several else "fault"
+        try:
+            fault = fault_adapter.validate_python(item)
+        except ValidationError as error:
+            problems += [_problem(where, found) for found in error.errors(include_url=False)]
+        else:
+            problems += _operation_problems(where, fault)
+            faults.append(fault)
+    if problems:
+        raise FaultSettingsError("faults", problems)
+    return faults
+
+
+def _operation_problems(where: str, fault: Fault) -> list[Problem]:
+    if isinstance(fault, ErrorFault | ConnectionFault | LatencyFault):
+        return operation_problems(f"{where}.operations", fault.operations)
+    if isinstance(fault, ThrottlingFault):
+        return operation_problems(f"{where}.rates", fault.rates)
+    return []
+
+
+def _problem(where: str, found: Any) -> Problem:
+    """pydantic's finding in our words. The first part of its place is the kind."""
+    place = ".".join([where, *(str(part) for part in found["loc"][1:])])
+    if found["type"].startswith("union_tag"):
+        kinds = str(found.get("ctx", {}).get("expected_tags", "")) or "a fault's kind"
+        given = found["input"].get("fault") if isinstance(found["input"], dict) else found["input"]
+        return Problem(f"{where}.fault", repr(given), kinds)
+    if found["type"] == "missing":
+        return Problem(place, "missing", "a value")
+    if found["type"] == "extra_forbidden":
+        return Problem(place, "no such field")
+    message = found["msg"].removeprefix("Value error, ")
+    return Problem(place, repr(found["input"]), message.removeprefix("Input should be "))

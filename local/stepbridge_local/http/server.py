@@ -1,0 +1,101 @@
+"""A threaded HTTP/1.1 server for one WSGI application, on the loopback address only."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import sys
+import threading
+from typing import Any
+from wsgiref.types import WSGIApplication, WSGIEnvironment
+
+from cheroot import wsgi
+
+from stepbridge_local.errors import PortInUseError
+from stepbridge_local.settings import LOOPBACK
+
+__all__ = ["HttpServer"]
+
+_log = logging.getLogger(__name__)
+
+_THREADS = 24
+_KEPT_CONNECTIONS = 500  # cheroot keeps 10; every client of a scheduler's workers and triggers has one or two
+_IDLE_SECONDS = 60
+_SHUTDOWN_SECONDS = 2
+_BACKLOG = 256
+
+
+class _Gateway(wsgi.Gateway_10):
+    def get_environ(self) -> Any:
+        """With the headers' names as they were spelt: WSGI's own spelling takes an underscore for a dash.
+
+        ``wsgi.input_terminated`` stays only where it is true. werkzeug asks whether it is there, and would take the end
+        of a connection for the end of a body.
+        """
+        environ: WSGIEnvironment = super().get_environ()  # type: ignore[no-untyped-call]
+        if not environ["wsgi.input_terminated"]:
+            del environ["wsgi.input_terminated"]
+        environ["stepbridge.header_names"] = [name.decode("latin-1") for name in self.req.inheaders]
+        return environ
+
+
+class _Server(wsgi.Server):
+    keep_alive_conn_limit = _KEPT_CONNECTIONS
+
+    def bind(self, *arguments: Any, **keywords: Any) -> Any:
+        """As the base class, which hides the errno of a failure in a text. Raises PortInUseError."""
+        host, port = self.bind_addr
+        try:
+            return super().bind(*arguments, **keywords)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            raise PortInUseError(
+                f"{host}:{port}",
+                "something listens there already",
+                remedy="choose another port with --port, or --port 0 for a free one",
+            ) from None
+
+    def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
+        _log.log(level, "%s", msg, exc_info=sys.exc_info() if traceback else None)
+
+
+class HttpServer:
+    """Serves ``application`` from ``serve`` to ``stop``. ``bind`` takes the port before, so that nobody else does."""
+
+    def __init__(self, port: int) -> None:
+        self._server = _Server(
+            (LOOPBACK, port),
+            _not_ready,
+            numthreads=_THREADS,
+            request_queue_size=_BACKLOG,
+            timeout=_IDLE_SECONDS,
+            shutdown_timeout=_SHUTDOWN_SECONDS,
+        )
+        self._server.gateway = _Gateway
+        self._thread: threading.Thread | None = None
+
+    def bind(self) -> None:
+        """Take the port; who connects now waits for ``serve``. Raises PortInUseError."""
+        self._server.prepare()
+
+    @property
+    def url(self) -> str:
+        host, port = self._server.bind_addr
+        return f"http://{host}:{port}"
+
+    def serve(self, application: WSGIApplication) -> None:
+        """Answer requests, in threads of its own; returns at once."""
+        self._server.wsgi_app = application
+        self._thread = threading.Thread(target=self._server.serve, name="http-server", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Take no more requests; those under way have two seconds to end."""
+        self._server.stop()
+        if self._thread is not None:
+            self._thread.join()
+
+
+def _not_ready(_environ: WSGIEnvironment, _start_response: object) -> list[bytes]:
+    raise RuntimeError("a request was served before there was an application")

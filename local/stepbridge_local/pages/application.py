@@ -1,0 +1,225 @@
+"""The local AWS's pages for people: an execution, log streams, a build, objects. What the AWS console is elsewhere.
+
+Addresses, below ``/_stepbridge/``, each part of them percent-encoded: ``executions/<ARN>``,
+``jobs/<name>``, ``logs/<group>/<stream prefix>`` and ``builds/<id>``, all but the first with ``?account=…&region=…``;
+and ``buckets/<bucket>?prefix=…``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from urllib.parse import parse_qs, quote, unquote
+
+from botocore.exceptions import ClientError
+
+from stepbridge.core.run_report import RunReport, build_run_report, duration, failure_text, job_names, timeline
+from stepbridge_local.pages.templates import rendered
+
+__all__ = ["PREFIX", "Page", "Pages"]
+
+PREFIX: Final = "/_stepbridge/"
+ACCOUNT: Final = "123456789012"
+REGION: Final = "us-east-1"
+PROCESSING_LOG_GROUP: Final = "/aws/sagemaker/ProcessingJobs"
+REFRESH_SECONDS: Final = 3
+LINES: Final = 2000
+OBJECTS: Final = 1000  # a page of ListObjectsV2
+MISSING: Final = frozenset({
+    "ExecutionDoesNotExist", "NoSuchBucket", "ResourceNotFoundException", "StateMachineDoesNotExist",
+})  # fmt: skip
+
+Clients = Callable[[str, str], Callable[[str], Any]]
+"""``clients(account, region)(service)`` is a boto3 client."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """``status`` is the HTTP status line's."""
+
+    status: str
+    html: str
+
+
+@dataclass(frozen=True)
+class _Stream:
+    name: str
+    lines: Sequence[str]
+    cut: bool
+
+
+class Pages:
+    """Makes pages of what the local AWS holds, asked for as any client asks."""
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+
+    def page(self, path: str, query: str) -> Page | None:
+        """The page at ``path`` (as it came, still percent-encoded); None when no page has such an address."""
+        parts = [unquote(part) for part in path.removeprefix(PREFIX).split("/")]
+        asked = parse_qs(query)
+        account, region = (asked.get(key, [default])[0] for key, default in (("account", ACCOUNT), ("region", REGION)))
+        try:
+            match parts:
+                case ["executions", arn]:
+                    return self._execution(arn)
+                case ["jobs", name]:
+                    return self._job(account, region, name)
+                case ["logs", group, prefix]:
+                    return self._logs(account, region, group, prefix)
+                case ["builds", build_id]:
+                    return self._build(account, region, build_id)
+                case ["buckets", bucket]:
+                    return self._objects(account, region, bucket, asked.get("prefix", [""])[0])
+        except ClientError as error:
+            return _refused(error)
+        return None
+
+    def _execution(self, arn: str) -> Page:
+        parts = arn.split(":")
+        if len(parts) != 8 or parts[5] != "execution":
+            return _problem("400 Bad Request", f"{arn!r} is not the ARN of an execution.")
+        client = self._clients(parts[4], parts[3])
+        execution = client("stepfunctions").describe_execution(executionArn=arn)
+        history = _history(client, arn)
+        report = build_run_report(execution, history, _jobs(client, job_names(history)))
+        running = report.status == "RUNNING"
+        values = {
+            "title": f"{report.status} {report.execution_name}",
+            "place": f"account {parts[4]}, {parts[3]}",
+            "refresh_seconds": REFRESH_SECONDS if running else None,
+            "report": report,
+            "failure": "" if running or report.succeeded else failure_text(report, _failed_lines(client, report)),
+            "cause": _indented(report.cause),
+            "timeline": timeline(report),
+            "jobs": [
+                (stage.stage, job, _log_link(parts[4], parts[3], job.job_name))
+                for stage in report.stages
+                for job in stage.jobs
+            ],
+            "input": _indented(execution.get("input")),
+            "output": _indented(execution.get("output")),
+            "events": "\n".join(_event_line(event) for event in history),
+        }
+        return Page("200 OK", rendered("execution", at=_moment, duration=duration, **values))
+
+    def _job(self, account: str, region: str, name: str) -> Page:
+        job = self._clients(account, region)("sagemaker").describe_processing_job(ProcessingJobName=name)
+        facts = {key: value for key, value in job.items() if key != "ResponseMetadata"}
+        status = job["ProcessingJobStatus"]
+        values = {
+            "title": f"{status} {name}",
+            "place": f"account {account}, {region}",
+            "refresh_seconds": REFRESH_SECONDS if status in ("InProgress", "Stopping") else None,
+            "name": name,
+            "job_status": status,
+            "description": json.dumps(facts, indent=2, ensure_ascii=False, default=str),
+            "log": _log_link(account, region, name),
+        }
+        return Page("200 OK", rendered("job", **values))
+
+    def _logs(self, account: str, region: str, group: str, prefix: str) -> Page:
+        streams = list(_streams(self._clients(account, region), group, prefix))
+        place = f"account {account}, {region}"
+        html = rendered("logs", title=f"Log {prefix}", place=place, group=group, prefix=prefix, streams=streams)
+        return Page("200 OK", html)
+
+    def _build(self, account: str, region: str, build_id: str) -> Page:
+        client = self._clients(account, region)
+        builds = client("codebuild").batch_get_builds(ids=[build_id])["builds"]
+        if not builds:
+            return _problem("404 Not Found", f"There is no build {build_id!r} in account {account}, {region}.")
+        build = builds[0]
+        logs = build.get("logs", {})
+        group, stream = logs.get("groupName", ""), logs.get("streamName", "")
+        values = {
+            "title": f"{build['buildStatus']} {build_id}",
+            "place": f"account {account}, {region}",
+            "refresh_seconds": REFRESH_SECONDS if build["buildStatus"] == "IN_PROGRESS" else None,
+            "build": build,
+            "stream": _stream(client, group, stream) if stream else _Stream("", (), False),
+        }
+        return Page("200 OK", rendered("build", at=_moment, **values))
+
+    def _objects(self, account: str, region: str, bucket: str, prefix: str) -> Page:
+        client = self._clients(account, region)("s3")
+        listed = client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=OBJECTS)
+        values = {
+            "title": f"s3://{bucket}/{prefix}",
+            "place": f"account {account}",
+            "objects": [(item["Key"], item["Size"], item["LastModified"]) for item in listed.get("Contents", [])],
+            "cut": listed["IsTruncated"],
+        }
+        return Page("200 OK", rendered("objects", at=_moment, **values))
+
+
+def _problem(status: str, text: str) -> Page:
+    return Page(status, rendered("problem", title=status.partition(" ")[2], text=text))
+
+
+def _refused(error: ClientError) -> Page:
+    code, message = error.response["Error"]["Code"], error.response["Error"]["Message"]
+    return _problem("404 Not Found" if code in MISSING else "400 Bad Request", f"{code}: {message}")
+
+
+def _history(client: Callable[[str], Any], arn: str) -> list[Mapping[str, Any]]:
+    pages = client("stepfunctions").get_paginator("get_execution_history").paginate(executionArn=arn)
+    return [event for page in pages for event in page["events"]]
+
+
+def _jobs(client: Callable[[str], Any], names: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+    return {name: client("sagemaker").describe_processing_job(ProcessingJobName=name) for name in names}
+
+
+def _failed_lines(client: Callable[[str], Any], report: RunReport) -> dict[str, list[str]]:
+    stage = report.failed_stage
+    if stage is None or not stage.job_arn or not stage.job_name:
+        return {}
+    streams = _streams(client, PROCESSING_LOG_GROUP, f"{stage.job_name}/")
+    return {stage.job_name: [line for stream in streams for line in stream.lines]}
+
+
+def _streams(client: Callable[[str], Any], group: str, prefix: str) -> Iterator[_Stream]:
+    """The streams that begin with ``prefix``; none when there is no such group."""
+    pages = client("logs").get_paginator("describe_log_streams")
+    try:
+        for page in pages.paginate(logGroupName=group, logStreamNamePrefix=prefix):
+            for stream in page["logStreams"]:
+                yield _stream(client, group, stream["logStreamName"])
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ResourceNotFoundException":
+            raise
+
+
+def _stream(client: Callable[[str], Any], group: str, name: str) -> _Stream:
+    answer = client("logs").get_log_events(logGroupName=group, logStreamName=name, startFromHead=False, limit=LINES)
+    lines = [event["message"].rstrip("\r\n") for event in answer["events"]]
+    return _Stream(name, lines, cut=len(lines) == LINES)
+
+
+def _log_link(account: str, region: str, job_name: str) -> str:
+    path = f"{PREFIX}logs/{quote(PROCESSING_LOG_GROUP, safe='')}/{quote(f'{job_name}/', safe='')}"
+    return f"{path}?account={account}&region={region}"
+
+
+def _event_line(event: Mapping[str, Any]) -> str:
+    details = event.get("stateEnteredEventDetails") or event.get("stateExitedEventDetails") or {}
+    kinds = (value for key, value in event.items() if key.endswith("EventDetails") and "error" in value)
+    failure: Mapping[str, Any] = next(kinds, {})
+    said = details.get("name") or failure.get("error") or ""
+    return f"{_moment(event['timestamp'])}  {event['type']}  {said}".rstrip()
+
+
+def _moment(value: datetime | None) -> str:
+    return value.isoformat(sep=" ", timespec="milliseconds") if value else "-"
+
+
+def _indented(text: str | None) -> str:
+    """JSON with its members on lines of their own; what is no JSON as it is."""
+    try:
+        return json.dumps(json.loads(text), indent=2, ensure_ascii=False) if text else ""
+    except ValueError:
+        return text or ""

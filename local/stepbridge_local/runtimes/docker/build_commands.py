@@ -1,0 +1,244 @@
+"""The ``docker`` of a build on a Docker engine: the program itself, with the local ECR in the place of AWS's."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from stepbridge_local.protocols import ImageRegistry, Scope, ServiceError
+from stepbridge_local.runtimes.docker.build_options import BuildOptions, read_build
+from stepbridge_local.runtimes.docker.command_line import DockerProgram
+from stepbridge_local.runtimes.docker.ecr_names import (
+    base_arguments,
+    ecr_name,
+    ecr_references,
+    engine_name,
+    rewritten_dockerfile,
+)
+from stepbridge_local.runtimes.docker.engine_images import EngineImages
+from stepbridge_local.runtimes.docker.oci_registry import OciRegistry
+from stepbridge_local.services.codebuild.aws_command import FindDigest
+from stepbridge_local.services.codebuild.docker_command import Login, PushImage, parse_docker
+from stepbridge_local.services.codebuild.ecr_login import EcrLogin
+from stepbridge_local.services.codebuild.errors import UnsupportedCommandError
+from stepbridge_local.services.codebuild.shims import Output, ShimCall
+
+__all__ = ["BuildCommands", "BuildEngine"]
+
+FAILED: Final = 1
+UNSUPPORTED: Final = 125
+# What goes to the program as it is, but for names of images. Commands on what others run on the engine are not there.
+_PASSED_ON: Final = frozenset(
+    (
+        "--version",
+        "-v",
+        "version",
+        "info",
+        "images",
+        "image",
+        "inspect",
+        "history",
+        "tag",
+        "run",
+        "save",
+        "rmi",
+        "logout",
+    )
+)
+_PUSHED: Final = re.compile(r".*: digest: (?P<digest>sha256:[0-9a-f]{64}) size: \d+")
+_ECR: Final = re.compile(r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.[a-z0-9.]+/(?P<name>[^:@]+)")
+
+
+@dataclass(frozen=True)
+class BuildEngine:
+    """What the builds of one local AWS share.
+
+    ``network`` is named where the engine has no bridge; such an engine builds without BuildKit.
+    """
+
+    program: DockerProgram
+    oci: OciRegistry
+    images: EngineImages
+    registry: ImageRegistry
+    find_digest: FindDigest
+    network: str | None = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        # One manifest for each image, without attestations beside it.
+        return {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"} | ({"DOCKER_BUILDKIT": "0"} if self.network else {})
+
+
+class BuildCommands:
+    """Answers the ``docker`` commands of one build. ``passwords`` are those that ``aws ecr`` gave, by region."""
+
+    def __init__(self, engine: BuildEngine, passwords: Mapping[str, str]) -> None:
+        self._engine = engine
+        self._login = EcrLogin(passwords)
+        self._named: set[str] = set()  # what this build named itself, and wins over what is in ECR
+
+    def answer(self, call: ShimCall, output: Output) -> int:
+        """The exit status of a command."""
+        words = _without_group(call.arguments)
+        handlers: dict[str, Callable[[list[str], ShimCall, Output], int]] = {
+            "build": self._build,
+            "push": self._push,
+            "pull": self._pull,
+            "login": self._log_in,
+        }
+        try:
+            if words and words[0] in handlers:
+                return handlers[words[0]](words, call, output)
+            if words and words[0] in _PASSED_ON:
+                return self._pass_on(words, call, output)
+            available = ", ".join(sorted([*handlers, *_PASSED_ON]))
+            raise UnsupportedCommandError(
+                "docker " + " ".join(words), "not available in builds of the local AWS", available
+            )
+        except UnsupportedCommandError as refusal:
+            output(str(refusal), True)
+            return UNSUPPORTED
+
+    def _pass_on(self, words: list[str], call: ShimCall, output: Output) -> int:
+        if words[0] == "tag" and len(words) == 3:
+            self._named.add(self._local(words[2]))
+        if words[0] == "run" and self._engine.network and not any(word.startswith("--net") for word in words):
+            words = ["run", f"--network={self._engine.network}", *words[1:]]
+        return self._run([self._local(word) for word in words], call, output)
+
+    # --- docker build -------------------------------------------------------------------------------------------------
+    def _build(self, words: list[str], call: ShimCall, output: Output) -> int:
+        read = read_build(words[1:], classic=self._engine.network is not None)
+        original = read.dockerfile(call.folder)
+        text = original.read_text(errors="surrogateescape") if original.is_file() else ""
+        bases = base_arguments(text)
+        self._fetch(ecr_references(text) + [name for word in read.build_arguments for name in ecr_references(word)])
+        arguments = [self._argument(word, bases) for word in read.build_arguments]
+        rewritten = rewritten_dockerfile(text, self._engine.oci.address)
+        if rewritten == text:
+            return self._run(self._build_words(read, arguments, read.file), call, output)
+        with tempfile.NamedTemporaryFile("w", prefix="Dockerfile-", errors="surrogateescape") as file:
+            file.write(rewritten)
+            file.flush()
+            return self._run(self._build_words(read, arguments, file.name), call, output)
+
+    def _build_words(self, read: BuildOptions, arguments: Sequence[str], file: str | None) -> list[str]:
+        tags = [self._local(tag) for tag in read.tags]
+        self._named.update(_with_tag(tag) for tag in tags)
+        network = [f"--network={self._engine.network}"] if self._engine.network and not read.names_network else []
+        named = [f"--file={file}"] if file else []
+        return [
+            "build",
+            *network,
+            *named,
+            *(f"--tag={tag}" for tag in tags),
+            *(f"--build-arg={argument}" for argument in arguments),
+            *read.others,
+            read.context,
+        ]
+
+    def _argument(self, word: str, bases: Collection[str]) -> str:
+        """A build argument, with the engine's name where it is the name of a base image."""
+        name, equals, value = word.partition("=")
+        return name + equals + (self._local(value) if name in bases else value)
+
+    def _fetch(self, uris: Sequence[str]) -> None:
+        """Have the engine hold the images of ECR that a Dockerfile may start from, under their names."""
+        for uri in uris:
+            name = _with_tag(self._local(uri))
+            if name in self._named or "@" in name:
+                continue  # a digest is fetched by the engine itself
+            try:
+                self._engine.images.tag(self._engine.registry.resolve(uri), name)
+            except ServiceError:
+                continue  # named but not used, or else docker build says that it cannot be found
+
+    # --- docker login, push, pull -------------------------------------------------------------------------------------
+    def _log_in(self, words: list[str], call: ShimCall, output: Output) -> int:
+        command = parse_docker(words)
+        assert isinstance(command, Login)
+        return self._login.answer(command, call.standard_input, output)
+
+    def _push(self, words: list[str], call: ShimCall, output: Output) -> int:
+        command = parse_docker(words)
+        assert isinstance(command, PushImage)
+        uri = _with_tag(command.image)
+        name = _ECR.match(uri)
+        if name is None:
+            raise UnsupportedCommandError("docker push", f"the image {uri}", "an image of ECR")
+        if uri.partition("/")[0] not in self._login:
+            output("no basic auth credentials", True)
+            return FAILED
+        try:
+            self._engine.find_digest(Scope(name["account"], name["region"]), name["name"], "")
+            return self._push_and_record(uri, name, call, output)
+        except ServiceError as fault:
+            output(f"{fault.code}: {fault.message}", True)
+            return FAILED
+
+    def _push_and_record(self, uri: str, name: re.Match[str], call: ShimCall, output: Output) -> int:
+        """The real push, and then the record in ECR, whose refusal is that of the push. Raises ServiceError."""
+        pushed: list[str] = []
+
+        def read_digest(line: str, is_error: bool) -> None:
+            found = _PUSHED.fullmatch(line)
+            if found:
+                pushed.append(line)
+            else:
+                output(line, is_error)
+
+        status = self._run(["push", self._local(uri)], call, read_digest)
+        if status or not pushed:
+            return status or FAILED
+        found = _PUSHED.fullmatch(pushed[-1])
+        assert found is not None
+        repository = f"{name['account']}/{name['region']}/{name['name']}"
+        manifest = self._engine.oci.manifest(repository, found["digest"])
+        self._engine.registry.record(uri, manifest)
+        output(pushed[-1], False)
+        return 0
+
+    def _pull(self, words: list[str], call: ShimCall, output: Output) -> int:
+        uris = ecr_references(" ".join(words))
+        if not uris:
+            return self._run(words, call, output)
+        uri = uris[0]
+        try:
+            image_id = self._engine.registry.resolve(uri)
+        except ServiceError as fault:
+            output(f"Error response from daemon: {fault.message}", True)
+            return FAILED
+        if "@" not in uri:
+            self._engine.images.tag(image_id, _with_tag(self._local(uri)))
+        output(f"Status: Image is up to date for {uri}", False)
+        return 0
+
+    def _local(self, text: str) -> str:
+        return engine_name(text, self._engine.oci.address)
+
+    def _run(self, words: Sequence[str], call: ShimCall, output: Output) -> int:
+        address = self._engine.oci.address
+        return self._engine.program.run(
+            words,
+            call.folder,
+            {**call.environment, **self._engine.environment},
+            lambda line, is_error: output(ecr_name(line, address), is_error),
+            call.is_abandoned,
+        )
+
+
+def _without_group(arguments: Sequence[str]) -> list[str]:
+    """``docker image build`` and the like in their short form."""
+    words = list(arguments)
+    groups = {"image": ("build", "push", "pull", "tag"), "buildx": ("build",), "builder": ("build",)}
+    if len(words) > 1 and words[1] in groups.get(words[0], ()):
+        return words[1:]
+    return words
+
+
+def _with_tag(name: str) -> str:
+    """``name:latest`` where there is neither tag nor digest; a colon before the last slash is a port's."""
+    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"

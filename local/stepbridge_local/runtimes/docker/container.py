@@ -1,0 +1,145 @@
+"""One container on a Docker engine: its lines, its end, its stop."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from docker.errors import APIError, NotFound
+from docker.models.containers import Container as EngineContainer
+
+from stepbridge_local.protocols import ContainerExit
+
+__all__ = ["DockerContainer"]
+
+_GONE_STATUS_CODES = (
+    404,
+    409,
+)  # removed, being removed, or not running any more: https://docs.docker.com/reference/api/engine/
+_SETTLING_SECONDS = 3.0  # after which an init process has surely started its command
+_POLL_SECONDS = 0.02
+# How the engine's init process says that there is nothing to run: https://github.com/krallin/tini
+_NOT_EXECUTED_CODES = (126, 127)
+_INIT_FAILED = "[FATAL tini ("
+_LONGEST_LINE_BYTES = 256 * 1024  # CloudWatch Logs takes no longer event
+
+
+class DockerContainer:
+    """Implements ``Container``. The engine's container is removed once it ended and its output was handed on."""
+
+    def __init__(
+        self,
+        container: EngineContainer,
+        on_line: Callable[[str], None],
+        on_exit: Callable[[], None],
+        on_end: Callable[[], None],
+    ) -> None:
+        """``on_exit`` is called when its processes have ended, before ``wait`` tells; ``on_end`` is called last."""
+        self._container = container
+        self._on_line = on_line
+        self._on_exit = on_exit
+        self._on_end = on_end
+        self._exit: ContainerExit | None = None
+        self._settled_at = 0.0
+        self._started = threading.Event()  # also set when the start failed: there is no more to wait for
+        self._ended = threading.Event()
+
+    def start(self) -> None:
+        """Start it and follow it on a thread of its own."""
+        threading.Thread(target=self._follow, name=f"container-{self._container.name}", daemon=True).start()
+
+    def wait(self, timeout_seconds: float | None = None) -> ContainerExit | None:
+        """How it ended, or None when the timeout passed first."""
+        self._ended.wait(timeout_seconds)
+        return self._exit
+
+    def stop(self, grace_seconds: float) -> None:
+        """SIGTERM now, SIGKILL after the grace; returns at once."""
+        threading.Thread(target=self._stop, args=(grace_seconds,), daemon=True).start()
+
+    def _stop(self, grace_seconds: float) -> None:
+        self._started.wait()
+        if grace_seconds > 0:
+            self._await_command()
+            self._kill("SIGTERM")
+            self._ended.wait(grace_seconds)
+        if not self._ended.is_set():
+            self._kill("SIGKILL")
+
+    def _await_command(self) -> None:
+        """Return once the engine's init process has started the command: before that it may lose a signal."""
+        while not self._ended.is_set() and time.monotonic() < self._settled_at:
+            try:
+                if len(self._container.top()["Processes"]) > 1:
+                    return
+            except APIError:
+                return  # it is gone, or the engine cannot list processes: then the signal goes out as it is
+            self._ended.wait(_POLL_SECONDS)
+
+    def _kill(self, signal: str) -> None:
+        self._unless_gone(lambda: self._container.kill(signal))
+
+    def _remove(self) -> None:
+        self._unless_gone(lambda: self._container.remove(force=True))
+
+    def _unless_gone(self, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except APIError as error:
+            if error.status_code not in _GONE_STATUS_CODES:
+                raise
+
+    def _follow(self) -> None:
+        try:
+            self._exit = self._run()
+        finally:
+            self._started.set()
+            self._exit = self._exit or ContainerExit(None, "the Docker engine lost the container")
+            self._ended.set()
+            self._on_end()
+
+    def _run(self) -> ContainerExit:
+        # Attached before the start, so that not a line is missed.
+        stream = self._container.attach(stdout=True, stderr=True, stream=True, logs=True, demux=True)
+        try:
+            self._container.start()
+        except APIError as error:
+            self._remove()
+            return ContainerExit(None, f"the container did not start: {error.explanation}")
+        self._settled_at = time.monotonic() + _SETTLING_SECONDS
+        self._started.set()
+        last_line = ""
+        try:
+            for line in _lines(stream):
+                self._on_line(line)
+                last_line = line
+            code: int = self._container.wait()["StatusCode"]
+            self._remove()
+        except NotFound:
+            return ContainerExit(137, None)  # removed from outside while it ran: as good as killed
+        self._on_exit()
+        if code in _NOT_EXECUTED_CODES and last_line.startswith(_INIT_FAILED):
+            return ContainerExit(None, f"the container did not start: {last_line.partition('] ')[2]}")
+        return ContainerExit(code)
+
+
+def _lines(chunks: Iterator[tuple[bytes | None, bytes | None]]) -> Iterator[str]:
+    """The lines of both output streams, each line of one of them, decoded with replacement; the last with or without
+    its end. A chunk is of the one or of the other."""
+    rests = [b"", b""]
+    for pair in chunks:
+        for number, chunk in enumerate(pair):
+            whole, rests[number] = _split(rests[number] + (chunk or b""))
+            for line in whole:
+                yield line.removesuffix(b"\r").decode("utf-8", "replace")
+    yield from (rest.decode("utf-8", "replace") for rest in rests if rest)
+
+
+def _split(text: bytes) -> tuple[list[bytes], bytes]:
+    """The lines that are whole, or longer than the longest that is kept together, and the rest."""
+    *whole, rest = text.split(b"\n")
+    while len(rest) > _LONGEST_LINE_BYTES:
+        whole.append(rest[:_LONGEST_LINE_BYTES])
+        rest = rest[_LONGEST_LINE_BYTES:]
+    return whole, rest

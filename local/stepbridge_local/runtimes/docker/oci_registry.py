@@ -1,0 +1,134 @@
+"""The OCI registry behind the local ECR when images are Docker images: the distribution project's own program."""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from stepbridge_local.errors import ConfigurationError
+
+__all__ = ["OciRegistry"]
+
+_PROGRAMS = (
+    "docker-registry",
+    "registry",
+)  # Debian's name and upstream's: https://distribution.github.io/distribution/
+_START_SECONDS = 15.0
+_MANIFEST_TYPES = (
+    "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+    "application/vnd.oci.image.index.v1+json",
+)
+_PR_SET_PDEATHSIG = 1
+_CONFIGURATION = """\
+version: 0.1
+log: {{level: warn}}
+storage:
+  filesystem: {{rootdirectory: "{folder}"}}
+  delete: {{enabled: true}}
+http:
+  addr: 127.0.0.1:{port}
+"""
+
+
+class OciRegistry:
+    """A registry on a loopback port, which engines trust without TLS. Keeps its blobs in ``folder``.
+
+    The port is the one it had before where that is free: the engine knows images by it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self.address = ""  # "127.0.0.1:<port>" once started
+
+    def start(self) -> None:
+        """Start it and wait until it answers. Raises ConfigurationError where there is no such program."""
+        program = next(filter(None, map(shutil.which, _PROGRAMS)), None)
+        if program is None:
+            raise ConfigurationError(
+                "docker runtime",
+                "no OCI registry on PATH",
+                f"one of {', '.join(_PROGRAMS)}",
+                "install Debian's package docker-registry, or use --runtime process",
+            )
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self.address = f"127.0.0.1:{self._port()}"
+        configuration = self._folder / "registry.yml"
+        port = self.address.rpartition(":")[2]
+        (self._folder / "port").write_text(port)
+        configuration.write_text(_CONFIGURATION.format(folder=self._folder.resolve(), port=port))
+        log_file = self._folder / "registry.log"
+        with log_file.open("wb") as log:
+            self._process = subprocess.Popen(
+                [program, "serve", str(configuration)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={},
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
+            )
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise ConfigurationError(f"{program}", "it did not start", remedy=f"see {log_file}")
+            time.sleep(0.02)
+
+    def manifest(self, name: str, reference: str) -> bytes:
+        """The manifest of ``name`` by tag or digest, byte for byte. Raises KeyError when there is none."""
+        request = urllib.request.Request(
+            f"http://{self.address}/v2/{name}/manifests/{reference}", headers={"Accept": ", ".join(_MANIFEST_TYPES)}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                content: bytes = answer.read()
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                raise KeyError(f"{name}:{reference}") from None
+            raise
+        return content
+
+    def stop(self) -> None:
+        """End it. Idempotent."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait()
+            self._process = None
+
+    def _port(self) -> int:
+        file = self._folder / "port"
+        wanted = int(file.read_text()) if file.is_file() else 0
+        try:
+            return _bindable(wanted)
+        except OSError:
+            return _bindable(0)
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://{self.address}/v2/", timeout=2):
+                return True
+        except OSError:
+            return False
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+
+
+def _bindable(wanted: int) -> int:
+    """``wanted``, or for 0 a free port. Raises OSError when it is taken."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", wanted))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,185 @@
+"""Builds images and runs containers on a Docker engine."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import docker
+from docker.errors import APIError, BuildError, DockerException, ImageNotFound
+from docker.models.containers import Container as EngineContainer
+from docker.utils.json_stream import json_stream
+
+from stepbridge_local.errors import ImageBuildError
+from stepbridge_local.protocols import BuiltImage, Container, ContainerExit, ContainerSpec
+from stepbridge_local.runtimes.docker.container import DockerContainer
+from stepbridge_local.runtimes.docker.ownership import foreign, hand_over
+
+__all__ = ["DockerRuntime", "find_engine"]
+
+_OWNER_LABEL = "stepbridge_local.owner"
+_ENGINE_TIMEOUT_SECONDS = 600
+
+
+def find_engine(timeout_seconds: int = 5) -> docker.DockerClient | None:
+    """A client of the engine that ``DOCKER_HOST`` or the default socket names, or None when none answers."""
+    try:
+        client = docker.from_env(timeout=timeout_seconds)
+        client.ping()
+    except DockerException:
+        return None
+    client.api.timeout = _ENGINE_TIMEOUT_SECONDS
+    return client
+
+
+class DockerRuntime:
+    """Implements ``ContainerRuntime`` on a Docker engine.
+
+    ``owner_folder`` stands for the local AWS that the containers belong to: what an earlier one on the same folder left
+    running is removed at the start. A container's network is the engine's bridge where it has one, else the host's.
+    """
+
+    name = "docker"
+
+    def __init__(self, client: docker.DockerClient, owner_folder: Path) -> None:
+        self._client = client
+        self._owner = hashlib.sha256(str(owner_folder.resolve()).encode()).hexdigest()[:16]
+        machine = client.info()
+        self._network = "bridge" if client.networks.list(names=["bridge"]) else "host"
+        self._rootless = "name=rootless" in (machine.get("SecurityOptions") or [])
+        self._memory_bytes: int = machine["MemTotal"]
+        self._cpus: int = machine["NCPU"]
+        self._running: dict[str, DockerContainer] = {}
+        self._lock = threading.Lock()
+        self._remove_leftovers()
+
+    @property
+    def has_bridge(self) -> bool:
+        """Whether the engine has a network of its own for containers and builds."""
+        return self._network == "bridge"
+
+    def build(
+        self, context: Path, dockerfile: str, build_args: Mapping[str, str], log: Callable[[str], None]
+    ) -> BuiltImage:
+        """Build with the engine, which honours every instruction and ``.dockerignore``. Raises ImageBuildError."""
+        where = str(context / dockerfile)
+        if not (context / dockerfile).is_file():
+            raise ImageBuildError(where, "there is no such file", "a Dockerfile")
+        try:
+            return self._describe(self._build(context, dockerfile, build_args, log))
+        except (BuildError, APIError) as error:
+            raise ImageBuildError(where, f"docker build failed: {error}", remedy="see the build's log") from error
+
+    def _build(self, context: Path, dockerfile: str, build_args: Mapping[str, str], log: Callable[[str], None]) -> str:
+        stream = self._client.api.build(
+            path=str(context),
+            dockerfile=dockerfile,
+            buildargs=dict(build_args),
+            network_mode="host" if self._network == "host" else None,
+            rm=True,
+            forcerm=True,
+        )
+        image_id = ""
+        for event in json_stream(stream):
+            for line in str(event.get("stream") or event.get("status") or "").splitlines():
+                log(line)
+            if "error" in event:
+                log(event["error"])
+                raise BuildError(event["error"], [])
+            image_id = event.get("aux", {}).get("ID", image_id)
+        if not image_id:
+            raise BuildError("the engine named no image", [])
+        return image_id
+
+    def _describe(self, image_id: str) -> BuiltImage:
+        attributes = self._client.images.get(image_id).attrs
+        return BuiltImage(attributes["Id"], attributes["Size"], attributes["Config"])
+
+    def start(self, spec: ContainerSpec, on_line: Callable[[str], None]) -> Container:
+        """Start a container under the name of ``spec``."""
+        try:
+            engine_container = self._create(spec)
+        except ImageNotFound:
+            error = f"image {spec.image_id}: the Docker engine does not hold it any more; build it again"
+            return _NotStarted(ContainerExit(None, error))
+        container = DockerContainer(
+            engine_container, on_line, lambda: self._take_over(spec), lambda: self._forget(spec.name)
+        )
+        with self._lock:
+            self._running[spec.name] = container
+        container.start()
+        return container
+
+    def _create(self, spec: ContainerSpec) -> EngineContainer:
+        network = self._network
+        if spec.network_isolated:
+            network = "none"
+        elif len(spec.hosts) > 1:
+            network = "host"  # the loopback addresses by which they know each other are not shared on a bridge
+        return self._client.containers.create(
+            spec.image_id,
+            name=f"stepbridge-{self._owner}-{spec.name}",
+            entrypoint=list(spec.entrypoint) if spec.entrypoint else None,
+            command=list(spec.arguments) if spec.arguments else None,
+            environment=dict(spec.environment),
+            volumes={str(spec.ml_folder.resolve()): {"bind": "/opt/ml", "mode": "rw"}},
+            network_mode=network,
+            # On a bridge the engine writes down the container's own address.
+            extra_hosts=dict(spec.hosts) if network != "bridge" else None,
+            init=True,  # as process 1 a program without a handler for SIGTERM would ignore it
+            **self._limits(spec),
+            labels={_OWNER_LABEL: self._owner},
+            hostname=spec.hostname or spec.name[:63],
+        )
+
+    def _limits(self, spec: ContainerSpec) -> dict[str, int]:
+        """What is asked for, but no more than the engine's machine has; swap does not add to it."""
+        limits: dict[str, int] = {}
+        if spec.memory_bytes:
+            memory_bytes = min(spec.memory_bytes, self._memory_bytes)
+            limits |= {"mem_limit": memory_bytes, "memswap_limit": memory_bytes}
+        if spec.cpus:
+            limits["nano_cpus"] = int(min(spec.cpus, self._cpus) * 1e9)
+        return limits
+
+    def close(self) -> None:
+        """Kill every container that still runs and wait until each has ended. Idempotent."""
+        with self._lock:
+            running = list(self._running.values())
+        for container in running:
+            container.stop(0)
+        for container in running:
+            container.wait()
+
+    def _take_over(self, spec: ContainerSpec) -> None:
+        """Make what a container of another user wrote readable and removable for this process."""
+        folder, user_id = spec.ml_folder.resolve(), os.geteuid()
+        if user_id != 0 and foreign(folder, user_id):
+            # In a rootless engine's containers this user is root.
+            owner = (0, 0) if self._rootless else (user_id, os.getegid())
+            hand_over(self._client, spec.image_id, folder, *owner)
+
+    def _forget(self, name: str) -> None:
+        with self._lock:
+            self._running.pop(name, None)
+
+    def _remove_leftovers(self) -> None:
+        mine = {"label": f"{_OWNER_LABEL}={self._owner}"}
+        for container in self._client.containers.list(all=True, filters=mine, ignore_removed=True):
+            container.remove(force=True)
+
+
+class _NotStarted:
+    """A container that could not be started."""
+
+    def __init__(self, outcome: ContainerExit) -> None:
+        self._outcome = outcome
+
+    def wait(self, timeout_seconds: float | None = None) -> ContainerExit:  # noqa: ARG002
+        return self._outcome
+
+    def stop(self, grace_seconds: float) -> None:
+        """Nothing runs."""

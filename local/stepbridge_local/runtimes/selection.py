@@ -1,0 +1,77 @@
+"""Which runtime a local AWS has, and all that belongs to it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from stepbridge_local.errors import ConfigurationError
+from stepbridge_local.protocols import ContainerRuntime, ImageHolder, ImageRegistry
+from stepbridge_local.runtimes.process import ProcessRuntime
+from stepbridge_local.services.codebuild.aws_command import FindDigest
+from stepbridge_local.services.codebuild.run import MakeDockerCommands
+from stepbridge_local.settings import DEFAULT_RUNTIME, LocalAwsSettings
+
+__all__ = ["Containers", "open_containers"]
+
+
+@dataclass(frozen=True)
+class Containers:
+    """A runtime. ``holder`` has its images where ECR's records do not say where they are; ``docker_commands(registry,
+    find_digest)`` makes what answers the docker commands of builds, where the runtime does not build by itself.
+    """
+
+    runtime: ContainerRuntime
+    holder: ImageHolder | None = None
+    docker_commands: Callable[[ImageRegistry, FindDigest], MakeDockerCommands] | None = None
+
+
+def open_containers(settings: LocalAwsSettings, resolve: Callable[[str], str], cleanup: ExitStack) -> Containers:
+    """The runtime that the settings ask for; ``auto`` is Docker where an engine answers.
+
+    ``resolve`` finds images in the local ECR. What is started is ended by ``cleanup``. Raises ConfigurationError.
+    """
+    if settings.runtime == "process":
+        return _processes(settings, resolve)
+    return _docker(settings, cleanup) or _processes(settings, resolve)
+
+
+def _docker(settings: LocalAwsSettings, cleanup: ExitStack) -> Containers | None:
+    """The engine that answers; None where there is none and ``auto`` may do without."""
+    # Half a second of imports that the process runtime does without.
+    from stepbridge_local.runtimes.docker import DockerRuntime, find_engine
+    from stepbridge_local.runtimes.docker.build_commands import BuildCommands, BuildEngine
+    from stepbridge_local.runtimes.docker.command_line import DEFAULT_HOST, find_program
+    from stepbridge_local.runtimes.docker.engine_images import EngineImages
+    from stepbridge_local.runtimes.docker.oci_registry import OciRegistry
+
+    engine = find_engine()
+    if engine is None:
+        if settings.runtime == "auto" and DEFAULT_RUNTIME == "process":
+            return None
+        raise ConfigurationError(
+            f"--runtime {settings.runtime}",
+            f"no Docker engine answers on {os.environ.get('DOCKER_HOST', DEFAULT_HOST)}",
+            "a running engine that this user may use",
+            "start one or name it in DOCKER_HOST; on Linux --runtime process needs none",
+        )
+    cleanup.callback(engine.close)
+    program = find_program()
+    oci = OciRegistry(settings.registry_folder / "oci")
+    oci.start()
+    cleanup.callback(oci.stop)
+    images = EngineImages(engine, oci)
+    runtime = DockerRuntime(engine, settings.data_dir)
+
+    def docker_commands(registry: ImageRegistry, find_digest: FindDigest) -> MakeDockerCommands:
+        network = None if runtime.has_bridge else "host"
+        shared = BuildEngine(program, oci, images, registry, find_digest, network)
+        return lambda passwords: BuildCommands(shared, passwords)
+
+    return Containers(runtime, images, docker_commands)
+
+
+def _processes(settings: LocalAwsSettings, resolve: Callable[[str], str]) -> Containers:
+    return Containers(ProcessRuntime(settings.images_folder.resolve(), settings.work_folder.resolve(), resolve=resolve))

@@ -1,0 +1,253 @@
+"""The local AWS: one process, one endpoint. This is its composition root."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from functools import cache
+from importlib.metadata import version
+from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+from stepbridge_local.errors import ImageBuildError
+from stepbridge_local.fault_injection import admin
+from stepbridge_local.fault_injection.board import Disturbances
+from stepbridge_local.fault_injection.kinds import IamFault
+from stepbridge_local.http.server import HttpServer
+from stepbridge_local.pages.application import PREFIX, Pages
+from stepbridge_local.persistence.data_folder import DataFolder
+from stepbridge_local.protocols import ContainerRuntime
+from stepbridge_local.runtimes.selection import Containers, open_containers
+from stepbridge_local.services import installation as moto_seams
+from stepbridge_local.services.collaborators import LocalServices
+from stepbridge_local.services.ecr.moto import MotoImageRegistry
+from stepbridge_local.services.iam.gate import Permissions
+from stepbridge_local.services.iam.moto.authorization import MotoDirectory, authorized
+from stepbridge_local.services.logs.moto import MotoLogSink
+from stepbridge_local.services.moto.application import AwsApplication
+from stepbridge_local.services.moto.fault_injection import disturbed
+from stepbridge_local.services.moto.requests import read_body
+from stepbridge_local.services.s3.moto.store import MotoObjectStore
+from stepbridge_local.services.sagemaker.service import ProcessingService
+from stepbridge_local.settings import LocalAwsSettings
+
+__all__ = ["LocalAws"]
+
+_log = logging.getLogger(__name__)
+
+
+class LocalAws:
+    """The local AWS on 127.0.0.1, from ``start`` to ``stop``. One per process: moto's state is global.
+
+    ``runtime`` takes the place of the one that the settings name. ``services`` are there once it is started.
+    """
+
+    services: LocalServices
+
+    def __init__(self, settings: LocalAwsSettings, runtime: ContainerRuntime | None = None) -> None:
+        self._settings = settings
+        self._runtime = runtime
+        self._http = HttpServer(settings.port)
+        self._cleanup = ExitStack()
+
+    @property
+    def endpoint_url(self) -> str:
+        """Where it answers; complete only after ``start`` when the port was 0."""
+        return self._http.url
+
+    @property
+    def runtime_name(self) -> str:
+        """``process`` or ``docker``; once started."""
+        return self.services.runtime.name
+
+    def start(self) -> None:
+        """Return once requests are answered. Raises DataFolderInUseError or PortInUseError, and then nothing is left behind."""
+        with ExitStack() as cleanup:
+            folder = DataFolder(self._settings.data_dir.resolve())
+            folder.hold()
+            cleanup.callback(folder.release)
+            self._http.bind()
+            cleanup.callback(self._http.stop)
+            self.services = self._build(cleanup)
+            moto_seams.install(self.services)
+            cleanup.callback(self._run_stop_hooks)
+            cleanup.callback(self._http.stop)
+            self._http.serve(_application(self.services, self._settings.verbose))
+            folder.announce(self.endpoint_url)
+            self._cleanup = cleanup.pop_all()
+
+    def stop(self) -> None:
+        """Stop the running jobs, write what is to be kept, and let go of folder and port. Idempotent."""
+        self._cleanup.close()
+
+    def _run_stop_hooks(self) -> None:
+        for hook in reversed(self.services.stop_hooks):
+            hook()
+
+    def _build(self, cleanup: ExitStack) -> LocalServices:
+        settings = self._settings
+        for folder in (settings.images_folder, settings.work_folder, settings.jobs_folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        containers = (
+            Containers(self._runtime)
+            if self._runtime
+            # late: the registry builds with this runtime
+            else open_containers(settings, lambda uri: registry.resolve(uri), cleanup)
+        )
+        runtime = containers.runtime
+        store = MotoObjectStore(settings.s3_folder.resolve())
+        cleanup.callback(store.close)
+        registry = MotoImageRegistry(
+            settings.registry_folder.resolve(),
+            runtime,
+            settings.scikit_learn_folder,
+            settings.base_image,
+            containers.holder,
+        )
+        cleanup.callback(registry.close)
+        logs = MotoLogSink()
+        cleanup.callback(runtime.close)
+        disturbances = Disturbances()
+        if settings.enforce_iam:
+            disturbances.set([IamFault()])
+        permissions = Permissions(MotoDirectory(), lambda: disturbances.enforces_iam)
+        processing = ProcessingService(
+            store,
+            logs,
+            registry,
+            runtime,
+            settings.jobs_folder.resolve(),
+            settings.max_concurrent_jobs,
+            disturbances=disturbances,
+            permissions=permissions,
+        )
+        cleanup.callback(processing.stop_all)
+        return LocalServices(
+            settings,
+            store,
+            logs,
+            registry,
+            runtime,
+            processing,
+            self.endpoint_url,
+            disturbances=disturbances,
+            permissions=permissions,
+            docker_commands=containers.docker_commands,
+        )
+
+
+def _application(services: LocalServices, verbose: bool) -> WSGIApplication:
+    undisturbed = AwsApplication(_Recorder(services))
+    directory = services.permissions.directory
+    assert isinstance(directory, MotoDirectory)
+    aws = disturbed(authorized(undisturbed, services.permissions, directory), services.disturbances)
+    pages = Pages(_clients(undisturbed))
+    routes: dict[tuple[str, str], Callable[[], tuple[str, object]]] = {
+        ("GET", "/_stepbridge/health"): lambda: _health(services),
+        ("POST", "/_stepbridge/prebuilt-images"): lambda: _build_prebuilt_images(services),
+    }
+
+    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        started = time.monotonic()
+        path = environ["PATH_INFO"]
+        route = routes.get((environ["REQUEST_METHOD"], path))
+        if route is not None:
+            answer = _send(start_response, *route())
+        elif path.startswith(admin.FAULTS_PATH):
+            answer = _send(start_response, *_faults(services, environ))
+        elif path.startswith(PREFIX) and environ["REQUEST_METHOD"] in ("GET", "HEAD"):
+            answer = _send_page(start_response, pages, environ)
+        else:
+            answer = aws(environ, start_response)
+        if verbose:
+            _log.info(
+                "%s %s %s %.0f ms",
+                environ["REQUEST_METHOD"],
+                environ["REQUEST_URI"],
+                environ.get("HTTP_X_AMZ_TARGET", ""),
+                (time.monotonic() - started) * 1000,
+            )
+        return answer
+
+    return application
+
+
+class _Recorder:
+    """Writes what a request changed in S3 and ECR, before the client hears that it is done."""
+
+    def __init__(self, services: LocalServices) -> None:
+        self._store = services.store
+        self._registry = services.registry
+
+    def __call__(self, environ: WSGIEnvironment) -> None:
+        assert isinstance(self._store, MotoObjectStore)
+        assert isinstance(self._registry, MotoImageRegistry)
+        if environ["REQUEST_METHOD"] not in ("GET", "HEAD") or not self._store.is_flushed:
+            self._store.flush()
+        service = environ.get("HTTP_AUTHORIZATION", "")
+        if "/ecr/" in service or "/cloudformation/" in service:
+            self._registry.flush()
+
+
+def _health(services: LocalServices) -> tuple[str, object]:
+    return "200 OK", {
+        "status": "ok",
+        "pid": os.getpid(),
+        "runtime": services.runtime.name,
+        "version": version("stepbridge"),
+        "data_dir": str(services.settings.data_dir.resolve()),
+    }
+
+
+def _faults(services: LocalServices, environ: WSGIEnvironment) -> tuple[str, object]:
+    content_type = environ.get("CONTENT_TYPE", "")
+    body = read_body(environ)
+    return admin.answer(services.disturbances, environ["REQUEST_METHOD"], environ["PATH_INFO"], content_type, body)
+
+
+def _build_prebuilt_images(services: LocalServices) -> tuple[str, object]:
+    assert isinstance(services.registry, MotoImageRegistry)
+    lines: list[str] = []
+    try:
+        image_id = services.registry.build_prebuilt(lines.append)
+    except ImageBuildError as fault:
+        return "500 Internal Server Error", {"message": str(fault), "log": lines}
+    return "200 OK", {"sagemaker-scikit-learn": image_id, "log": lines}
+
+
+def _clients(application: WSGIApplication) -> Callable[[str, str], Callable[[str], Any]]:
+    """Clients within the process, made when the first page is asked for: botocore takes a while to import."""
+
+    @cache
+    def clients(account_id: str, region: str) -> Callable[[str], Any]:
+        from stepbridge_local.services.moto.in_process_clients import in_process_clients
+
+        return in_process_clients(application, account_id, region)
+
+    return clients
+
+
+def _send_page(start_response: StartResponse, pages: Pages, environ: WSGIEnvironment) -> Iterable[bytes]:
+    path = environ["REQUEST_URI"].partition("?")[0]
+    page = pages.page(path, environ.get("QUERY_STRING", ""))
+    if page is None:
+        return _send(start_response, "404 Not Found", {"message": f"the local AWS has no page {path}"})
+    body = page.html.encode()
+    headers = [
+        ("Content-Type", "text/html; charset=utf-8"),
+        ("Content-Length", str(len(body))),
+        ("Cache-Control", "no-store"),
+        ("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'"),
+    ]
+    start_response(page.status, headers)
+    return [body]
+
+
+def _send(start_response: StartResponse, status: str, answer: object) -> Iterable[bytes]:
+    body = json.dumps(answer).encode()
+    start_response(status, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+    return [body]

@@ -1,0 +1,287 @@
+"""Stacks that are created, updated, rolled back and deleted as on AWS: with events, and failures that say why.
+
+moto's own stacks ignore resource types and properties that they do not know, leave a failed creation half done, do not
+notice a parameter inside ``Fn::Sub``, and have no outputs after a change set. Its parsing of templates is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from moto.cloudformation.models import Event, Stack
+from moto.cloudformation.parsing import OutputMap, clean_json, generate_resource_name
+
+from stepbridge_local.services.cloudformation.moto.template import StackResources, parse_template
+from stepbridge_local.services.cloudformation.resources.catalogue import KINDS
+from stepbridge_local.services.cloudformation.resources.kinds import (
+    EXPECTED_FAILURES,
+    KindContext,
+    ResourceFailedError,
+    StackResource,
+    failure_reason,
+)
+
+__all__ = ["LocalStack"]
+
+
+class _ChangeFailedError(Exception):
+    """A resource failed; its event is written."""
+
+    def __init__(self, logical_id: str) -> None:
+        super().__init__(logical_id)
+        self.logical_id = logical_id
+
+
+class LocalStack(Stack):
+    """Replaces moto.cloudformation.models.Stack. ``context_of(account_id, region)`` is how resources are reached."""
+
+    context_of: ClassVar[Callable[[str, str], KindContext]]
+    resource_map: StackResources
+    status_reason: str | None = None
+
+    @property
+    def _context(self) -> KindContext:
+        return type(self).context_of(self.account_id, self.region_name)
+
+    def _parse_template(self) -> None:
+        self.template_dict = parse_template(str(self.template) if self.template else None)
+
+    def has_template(self, other_template: str) -> bool:
+        return bool(self.template_dict == parse_template(other_template))
+
+    def _create_resource_map(self) -> StackResources:
+        return self._resources(self.template_dict, self.parameters)
+
+    @property
+    def parameter_list(self) -> list[dict[str, str]]:
+        """Replaces Stack.parameter_list, which answers lists and numbers as Python writes them."""
+        values = self.resource_map.resolved_parameters
+        return [{"ParameterKey": name, "ParameterValue": _parameter_text(value)} for name, value in values.items()]
+
+    @property
+    def stack_name(self) -> str:
+        """For ListStacks, whose answer moto makes from attributes of these names; its Stack has them under others."""
+        return str(self.name)
+
+    @property
+    def stack_status(self) -> str:
+        return self.status
+
+    @property
+    def stack_parameters(self) -> dict[str, str]:
+        """Replaces Stack.stack_parameters: what UsePreviousValue stands for, with defaults, as it would be given."""
+        return {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in self.parameter_list}
+
+    def has_parameters(self, other_parameters: dict[str, Any]) -> bool:
+        """Replaces Stack.has_parameters: a default that is spelt out is no change."""
+        resolved = self._resources(self.template_dict, other_parameters).resolved_parameters
+        return bool(resolved == self.resource_map.resolved_parameters)
+
+    def begin(self, template: str, parameters: dict[str, Any]) -> None:
+        """Take the template that a change set brought; ``create`` makes its resources."""
+        self.template, self.template_dict, self.parameters = template, parse_template(template), parameters
+        self.description = self.template_dict.get("Description")
+        self.resource_map = self._resources(self.template_dict, parameters)
+
+    def create(self, adopting: bool) -> None:
+        """Make every resource. ``adopting``: retained resources that exist already are taken into the stack."""
+        self._happened("CREATE_IN_PROGRESS", "User Initiated")
+        try:
+            self._provide_all(self.resource_map, {}, adopting)
+        except _ChangeFailedError as failure:
+            self._undo_creation(failure)
+            return
+        except BaseException as error:
+            self._happened("CREATE_FAILED", f"Internal failure: {error!r}")  # not in progress for ever
+            raise
+        self.output_map = OutputMap(self.resource_map, self.template_dict, self.stack_id)
+        self._happened("CREATE_COMPLETE")
+
+    def change(self, template: str, parameters: dict[str, Any]) -> None:
+        """Bring the resources to the new template and parameters; what fails brings them back to the old ones."""
+        old = self.template, self.template_dict, self.parameters, self.resource_map
+        self._happened("UPDATE_IN_PROGRESS", "User Initiated")
+        self.template, self.template_dict, self.parameters = template, parse_template(template), parameters
+        present = old[3].present()
+        self.resource_map = self._resources(self.template_dict, parameters)
+        try:
+            self._provide_all(self.resource_map, present, adopting=False)
+        except _ChangeFailedError as failure:
+            self._happened(
+                "UPDATE_ROLLBACK_IN_PROGRESS", f"The following resource(s) failed to update: [{failure.logical_id}]."
+            )
+            attempted = self.resource_map.present()
+            self.template, self.template_dict, self.parameters, _ = old
+            self._roll_back(present, attempted)
+            return
+        except BaseException as error:
+            self._happened("UPDATE_ROLLBACK_FAILED", f"Internal failure: {error!r}")  # not in progress for ever
+            raise
+        self._happened("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
+        self._remove_superseded(present)
+        self.output_map = OutputMap(self.resource_map, self.template_dict, self.stack_id)
+        self._happened("UPDATE_COMPLETE")
+
+    def remove(self) -> bool:
+        """Delete every resource that is not to be retained; False, and DELETE_FAILED, when one could not be."""
+        self._happened("DELETE_IN_PROGRESS", "User Initiated")
+        failed = self._delete_all(self.resource_map, keep_retained=True)
+        self.output_map = OutputMap(self.resource_map, {}, self.stack_id)
+        if failed:
+            self._happened("DELETE_FAILED", f"The following resource(s) failed to delete: [{', '.join(failed)}].")
+            return False
+        self._happened("DELETE_COMPLETE")
+        return True
+
+    def _resources(self, template: dict[str, Any], parameters: Mapping[str, Any]) -> StackResources:
+        resources = StackResources(
+            self.stack_id,
+            self.name,
+            dict(parameters),
+            self.tags,
+            account_id=self.account_id,
+            region_name=self.region_name,
+            template=template,
+            cross_stack_resources=self.cross_stack_resources,
+        )
+        resources.load()
+        return resources
+
+    # --- forward
+    def _provide_all(self, resources: StackResources, present: Mapping[str, StackResource], adopting: bool) -> None:
+        def provide(logical_id: str, declared: Mapping[str, Any], resources: StackResources) -> StackResource:
+            for dependency in _depends_on(declared):
+                resources[dependency]
+            return self._provide(logical_id, declared, resources, present.get(logical_id), adopting)
+
+        resources.provide = provide
+        try:
+            for logical_id in resources.declared:
+                resources[logical_id]
+        finally:
+            resources.provide = None
+
+    def _provide(
+        self,
+        logical_id: str,
+        declared: Mapping[str, Any],
+        resources: StackResources,
+        present: StackResource | None,
+        adopting: bool,
+    ) -> StackResource:
+        kind_name = declared["Type"]
+        facts = logical_id, present.physical_resource_id if present else "", kind_name
+        doing = "UPDATE" if present else "CREATE"
+        try:
+            properties = _resolved(declared.get("Properties") or {}, resources)
+            kind = KINDS[kind_name]
+            kind.check(properties)
+            retained = declared.get("DeletionPolicy", "Delete") != "Delete"
+            if present and present.kind_name == kind_name and present.properties == properties:
+                return replace(present, is_retained=retained)
+            self._resource_happened(*facts, f"{doing}_IN_PROGRESS")
+            name = generate_resource_name(kind_name, self.name, logical_id)
+            if present and present.kind_name == kind_name:
+                made, adopted = kind.change(self._context, name, present, properties)
+            else:
+                made, adopted = kind.provide(self._context, name, properties, adopting and retained)
+        except EXPECTED_FAILURES as error:
+            self._resource_happened(*facts, f"{doing}_FAILED", failure_reason(error))
+            raise _ChangeFailedError(logical_id) from error
+        self._resource_happened(logical_id, made.physical_id, kind_name, f"{doing}_COMPLETE")
+        return StackResource(logical_id, kind_name, properties, made, adopted, retained)
+
+    # --- back
+    def _undo_creation(self, failure: _ChangeFailedError) -> None:
+        reason = f"The following resource(s) failed to create: [{failure.logical_id}]. Rollback requested by user."
+        self._happened("ROLLBACK_IN_PROGRESS", reason)
+        failed = self._delete_all(self.resource_map, keep_retained=False)
+        self._happened("ROLLBACK_FAILED" if failed else "ROLLBACK_COMPLETE", reason)
+
+    def _roll_back(self, present: Mapping[str, StackResource], attempted: Mapping[str, StackResource]) -> None:
+        """From what an update came to (``attempted``) to what there was before it."""
+        self.resource_map = self._resources(self.template_dict, self.parameters)
+        changed = {
+            name: attempted[name]
+            for name, resource in present.items()
+            if name in attempted and attempted[name].physical_resource_id == resource.physical_resource_id
+        }
+        try:
+            self._provide_all(self.resource_map, {**present, **changed}, adopting=False)
+        except _ChangeFailedError as failure:
+            reason = f"The following resource(s) failed to update: [{failure.logical_id}]."
+            self._happened("UPDATE_ROLLBACK_FAILED", reason)
+            return
+        self._remove_superseded(attempted)
+        self.output_map = OutputMap(self.resource_map, self.template_dict, self.stack_id)
+        self._happened("UPDATE_ROLLBACK_COMPLETE")
+
+    def _remove_superseded(self, present: Mapping[str, StackResource]) -> None:
+        """Delete what the stack has no more: resources that left the template, and what was replaced."""
+        names = {resource.physical_resource_id for resource in self.resource_map.present().values()}
+        for resource in reversed(list(present.values())):
+            if resource.physical_resource_id not in names and not resource.is_retained:
+                self._delete(resource)
+
+    def _delete_all(self, resources: StackResources, keep_retained: bool) -> list[str]:
+        """Delete in the opposite order of making; the logical IDs of what could not be deleted."""
+        failed = []
+        for logical_id, resource in reversed(resources.present().items()):
+            keep = resource.is_retained if keep_retained else resource.adopted
+            if keep:
+                self._resource_happened(logical_id, resource.physical_resource_id, resource.kind_name, "DELETE_SKIPPED")
+            elif not self._delete(resource):
+                failed.append(logical_id)
+                continue
+            resources.forget(logical_id)
+        return failed
+
+    def _delete(self, resource: StackResource) -> bool:
+        facts = resource.logical_resource_id, resource.physical_resource_id, resource.kind_name
+        try:
+            KINDS[resource.kind_name].delete(self._context, resource.physical_resource_id, resource.properties)
+        except EXPECTED_FAILURES as error:
+            self._resource_happened(*facts, "DELETE_FAILED", failure_reason(error))
+            return False
+        self._resource_happened(*facts, "DELETE_COMPLETE")
+        return True
+
+    # --- what happened
+    def _happened(self, status: str, reason: str | None = None) -> None:
+        self.status = status
+        self.status_reason = reason if reason and reason != "User Initiated" else None
+        self._add_stack_event(status, resource_status_reason=reason)
+
+    def _resource_happened(
+        self, logical_id: str, physical_id: str, kind: str, status: str, reason: str | None = None
+    ) -> None:
+        self.events.append(Event(self.stack_id, self.name, logical_id, physical_id, kind, status, reason, None))
+
+
+def _depends_on(declared: Mapping[str, Any]) -> list[str]:
+    names = declared.get("DependsOn", [])
+    return [names] if isinstance(names, str) else names
+
+
+def _resolved(properties: Mapping[str, Any], resources: StackResources) -> Mapping[str, Any]:
+    """The properties with every intrinsic function worked out. Raises ResourceFailedError, ValidationError."""
+    try:
+        resolved: Mapping[str, Any] = _without_nothing(clean_json(properties, resources))
+    except KeyError as error:
+        raise ResourceFailedError(f"Unresolved resource dependencies [{error.args[0]}]") from None
+    return resolved
+
+
+def _without_nothing(value: Any) -> Any:
+    """Without what ``AWS::NoValue`` left in lists; moto takes it out of objects only."""
+    if isinstance(value, dict):
+        return {key: _without_nothing(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_nothing(item) for item in value if item is not None]
+    return value
+
+
+def _parameter_text(value: Any) -> str:
+    return ",".join(str(item) for item in value) if isinstance(value, list) else str(value)

@@ -1,0 +1,122 @@
+"""A template with its parameters: moto's template language, stricter where moto lets mistakes pass."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import yaml
+from moto.cloudformation.exceptions import ValidationError
+from moto.cloudformation.models import Stack
+from moto.cloudformation.parsing import ResourceMap
+
+from stepbridge_local.services.cloudformation.resources.catalogue import KINDS
+
+__all__ = ["StackResources", "parse_template"]
+
+Provide = Callable[[str, Mapping[str, Any], "StackResources"], Any]
+
+
+def parse_template(text: str | None) -> dict[str, Any]:
+    """The template, JSON or YAML. Raises ValidationError for what is neither, and for resources of unknown types.
+
+    JSON goes by the JSON parser: as YAML, a template with a state machine in it takes a second.
+    """
+    if not text:
+        raise ValidationError(message="Either Template URL or Template Body must be specified.")
+    try:
+        template = json.loads(text) if text.lstrip().startswith("{") else Stack.parse_template(text)
+    except (json.JSONDecodeError, yaml.YAMLError) as error:
+        raise ValidationError(message=f"Template format error: {error}") from None
+    if not isinstance(template, dict) or not template.get("Resources"):
+        raise ValidationError(message="Template format error: At least one Resources member must be defined.")
+    types = [str(resource.get("Type")) for resource in template["Resources"].values()]
+    if unknown := sorted(set(types) - KINDS.keys()):
+        raise ValidationError(
+            message=f"Template format error: Unrecognized resource types: [{', '.join(unknown)}]. "
+            f"The local AWS has {', '.join(sorted(KINDS))}"
+        )
+    return template
+
+
+class StackResources(ResourceMap):
+    """The resources of one template with one set of parameters, by logical ID; asking for one provides it.
+
+    So dependencies are provided before what refers to them. ``provide`` makes, changes or takes over the resource;
+    until it is set, and for a resource whose condition is false, there is none. Iteration is over those that are there.
+    """
+
+    provide: Provide | None = None
+
+    def load_parameters(self) -> None:
+        """Defaults go the way of given values, so that lists and numbers become such; constraints are checked.
+
+        Replaces ResourceMap.load_parameters, which leaves a default as it is written and checks nothing.
+        """
+        slots: Mapping[str, Any] = self._template.get("Parameters") or {}
+        if unknown := sorted(self.input_parameters.keys() - slots.keys()):
+            raise ValidationError(message=f"Parameters: [{', '.join(unknown)}] do not exist in the template")
+        given = self.input_parameters
+        defaults = {name: slot["Default"] for name, slot in slots.items() if "Default" in slot}
+        self.input_parameters = defaults | given
+        for name, value in self.input_parameters.items():
+            _check_parameter(name, value, slots[name])
+        super().load_parameters()
+        self.input_parameters = given
+
+    def validate_outputs(self) -> None:
+        """Replaces ResourceMap.validate_outputs, which asks moto's classes: an output is checked when it is made."""
+
+    def __getitem__(self, key: str) -> Any:
+        """Replaces ResourceMap.__getitem__, which makes resources of moto's own classes."""
+        if key in self._parsed_resources:
+            return self._parsed_resources[key]
+        declared = self._resource_json_map[key]
+        condition = declared.get("Condition")
+        if self.provide is None or (condition and not self.lazy_condition_map[condition]):
+            return None
+        resource = self.provide(key, declared, self)
+        self._parsed_resources[key] = resource
+        return resource
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([name for name in self._parsed_resources if name in self._resource_json_map])
+
+    @property
+    def declared(self) -> Mapping[str, Any]:
+        """Every resource of the template, also those that are not there."""
+        declared: Mapping[str, Any] = self._resource_json_map
+        return declared
+
+    def present(self) -> dict[str, Any]:
+        """The resources that are there, each after those that it refers to."""
+        return {name: self._parsed_resources[name] for name in self}
+
+    def forget(self, name: str) -> None:
+        self._parsed_resources.pop(name, None)
+
+
+def _check_parameter(name: str, value: Any, slot: Mapping[str, Any]) -> None:
+    values = str(value).split(",") if slot["Type"] == "CommaDelimitedList" else [str(value)]
+    allowed = [str(item) for item in slot.get("AllowedValues", [])]
+    pattern = slot.get("AllowedPattern")
+    for item in values:
+        if allowed and item not in allowed:
+            raise ValidationError(message=f"Parameter '{name}' must be one of AllowedValues: {', '.join(allowed)}")
+        if pattern and not re.fullmatch(pattern, item):
+            wanted = slot.get("ConstraintDescription") or f"Member must satisfy regular expression pattern: {pattern}"
+            raise ValidationError(message=f"Parameter '{name}' failed to satisfy constraint: {wanted}")
+    if slot["Type"] == "Number":
+        _check_number(name, str(value), slot)
+
+
+def _check_number(name: str, value: str, slot: Mapping[str, Any]) -> None:
+    try:
+        number = float(value)
+    except ValueError:
+        raise ValidationError(message=f"Parameter '{name}' must be a number.") from None
+    lowest, highest = float(slot.get("MinValue", number)), float(slot.get("MaxValue", number))
+    if not lowest <= number <= highest:
+        raise ValidationError(message=f"Parameter '{name}' must be a number between {lowest:g} and {highest:g}")

@@ -1,0 +1,29 @@
+"""What can be wrong with a build, each with the status code that its phase then has."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from stepbridge_local.errors import LocalAwsError
+
+__all__ = ["BuildError", "BuildspecError", "SourceError", "UnsupportedCommandError"]
+
+
+class BuildError(LocalAwsError):
+    """A build cannot go on. ``status_code`` is that of the phase's context."""
+
+    status_code: ClassVar[str] = "CLIENT_ERROR"
+
+
+class BuildspecError(BuildError):
+    """The buildspec is no buildspec, or asks for what the local AWS does not have."""
+
+    status_code = "YAML_FILE_ERROR"
+
+
+class SourceError(BuildError):
+    """The source cannot be fetched or unpacked."""
+
+
+class UnsupportedCommandError(LocalAwsError):
+    """A ``docker`` or ``aws`` command that the local AWS does not have. The build sees exit code 125."""

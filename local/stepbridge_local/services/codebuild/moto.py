@@ -1,0 +1,130 @@
+"""CodeBuild: projects and builds are ``stepbridge_local.services.codebuild``'s; moto's builds would all succeed at once."""
+
+from __future__ import annotations
+
+import atexit
+import base64
+import json
+from collections.abc import Callable
+from typing import Any, ClassVar, Final
+
+import moto.codebuild.urls
+from moto.core.responses import ActionResult, BaseResponse, EmptyResult
+from moto.ecr.models import ecr_backends
+
+from stepbridge_local.protocols import Scope, ServiceError
+from stepbridge_local.services.codebuild.history import RECORDS_FILE, BuildHistory
+from stepbridge_local.services.codebuild.run import Surroundings
+from stepbridge_local.services.codebuild.service import BuildService
+from stepbridge_local.services.collaborators import LocalServices
+from stepbridge_local.services.moto.api_errors import ApiError
+from stepbridge_local.services.moto.replacement import replace
+
+__all__ = ["install"]
+
+PAGE: Final = 100
+
+
+class _BuildResponse(BaseResponse):
+    """Replaces moto.codebuild.responses.CodeBuildResponse. Each public method is the operation of that name."""
+
+    builds: ClassVar[BuildService]
+
+    def __init__(self) -> None:
+        super().__init__(service_name="codebuild")
+
+    def create_project(self) -> ActionResult:
+        return self._answer(lambda: {"project": self.builds.create_project(self._scope, self._request)})
+
+    def update_project(self) -> ActionResult:
+        return self._answer(lambda: {"project": self.builds.update_project(self._scope, self._request)})
+
+    def delete_project(self) -> ActionResult:
+        self.builds.delete_project(self._scope, self._request["name"])
+        return EmptyResult()
+
+    def list_projects(self) -> ActionResult:
+        return self._page("projects", self.builds.project_names(self._scope))
+
+    def batch_get_projects(self) -> ActionResult:
+        found, missing = self.builds.projects(self._scope, self._request["names"])
+        return ActionResult({"projects": found, "projectsNotFound": missing})
+
+    def start_build(self) -> ActionResult:
+        return self._answer(lambda: {"build": self.builds.start(self._scope, self._request)})
+
+    def stop_build(self) -> ActionResult:
+        return self._answer(lambda: {"build": self.builds.stop(self._scope, self._request["id"])})
+
+    def batch_get_builds(self) -> ActionResult:
+        found, missing = self.builds.builds(self._scope, self._request["ids"])
+        return ActionResult({"builds": found, "buildsNotFound": missing})
+
+    def list_builds(self) -> ActionResult:
+        return self._page("ids", self.builds.build_ids(self._scope, None, self._ascending))
+
+    def list_builds_for_project(self) -> ActionResult:
+        name = self._request["projectName"]
+        try:
+            ids = self.builds.build_ids(self._scope, name, self._ascending)
+        except ServiceError as fault:
+            raise ApiError(fault.code, fault.message) from fault
+        return self._page("ids", ids)
+
+    @property
+    def _scope(self) -> Scope:
+        return Scope(self.current_account, self.region)
+
+    @property
+    def _request(self) -> dict[str, Any]:
+        request: dict[str, Any] = json.loads(self.body or "{}")
+        return request
+
+    @property
+    def _ascending(self) -> bool:
+        return bool(self._request.get("sortOrder") == "ASCENDING")
+
+    def _answer(self, operation: Callable[[], dict[str, Any]]) -> ActionResult:
+        try:
+            return ActionResult(operation())
+        except ServiceError as fault:
+            raise ApiError(fault.code, fault.message) from fault
+
+    def _page(self, member: str, items: list[str]) -> ActionResult:
+        """A hundred items; the token is the place of the next one."""
+        token = self._request.get("nextToken")
+        try:
+            start = int(base64.b64decode(token)) if token else 0
+        except ValueError as error:
+            raise ApiError("InvalidInputException", f"Invalid nextToken: {token}") from error
+        answer: dict[str, Any] = {member: items[start : start + PAGE]}
+        if len(items) > start + PAGE:
+            answer["nextToken"] = base64.b64encode(str(start + PAGE).encode()).decode()
+        return ActionResult(answer)
+
+
+def _find_digest(scope: Scope, repository_name: str, tag: str) -> str | None:
+    """The digest under a tag. Raises ServiceError RepositoryNotFoundException."""
+    repository = ecr_backends[scope.account_id][scope.region].repositories.get(repository_name)
+    if repository is None:
+        raise ServiceError(
+            "RepositoryNotFoundException",
+            f"The repository with name '{repository_name}' does not exist in the registry with id '{scope.account_id}'",
+        )
+    return next((image.get_image_digest() for image in repository.images if tag in image.image_tags), None)
+
+
+def install(services: LocalServices) -> None:
+    """Run builds on the services of the local AWS."""
+    make = services.docker_commands
+    docker_commands = make(services.registry, _find_digest) if make else None
+    surroundings = Surroundings(services.store, services.runtime, services.registry, _find_digest, docker_commands)
+    builds = _BuildResponse.builds = BuildService(
+        surroundings,
+        services.logs,
+        permissions=services.permissions,
+        docker_commands_of=make,
+        history=BuildHistory(services.settings.data_dir.resolve() / "builds" / RECORDS_FILE),
+    )
+    atexit.register(builds.stop_all)  # a shell of a build must not outlive the local AWS
+    replace(moto.codebuild.urls, "url_paths", {"{0}/$": _BuildResponse.dispatch})

@@ -1,0 +1,239 @@
+"""Running one build: its phases, in their order and by CodeBuild's rules on what follows a failure.
+
+https://docs.aws.amazon.com/codebuild/latest/userguide/view-build-details.html#view-build-details-phases
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Protocol
+
+from stepbridge_local.protocols import ContainerRuntime, ImageRegistry, ObjectStore, Scope
+from stepbridge_local.services.codebuild.aws_command import AwsCli, FindDigest
+from stepbridge_local.services.codebuild.buildspec import PHASES, Buildspec, PhaseCommands, parse_buildspec
+from stepbridge_local.services.codebuild.docker_daemon import DockerDaemon
+from stepbridge_local.services.codebuild.errors import BuildError, BuildspecError
+from stepbridge_local.services.codebuild.record import BuildRecord
+from stepbridge_local.services.codebuild.shell import BuildShell, ShellStoppedError
+from stepbridge_local.services.codebuild.shims import Output, ShimCall, ShimServer
+from stepbridge_local.services.codebuild.source import fetch_source
+
+__all__ = ["BuildPlan", "BuildRun", "DockerCommands", "MakeDockerCommands", "Surroundings"]
+
+SYSTEM_PATH: Final = "/usr/local/bin:/usr/bin:/bin"
+ABORTS_BY_DEFAULT: Final = frozenset({"install", "pre_build"})  # after a failed build phase, post_build still runs
+
+
+class DockerCommands(Protocol):
+    """Answers the ``docker`` commands of one build."""
+
+    def answer(self, call: ShimCall, output: Output) -> int:
+        """The exit status of a command."""
+
+
+MakeDockerCommands = Callable[[Mapping[str, str]], DockerCommands]
+"""Given the passwords of ``aws ecr get-login-password`` by region, which are filled in as the build asks for them."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What every build uses. ``find_digest`` looks into the ECR of the local AWS.
+
+    ``docker_commands`` makes what answers one build's ``docker`` commands; None has images built by ``runtime``.
+    """
+
+    store: ObjectStore
+    runtime: ContainerRuntime
+    registry: ImageRegistry
+    find_digest: FindDigest
+    docker_commands: MakeDockerCommands | None = None
+    check_login: Callable[[], None] = lambda: None  # raises ServiceError when the build may not log in to ECR
+
+
+@dataclass(frozen=True)
+class BuildPlan:
+    """What one build is to do. ``buildspec`` is a document, or the path of one in the source."""
+
+    scope: Scope
+    source_type: str
+    source_location: str
+    buildspec: str
+    environment: Mapping[str, str]  # the variables of project and StartBuild
+    codebuild_environment: Mapping[str, str]  # CODEBUILD_* and AWS_*
+    timeout_seconds: float
+
+
+class BuildRun:
+    """One build, run by the thread that calls ``run``; any thread may call ``stop``."""
+
+    def __init__(
+        self, plan: BuildPlan, record: BuildRecord, surroundings: Surroundings, write_log: Callable[[str], None]
+    ) -> None:
+        self._plan = plan
+        self._record = record
+        self._surroundings = surroundings
+        self._write_log = write_log
+        self._shell: BuildShell | None = None
+        self._lock = threading.Lock()
+        self._end_wanted = ""  # STOPPED or TIMED_OUT, once the build shall end before its time
+
+    def stop(self, status: str = "STOPPED") -> None:
+        """Kill what runs and end the build with ``status``; the first call counts. Idempotent."""
+        with self._lock:
+            self._end_wanted = self._end_wanted or status
+            shell = self._shell
+        if shell is not None:
+            shell.stop()
+
+    def run(self) -> None:
+        """Run to the end, which the record then has."""
+        timer = threading.Timer(self._plan.timeout_seconds, self.stop, args=("TIMED_OUT",))
+        timer.daemon = True
+        timer.start()
+        status = "FAULT"
+        try:
+            status = self._phases()
+        except ShellStoppedError:
+            self._record.finish(self._end_wanted, _now())
+            status = self._end_wanted
+        finally:
+            timer.cancel()
+            self._record.end(status, _now())
+
+    def _phases(self) -> str:
+        """The status of the build. Raises ShellStoppedError."""
+        # Short, for the socket inside; only this user may enter it.
+        scratch = Path(tempfile.mkdtemp(prefix="build-"))
+        try:
+            with self._phase("PROVISIONING"):
+                folder = scratch / "src"
+                for name in (folder, scratch / "home", scratch / "tmp"):
+                    name.mkdir()
+            buildspec: Buildspec | None = None
+            with self._phase("DOWNLOAD_SOURCE") as fail:
+                try:
+                    buildspec = self._prepare(folder, scratch)
+                except BuildError as fault:
+                    fail(fault.status_code, str(fault))
+            succeeded = buildspec is not None and self._commands(buildspec, folder, scratch)
+            for phase in ("UPLOAD_ARTIFACTS", "FINALIZING"):
+                with self._phase(phase):
+                    self._raise_if_stopped()
+            return "SUCCEEDED" if succeeded else "FAILED"
+        finally:
+            shutil.rmtree(scratch)
+
+    def _prepare(self, folder: Path, scratch: Path) -> Buildspec:
+        plan = self._plan
+        if plan.source_type == "S3":
+            fetch_source(self._surroundings.store, plan.scope, plan.source_location, folder, scratch)
+        if "\n" in plan.buildspec or ":" in plan.buildspec:
+            return parse_buildspec(plan.buildspec, "buildspec")
+        file = folder / (plan.buildspec or "buildspec.yml")
+        if not file.is_file():
+            raise BuildspecError(str(file.relative_to(folder)), "not in the source", "a buildspec")
+        return parse_buildspec(file.read_text(), plan.buildspec or "buildspec.yml")
+
+    # --- the buildspec's phases ---------------------------------------------------------------------------------------
+    def _commands(self, buildspec: Buildspec, folder: Path, scratch: Path) -> bool:
+        passwords: dict[str, str] = {}
+        environment = self._environment(buildspec, folder, scratch)
+        surroundings = self._surroundings
+        make_docker = surroundings.docker_commands or (
+            lambda known: DockerDaemon(surroundings.runtime, surroundings.registry, known)
+        )
+        docker = make_docker(passwords)
+        aws = AwsCli(self._plan.scope, surroundings.find_digest, passwords, surroundings.check_login)
+        shims = ShimServer(scratch, lambda call, out: (docker if call.program == "docker" else aws).answer(call, out))
+        environment["PATH"] = f"{shims.bin}:{SYSTEM_PATH}"
+        shell = BuildShell(buildspec.shell, folder, environment, scratch / "tmp", self._write_log)
+        with self._lock:
+            self._shell = shell
+        try:
+            self._raise_if_stopped()
+            return self._run_phases(buildspec, shell)
+        finally:
+            shell.close()
+            shims.close()
+
+    def _run_phases(self, buildspec: Buildspec, shell: BuildShell) -> bool:
+        succeeding = True
+        for name in PHASES:
+            phase = buildspec.phases.get(name, PhaseCommands())
+            if not self._run_phase(name.upper(), phase, shell):
+                if succeeding and phase.commands:
+                    shell.run("export CODEBUILD_BUILD_SUCCEEDING=0")
+                succeeding = False
+                if phase.aborts if phase.aborts is not None else name in ABORTS_BY_DEFAULT:
+                    break
+        self._record.exported = [
+            {"name": name, "value": value}
+            for name in buildspec.exported_variables
+            if (value := shell.variable(name)) is not None
+        ]
+        return succeeding
+
+    def _run_phase(self, name: str, phase: PhaseCommands, shell: BuildShell) -> bool:
+        with self._phase(name) as fail:
+            failure = self._first_failure(phase.commands, shell) or None
+            last_failure = self._first_failure(phase.finally_commands, shell)
+            failure = failure or last_failure
+            if failure is not None:
+                fail("COMMAND_EXECUTION_ERROR", failure)
+        return failure is None
+
+    def _first_failure(self, commands: tuple[str, ...], shell: BuildShell) -> str | None:
+        for command in commands:
+            self._log(f"Running command {command}")
+            status = shell.run(command)
+            if status != 0:
+                self._log(f"Command did not exit successfully {command} exit status {status}")
+                return f"Error while executing command: {command}. Reason: exit status {status}"
+        return None
+
+    def _environment(self, buildspec: Buildspec, folder: Path, scratch: Path) -> dict[str, str]:
+        """Nothing of this process's own environment: no credentials, no settings of the host."""
+        return {
+            "HOME": str(scratch / "home"),
+            "TMPDIR": str(scratch / "tmp"),
+            "LANG": "C.UTF-8",
+            **buildspec.variables,
+            **self._plan.environment,
+            **self._plan.codebuild_environment,
+            "CODEBUILD_SRC_DIR": str(folder),
+            "CODEBUILD_BUILD_SUCCEEDING": "1",
+        }
+
+    # --- phases in record and log -------------------------------------------------------------------------------------
+    @contextmanager
+    def _phase(self, name: str) -> Iterator[Callable[[str, str], None]]:
+        """A phase around a block, which may fail it with a status code and a message."""
+        context: list[tuple[str, str]] = []
+        self._record.begin(name, _now())
+        self._log(f"Entering phase {name}")
+        yield lambda code, message: context.append((code, message))
+        status = "FAILED" if context else "SUCCEEDED"
+        code, message = context[0] if context else ("", "")
+        self._log(f"Phase complete: {name} State: {status}")
+        self._log(f"Phase context status code: {code} Message: {message}")
+        self._record.finish(status, _now(), (code, message))
+
+    def _raise_if_stopped(self) -> None:
+        if self._end_wanted:
+            raise ShellStoppedError
+
+    def _log(self, text: str) -> None:
+        stamp = datetime.now(UTC).strftime("%Y/%m/%d %H:%M:%S.%f")
+        for line in f"[Container] {stamp} {text}".splitlines():
+            self._write_log(line)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,68 @@
+"""The source of a build: a zip, or the objects under a prefix, from S3."""
+
+from __future__ import annotations
+
+import stat
+import zipfile
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from stepbridge_local.protocols import ObjectStore, Scope, ServiceError
+from stepbridge_local.services.codebuild.errors import SourceError
+
+__all__ = ["fetch_source"]
+
+_ARN_PREFIX: Final = "arn:aws:s3:::"
+
+
+def fetch_source(store: ObjectStore, scope: Scope, location: str, folder: Path, scratch: Path) -> None:
+    """Put the source at ``location`` (``bucket/key.zip`` or ``bucket/prefix/``) into ``folder``. Raises SourceError."""
+    bucket, _, key = location.removeprefix(_ARN_PREFIX).partition("/")
+    if not bucket or not key:
+        raise SourceError("source location", repr(location), "<bucket>/<key of a zip> or <bucket>/<prefix>/")
+    try:
+        if key.endswith("/"):
+            _fetch_prefix(store, scope, bucket, key, folder)
+        else:
+            archive = scratch / "source.zip"
+            store.download(scope, bucket, key, archive)
+            _unzip(archive, folder, f"s3://{bucket}/{key}")
+            archive.unlink()
+    except ServiceError as fault:
+        raise SourceError(
+            f"s3://{bucket}/{key}", f"{fault.code}: {fault.message} for primary source", "", "upload it first"
+        ) from fault
+
+
+def _fetch_prefix(store: ObjectStore, scope: Scope, bucket: str, prefix: str, folder: Path) -> None:
+    found = False
+    for summary in store.list_objects(scope, bucket, prefix):
+        relative = summary.key.removeprefix(prefix)
+        if not relative or relative.endswith("/"):
+            continue
+        found = True
+        destination = _inside(folder, relative, f"s3://{bucket}/{summary.key}")
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        store.download(scope, bucket, summary.key, destination)
+    if not found:
+        raise SourceError(f"s3://{bucket}/{prefix}", "no object under this prefix", "the files of a source")
+
+
+def _unzip(archive: Path, folder: Path, where: str) -> None:
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            for member in opened.infolist():
+                destination = _inside(folder, member.filename, where)
+                opened.extract(member, folder)
+                mode = member.external_attr >> 16
+                if not member.is_dir() and stat.S_IMODE(mode):
+                    destination.chmod(stat.S_IMODE(mode) & 0o777)
+    except zipfile.BadZipFile as error:
+        raise SourceError(where, f"not a zip: {error}", "a zip archive") from error
+
+
+def _inside(folder: Path, relative: str, where: str) -> Path:
+    parts = PurePosixPath(relative).parts
+    if relative.startswith("/") or ".." in parts:
+        raise SourceError(where, f"the path {relative!r} leads out of the source folder", "paths within the source")
+    return folder.joinpath(*parts)

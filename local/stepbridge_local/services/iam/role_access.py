@@ -1,0 +1,138 @@
+"""S3, CloudWatch Logs and ECR as a role sees them: what it may not do is denied."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from stepbridge_local.http.api_call import partition
+from stepbridge_local.protocols import (
+    BuiltImage,
+    ImageRegistry,
+    LogSink,
+    ObjectStore,
+    ObjectSummary,
+    Scope,
+    ServiceError,
+)
+from stepbridge_local.services.iam.decision import Need
+from stepbridge_local.services.iam.gate import Acting
+
+__all__ = ["RoleLogs", "RoleRegistry", "RoleStore", "log_stream_needs", "login_needs", "pull_needs", "tag_needs"]
+
+_log = logging.getLogger(__name__)
+_IMAGE: Final = re.compile(
+    r"(?P<account>\d{12})\.dkr\.ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\.[a-z0-9.-]+/(?P<name>[^:@\s]+)(?:[:@]\S+)?"
+)
+_PULL: Final = ("ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
+_PUSH: Final = (
+    "ecr:BatchCheckLayerAvailability",
+    "ecr:InitiateLayerUpload",
+    "ecr:UploadLayerPart",
+    "ecr:CompleteLayerUpload",
+    "ecr:PutImage",
+)
+
+
+def login_needs() -> list[Need]:
+    """What logging in to ECR takes."""
+    return [Need("ecr:GetAuthorizationToken", "*")]
+
+
+def pull_needs(image_uri: str) -> list[Need]:
+    """What pulling the image takes, the login not included; nothing for an image outside of ECR."""
+    return _image_needs(image_uri, _PULL)
+
+
+def tag_needs(scope: Scope, repository: str) -> list[Need]:
+    """What looking a tag up takes."""
+    return [Need("ecr:BatchGetImage", _repository_arn(scope.region, scope.account_id, repository))]
+
+
+def log_stream_needs(scope: Scope, group: str, stream: str) -> list[Need]:
+    """What making a log stream takes."""
+    return [Need("logs:CreateLogStream", _stream_arn(scope, group, stream))]
+
+
+class RoleStore:
+    """The ``ObjectStore``, used by a role. Raises ServiceError AccessDenied as well."""
+
+    def __init__(self, store: ObjectStore, acting: Acting) -> None:
+        self._store = store
+        self._acting = acting
+
+    def list_objects(self, scope: Scope, bucket: str, prefix: str) -> Iterator[ObjectSummary]:
+        resource = f"arn:{partition(scope.region)}:s3:::{bucket}"
+        self._acting.require([Need("s3:ListBucket", resource, {"s3:prefix": (prefix,)})])
+        return self._store.list_objects(scope, bucket, prefix)
+
+    def download(self, scope: Scope, bucket: str, key: str, destination: Path) -> None:
+        self._require("s3:GetObject", scope, bucket, key)
+        self._store.download(scope, bucket, key, destination)
+
+    def read(self, scope: Scope, bucket: str, key: str) -> Iterator[bytes]:
+        self._require("s3:GetObject", scope, bucket, key)
+        return self._store.read(scope, bucket, key)
+
+    def upload(self, scope: Scope, source: Path, bucket: str, key: str) -> None:
+        self._require("s3:PutObject", scope, bucket, key)
+        self._store.upload(scope, source, bucket, key)
+
+    def _require(self, action: str, scope: Scope, bucket: str, key: str) -> None:
+        self._acting.require([Need(action, f"arn:{partition(scope.region)}:s3:::{bucket}/{key}")])
+
+
+class RoleLogs:
+    """The ``LogSink``, used by a role. Without the permission lines are dropped: the job goes on, as on AWS."""
+
+    def __init__(self, logs: LogSink, acting: Acting) -> None:
+        self._logs = logs
+        self._acting = acting
+
+    def write(self, scope: Scope, group: str, stream: str, lines: Sequence[str]) -> None:
+        put = Need("logs:PutLogEvents", _stream_arn(scope, group, stream))
+        try:
+            self._acting.require([*log_stream_needs(scope, group, stream), put])
+        except ServiceError as fault:
+            _log.warning("%s:%s: %d lines are lost: %s", group, stream, len(lines), fault)
+            return
+        self._logs.write(scope, group, stream, lines)
+
+
+class RoleRegistry:
+    """The ``ImageRegistry``, used by a role. Raises ServiceError AccessDeniedException as well."""
+
+    def __init__(self, registry: ImageRegistry, acting: Acting) -> None:
+        self._registry = registry
+        self._acting = acting
+
+    def resolve(self, image_uri: str) -> str:
+        self._acting.require([*login_needs(), *pull_needs(image_uri)])
+        return self._registry.resolve(image_uri)
+
+    def push(self, image_uri: str, image: BuiltImage) -> str:
+        self._acting.require(_image_needs(image_uri, _PUSH))
+        return self._registry.push(image_uri, image)
+
+    def record(self, image_uri: str, manifest: bytes) -> str:
+        self._acting.require(_image_needs(image_uri, _PUSH))
+        return self._registry.record(image_uri, manifest)
+
+
+def _image_needs(image_uri: str, actions: Sequence[str]) -> list[Need]:
+    image = _IMAGE.fullmatch(image_uri)
+    if image is None:
+        return []
+    return [Need(action, _repository_arn(image["region"], image["account"], image["name"])) for action in actions]
+
+
+def _repository_arn(region: str, account_id: str, name: str) -> str:
+    return f"arn:{partition(region)}:ecr:{region}:{account_id}:repository/{name}"
+
+
+def _stream_arn(scope: Scope, group: str, stream: str) -> str:
+    prefix = f"arn:{partition(scope.region)}:logs:{scope.region}:{scope.account_id}"
+    return f"{prefix}:log-group:{group}:log-stream:{stream}"

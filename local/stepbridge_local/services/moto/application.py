@@ -1,0 +1,136 @@
+"""moto as one WSGI application: requests in, AWS answers out, services imported when first asked for."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+from moto.core.base_backend import BaseBackend
+from moto.core.common_models import BaseModel
+from moto.core.config import default_user_config
+from moto.core.request import (
+    PRESERVED_HEADER_NAMES_ENVIRON_KEY,
+    environ_key_for_header,
+    should_preserve_original_header_name,
+)
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+from stepbridge_local.protocols import ServiceError
+from stepbridge_local.services.moto.fault_injection import send_fault
+from stepbridge_local.services.moto.replacement import replace
+from stepbridge_local.services.moto.requests import call_of
+from stepbridge_local.services.operations import refusal
+
+__all__ = ["AwsApplication", "aws_application", "before_first_request"]
+
+_log = logging.getLogger(__name__)
+
+_first_request: dict[str, list[Callable[[], None]]] = {}
+_application: list[AwsApplication] = []
+
+
+def before_first_request(service: str, prepare: Callable[[], None]) -> None:
+    """Run ``prepare`` once, before moto's ``service`` (its module name) answers its first request.
+
+    For seams of services whose import is dear: CloudFormation imports 2 seconds' worth of other services.
+    """
+    _first_request.setdefault(service, []).append(prepare)
+
+
+def aws_application() -> AwsApplication:
+    """The application of this process, for the parts of the local AWS that are clients of others."""
+    return _application[-1]
+
+
+class AwsApplication:
+    """The WSGI application behind the endpoint. What moto does not implement is answered 501: clients retry a 500.
+
+    ``on_answer(environ)`` runs after each request, before its answer is sent. ``environ`` needs
+    "stepbridge.header_names": the names of the request's headers as they were spelt.
+    """
+
+    def __init__(self, on_answer: Callable[[WSGIEnvironment], None]) -> None:
+        replace(BaseModel, "__new__", _make_untracked)
+        replace(BaseBackend, "_url_module", property(_urls_of_service))
+        # Replaces moto.core.config.default_user_config["stepfunctions"]: off, executions succeed without running.
+        default_user_config["stepfunctions"]["execute_state_machine"] = True
+        default_user_config["core"]["passthrough"] = {"urls": [], "services": []}  # nothing reaches the real AWS
+        self._dispatch = _Dispatcher(_create_app)
+        self._on_answer = on_answer
+        _application.append(self)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        environ["RAW_URI"] = environ["REQUEST_URI"]  # Request.raw_path: keys with encoded slashes
+        _preserve_header_names(environ)
+        call, _ = call_of(environ)
+        fault = refusal(call.service, call.operation)
+        if environ["PATH_INFO"].startswith("/moto-api"):
+            fault = ServiceError("NotFound", "moto's own API is not part of the local AWS", 404)
+        if fault is not None:
+            return send_fault(call, fault, environ, start_response)
+        try:
+            answer: Iterable[bytes] = self._dispatch(environ, start_response)
+        except NotImplementedError as error:
+            fault = ServiceError("NotImplemented", f"The local AWS cannot do this: {error}", 501)
+            return send_fault(call, fault, environ, start_response)
+        except OSError:
+            raise  # the connection's; there is nobody to answer
+        except Exception as error:  # noqa: BLE001  told to the client and to the log; HTTP would say 500 and no more
+            _log.exception("%s", call.name)
+            message = f"{type(error).__name__}: {error}. This is a fault of the local AWS; its log says where."
+            return send_fault(call, ServiceError("InternalFailure", message, 500), environ, start_response)
+        finally:
+            self._on_answer(environ)
+        return answer
+
+
+class _Dispatcher(DomainDispatcherApplication):
+    """moto's dispatcher, which lists its own folders on each request to find the service: a third of its time."""
+
+    def __init__(self, create_app: Callable[[Any], Any]) -> None:
+        super().__init__(create_app)
+        self._services: dict[str | None, Any] = {}
+
+    def get_backend_for_host(self, host: str | None) -> Any:
+        """Replaces DomainDispatcherApplication.get_backend_for_host: found once per host."""
+        if host not in self._services:
+            self._services[host] = super().get_backend_for_host(host)
+        return self._services[host]
+
+
+def _make_untracked(cls: type, *_arguments: object, **_keywords: object) -> object:
+    """Replaces BaseModel.__new__, which keeps every instance of every model alive, for moto's dashboard."""
+    return object.__new__(cls)
+
+
+def _urls_of_service(backend: BaseBackend) -> Any:
+    """Replaces BaseBackend._url_module, which finds no ``urls`` beside a backend class of ours or of a subpackage."""
+    package = next(cls.__module__ for cls in type(backend).__mro__ if cls.__module__.startswith("moto."))
+    while package := package.rpartition(".")[0]:
+        if importlib.util.find_spec(f"{package}.urls"):
+            return importlib.import_module(f"{package}.urls")
+    raise LookupError(f"{type(backend)}: no module with its URLs")
+
+
+def _create_app(service: Any) -> Any:
+    """Replaces the ``create_app`` that moto_server passes to DomainDispatcherApplication."""
+    for prepare in _first_request.pop(service, []):
+        prepare()
+    app = create_backend_app(service)
+    app.debug = False  # moto turns on Flask's debug mode, which re-raises and keeps tracebacks of every error
+    app.config["PROPAGATE_EXCEPTIONS"] = True
+    return app
+
+
+def _preserve_header_names(environ: WSGIEnvironment) -> None:
+    """Does for any WSGI server what MotoRequestHandler.make_environ does for werkzeug's.
+
+    S3 metadata keys may hold underscores, which the CGI spelling of WSGI turns into dashes.
+    """
+    names: Iterable[str] = environ["stepbridge.header_names"]
+    environ[PRESERVED_HEADER_NAMES_ENVIRON_KEY] = {
+        environ_key_for_header(name): name for name in names if should_preserve_original_header_name(name)
+    }

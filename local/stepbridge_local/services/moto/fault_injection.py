@@ -1,0 +1,85 @@
+"""Faults on demand at the endpoint: requests that are throttled, late, refused, or lose their connection."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Iterable
+from typing import Final
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+from stepbridge_local.fault_injection.board import Disturbances
+from stepbridge_local.fault_injection.requests import RequestFate, RequestFates
+from stepbridge_local.http.api_call import ApiCall, error_answer
+from stepbridge_local.protocols import Scope, ServiceError
+from stepbridge_local.services.moto.requests import call_of
+
+__all__ = ["disturbed", "drain", "send_fault"]
+
+_CHUNK: Final = 65_536
+
+
+def disturbed(application: WSGIApplication, disturbances: Disturbances) -> WSGIApplication:
+    """The application, whose requests meet with the faults that are set. Without any they are handed on as they are."""
+
+    def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        fates = disturbances.on_requests
+        if fates is None:
+            return application(environ, start_response)
+        return _disturbed_answer(application, fates, environ, start_response)
+
+    return answer
+
+
+def _disturbed_answer(
+    application: WSGIApplication, fates: RequestFates, environ: WSGIEnvironment, start_response: StartResponse
+) -> Iterable[bytes]:
+    call, _ = call_of(environ)
+    fate = fates.fate(call.name, Scope(call.account_id, call.region))
+    if fate.delay_seconds:
+        time.sleep(fate.delay_seconds)
+    if fate.fault is None and not fate.is_dropped:
+        return application(environ, start_response)
+    if fate.is_carried_out:
+        _carry_out(application, environ)
+    return _end(call, fate, environ, start_response)
+
+
+def _end(call: ApiCall, fate: RequestFate, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    if fate.fault is None:
+        # The server takes it for a client that went away, and closes the connection without an answer.
+        raise ConnectionResetError(errno.ECONNRESET, f"{call.name}: dropped on demand")
+    return send_fault(call, fate.fault, environ, start_response)
+
+
+def send_fault(
+    call: ApiCall, fault: ServiceError, environ: WSGIEnvironment, start_response: StartResponse
+) -> Iterable[bytes]:
+    """Answer the call with the fault."""
+    drain(environ)
+    status, headers, body = error_answer(call, fault)
+    start_response(status, headers)
+    return [body]
+
+
+def _carry_out(application: WSGIApplication, environ: WSGIEnvironment) -> None:
+    """Run the operation to its end; what it answers nobody hears."""
+    chunks = application(environ, lambda _status, _headers, _error=None: lambda _data: None)
+    for _ in chunks:
+        pass
+    close = getattr(chunks, "close", None)
+    if close is not None:
+        close()
+
+
+def drain(environ: WSGIEnvironment) -> None:
+    """Read what is left of the body, so that the client gets to read its answer."""
+    stream = environ["wsgi.input"]
+    length = environ.get("CONTENT_LENGTH") or ""
+    left = int(length) if length.isdecimal() else None
+    while left is None or left > 0:
+        chunk = stream.read(_CHUNK if left is None else min(_CHUNK, left))
+        if not chunk:
+            return
+        if left is not None:
+            left -= len(chunk)

@@ -1,0 +1,316 @@
+"""Which services and operations the local AWS has: one table. What is not in it is refused by name.
+
+moto answers for many more services and operations than do anything here: instances that never start, scans that find
+nothing, replication that never happens. ``moto_seams.server`` lets through what this table has;
+docs/local-aws-operations.md shows it (``python -m stepbridge_local.services.operations`` prints it); tests hold it against
+botocore's service models and call every operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+from stepbridge_local.protocols import ServiceError
+
+__all__ = ["SERVICES", "Service", "markdown", "refusal"]
+
+
+@dataclass(frozen=True)
+class Service:
+    """One service. ``honoured`` operations do what AWS documents, with what ``notes`` say of some.
+
+    ``kept`` operations are accepted, and what they set is described again, but has no effect; the text says why.
+    ``unmodelled`` are honoured too: requests that no client's model has. ``only`` says in a refusal what there is.
+    """
+
+    title: str
+    model: str  # its name in botocore
+    honoured: frozenset[str]
+    kept: Mapping[str, str] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
+    unmodelled: frozenset[str] = frozenset()
+    only: str = ""
+
+    @property
+    def offered(self) -> frozenset[str]:
+        return self.honoured | self.kept.keys()
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+def _crud(things: str, verbs: str = "Put Get Delete") -> str:
+    """``_crud("BucketCors")`` is ``PutBucketCors GetBucketCors DeleteBucketCors``."""
+    return " ".join(f"{verb}{thing}" for thing in things.split() for verb in verbs.split())
+
+
+def _kept(reasons: Mapping[str, str]) -> Mapping[str, str]:
+    """A row for each operation of a key, which names several."""
+    return {operation: reason for operations, reason in reasons.items() for operation in operations.split()}
+
+
+_S3 = Service(
+    "S3",
+    "s3",
+    _names(
+        "CreateBucket DeleteBucket HeadBucket ListBuckets GetBucketLocation "
+        "PutObject GetObject HeadObject CopyObject DeleteObject DeleteObjects GetObjectAttributes "
+        "ListObjects ListObjectsV2 ListObjectVersions "
+        "CreateMultipartUpload UploadPart UploadPartCopy CompleteMultipartUpload AbortMultipartUpload "
+        "ListParts ListMultipartUploads "
+        "PutBucketVersioning GetBucketVersioning PutObjectLockConfiguration GetObjectLockConfiguration "
+        + _crud("ObjectRetention ObjectLegalHold", "Put Get")
+        + " "
+        + _crud("ObjectTagging BucketTagging BucketPolicy")
+    ),
+    _kept(
+        {
+            _crud("BucketEncryption"): "nothing is encrypted: the data folder is readable by its owner only",
+            _crud("PublicAccessBlock"): "nobody but this machine reaches a bucket, so none is public",
+            _crud("BucketOwnershipControls"): "a bucket has one account, which owns what is in it",
+            _crud("BucketAcl ObjectAcl", "Put Get"): "as public access: only an unsigned read looks at an object's ACL",
+            _crud("BucketLifecycleConfiguration BucketLifecycle", "Put Get") + " DeleteBucketLifecycle": (
+                "no object expires here: the shortest rule takes a day, and a data folder is not kept for years"
+            ),
+            _crud("BucketCors"): "rules for web pages of other addresses, which do not reach this machine's port",
+        }
+    ),
+    {
+        "PutBucketPolicy": "statements without a condition are obeyed",
+        "GetObject": "ranges, versions, conditions; presigned addresses of both kinds, until they expire",
+        "PutObject": "checksums are verified; forms of a browser too",
+    },
+    unmodelled=frozenset({"PostObject"}),
+)
+_ECR = Service(
+    "ECR",
+    "ecr",
+    _names(
+        "CreateRepository DescribeRepositories DeleteRepository GetAuthorizationToken DescribeRegistry "
+        "ListImages DescribeImages BatchGetImage BatchDeleteImage PutImage PutImageTagMutability "
+        "TagResource UntagResource ListTagsForResource"
+    ),
+    _kept(
+        {
+            "PutLifecyclePolicy GetLifecyclePolicy DeleteLifecyclePolicy": (
+                "no image expires here; `stepbridge local reset` frees the disk"
+            ),
+            "PutImageScanningConfiguration": "nothing here knows vulnerabilities; asking for a scan is refused",
+            "SetRepositoryPolicy GetRepositoryPolicy DeleteRepositoryPolicy": (
+                "who may pull is judged by the policies of the caller; other accounts have registries of their own"
+            ),
+        }
+    ),
+    {"PutImage": "of a manifest whose image the runtime holds; layers come by docker push in a build"},
+)
+_IAM = Service(
+    "IAM",
+    "iam",
+    _names(
+        "CreateRole GetRole ListRoles UpdateRole UpdateRoleDescription DeleteRole UpdateAssumeRolePolicy "
+        "TagRole UntagRole ListRoleTags CreateServiceLinkedRole "
+        "PutRolePolicy GetRolePolicy DeleteRolePolicy ListRolePolicies "
+        "AttachRolePolicy DetachRolePolicy ListAttachedRolePolicies "
+        "PutRolePermissionsBoundary DeleteRolePermissionsBoundary "
+        "CreatePolicy GetPolicy DeletePolicy ListPolicies ListEntitiesForPolicy CreatePolicyVersion "
+        "GetPolicyVersion ListPolicyVersions DeletePolicyVersion SetDefaultPolicyVersion "
+        "TagPolicy UntagPolicy ListPolicyTags "
+        "CreateUser GetUser ListUsers UpdateUser DeleteUser TagUser UntagUser ListUserTags "
+        "PutUserPolicy GetUserPolicy DeleteUserPolicy ListUserPolicies "
+        "AttachUserPolicy DetachUserPolicy ListAttachedUserPolicies "
+        "CreateAccessKey ListAccessKeys UpdateAccessKey DeleteAccessKey GetAccessKeyLastUsed "
+        "CreateGroup GetGroup ListGroups DeleteGroup AddUserToGroup RemoveUserFromGroup ListGroupsForUser "
+        "PutGroupPolicy GetGroupPolicy DeleteGroupPolicy ListGroupPolicies "
+        "AttachGroupPolicy DetachGroupPolicy ListAttachedGroupPolicies "
+        "CreateAccountAlias ListAccountAliases DeleteAccountAlias GetAccountAuthorizationDetails "
+        "SimulatePrincipalPolicy"
+    ),
+    notes={
+        "PutRolePolicy": "policies of every kind are judged once enforcement is on (`--enforce-iam`), else kept",
+        "SimulatePrincipalPolicy": "judged whether enforcement is on or not",
+    },
+)
+_STS = Service(
+    "STS",
+    "sts",
+    _names("GetCallerIdentity AssumeRole GetSessionToken GetFederationToken GetAccessKeyInfo"),
+)
+_LOGS = Service(
+    "CloudWatch Logs",
+    "logs",
+    _names(
+        "CreateLogGroup DeleteLogGroup DescribeLogGroups CreateLogStream DeleteLogStream DescribeLogStreams "
+        "PutLogEvents GetLogEvents FilterLogEvents "
+        "TagResource UntagResource ListTagsForResource TagLogGroup UntagLogGroup ListTagsLogGroup"
+    ),
+    _kept(
+        {
+            "PutRetentionPolicy DeleteRetentionPolicy": "no event expires here: log groups end with the local AWS",
+            "PutResourcePolicy DescribeResourcePolicies DeleteResourcePolicy": (
+                "services of the local AWS write their logs without asking them"
+            ),
+        }
+    ),
+)
+_CLOUDFORMATION = Service(
+    "CloudFormation",
+    "cloudformation",
+    _names(
+        "CreateStack UpdateStack DeleteStack DescribeStacks ListStacks DescribeStackEvents DescribeStackResource "
+        "DescribeStackResources ListStackResources GetTemplate GetTemplateSummary ValidateTemplate "
+        "CreateChangeSet DescribeChangeSet ExecuteChangeSet DeleteChangeSet ListChangeSets ListExports"
+    ),
+    notes={"CreateStack": "of the resource types in [Stacks](local-aws.md#stacks); others are refused"},
+)
+_CODEBUILD = Service(
+    "CodeBuild",
+    "codebuild",
+    _names(
+        "CreateProject UpdateProject DeleteProject ListProjects BatchGetProjects "
+        "StartBuild StopBuild BatchGetBuilds ListBuilds ListBuildsForProject"
+    ),
+    notes={"StartBuild": "runs the buildspec's commands; sources from S3"},
+)
+_STATES = Service(
+    "Step Functions",
+    "stepfunctions",
+    _names(
+        "CreateStateMachine DescribeStateMachine UpdateStateMachine DeleteStateMachine ListStateMachines "
+        "CreateStateMachineAlias DescribeStateMachineAlias UpdateStateMachineAlias DeleteStateMachineAlias "
+        "ListStateMachineAliases PublishStateMachineVersion ListStateMachineVersions DeleteStateMachineVersion "
+        "ValidateStateMachineDefinition "
+        "StartExecution DescribeExecution StopExecution RedriveExecution ListExecutions GetExecutionHistory "
+        "DescribeStateMachineForExecution SendTaskSuccess SendTaskFailure SendTaskHeartbeat "
+        "ListMapRuns DescribeMapRun TagResource UntagResource ListTagsForResource"
+    ),
+    notes={
+        "CreateStateMachine": (
+            "JSONata and JSONPath; tasks are `sagemaker:createProcessingJob` (`.sync`), `states:startExecution`, "
+            "`sns:publish`, `sqs:sendMessage`, `events:putEvents` and `aws-sdk:*` of the services on this page; "
+            "others, Lambda functions, activities and ResultWriter are refused"
+        ),
+        "UpdateStateMachine": "with `publish` a new version",
+        "CreateStateMachineAlias": "of two versions, each execution takes one by their weights",
+    },
+)
+_SAGEMAKER = Service(
+    "SageMaker",
+    "sagemaker",
+    frozenset({"CreateProcessingJob", "DescribeProcessingJob", "ListProcessingJobs", "StopProcessingJob", "ListTags"}),
+    notes={
+        "CreateProcessingJob": "member by member in [SageMaker Processing](local-aws-processing.md)",
+        "ListTags": "of processing jobs",
+    },
+    only="it runs Processing jobs only",
+)
+_EVENTS = Service(
+    "EventBridge",
+    "events",
+    _names(
+        "PutRule DescribeRule ListRules DeleteRule EnableRule DisableRule PutTargets RemoveTargets "
+        "ListTargetsByRule ListRuleNamesByTarget PutEvents TestEventPattern CreateEventBus DescribeEventBus "
+        "ListEventBuses DeleteEventBus TagResource UntagResource ListTagsForResource"
+    ),
+    notes={
+        "PutTargets": "queues, log groups and buses; a target that cannot be reached is a warning in the log",
+        "PutRule": "an event pattern; a ScheduleExpression is kept, and never fires",
+    },
+)
+_SQS = Service(
+    "SQS",
+    "sqs",
+    _names(
+        "CreateQueue GetQueueUrl ListQueues DeleteQueue GetQueueAttributes SetQueueAttributes SendMessage "
+        "SendMessageBatch ReceiveMessage DeleteMessage DeleteMessageBatch ChangeMessageVisibility "
+        "ChangeMessageVisibilityBatch PurgeQueue ListDeadLetterSourceQueues TagQueue UntagQueue ListQueueTags"
+    ),
+)
+_SNS = Service(
+    "SNS",
+    "sns",
+    _names(
+        "CreateTopic ListTopics DeleteTopic GetTopicAttributes SetTopicAttributes Subscribe Unsubscribe "
+        "ListSubscriptions ListSubscriptionsByTopic GetSubscriptionAttributes SetSubscriptionAttributes Publish "
+        "PublishBatch TagResource UntagResource ListTagsForResource"
+    ),
+    notes={"Publish": "to queues and HTTP addresses; nothing goes to e-mail addresses and telephones"},
+)
+
+# By the name that IAM, signatures and ApiCall have for a service.
+SERVICES: Final[Mapping[str, Service]] = MappingProxyType(
+    {
+        "sagemaker": _SAGEMAKER,
+        "states": _STATES,
+        "codebuild": _CODEBUILD,
+        "ecr": _ECR,
+        "s3": _S3,
+        "logs": _LOGS,
+        "cloudformation": _CLOUDFORMATION,
+        "iam": _IAM,
+        "sts": _STS,
+        "events": _EVENTS,
+        "sqs": _SQS,
+        "sns": _SNS,
+    }
+)
+
+
+def refusal(service: str, operation: str) -> ServiceError | None:
+    """Why a call is refused, or None when the local AWS has the operation, or nobody can tell which it is."""
+    offer = SERVICES.get(service)
+    if offer is None:
+        present = ", ".join(one.title for one in SERVICES.values())
+        return _not_implemented(f"The local AWS has no service '{service}'; it has {present}")
+    if not operation or operation in offer.honoured or operation in offer.kept or operation in offer.unmodelled:
+        return None
+    remedy = "; ".join(part for part in (offer.only, "run this against AWS itself") if part)
+    return _not_implemented(f"{offer.title} {operation}: the local AWS does not do this; {remedy}")
+
+
+def _not_implemented(message: str) -> ServiceError:
+    return ServiceError("NotImplemented", message, 501)  # 501: clients do not try it again
+
+
+# --- the page ---------------------------------------------------------------------------------------------------------
+def markdown(models: Mapping[str, frozenset[str]]) -> str:
+    """The tables as Markdown. ``models`` has all operations of each service, by the service's name in botocore."""
+    return "\n".join(line for service in SERVICES.values() for line in _lines(service, models[service.model]))
+
+
+def _lines(service: Service, operations: frozenset[str]) -> Iterator[str]:
+    yield f"## {service.title}"
+    yield "| operation | is | how, or why not |"
+    yield "|---|---|---|"
+    plain = sorted(service.honoured - service.notes.keys())
+    for operation in sorted(service.honoured & service.notes.keys()):
+        yield f"| {operation} | honoured | {service.notes[operation]} |"
+    yield f"| {', '.join(plain)} | honoured | |"
+    for reason in dict.fromkeys(service.kept.values()):
+        names = ", ".join(operation for operation, why in service.kept.items() if why == reason)
+        yield f"| {names} | accepted, without effect | {reason} |"
+    refused = sorted(operations - service.offered)
+    if refused:
+        yield ""
+        yield f"<details><summary>Refused by name: the other {len(refused)} of {len(operations)}</summary>"
+        yield ""
+        yield ", ".join(refused)
+        yield "</details>"
+    yield ""
+
+
+def _models() -> dict[str, frozenset[str]]:
+    from botocore.loaders import create_loader  # a page needs it, requests do not
+
+    loader = create_loader()
+    return {
+        service.model: frozenset(loader.load_service_model(service.model, "service-2")["operations"])
+        for service in SERVICES.values()
+    }
+
+
+if __name__ == "__main__":
+    print(markdown(_models()), end="")

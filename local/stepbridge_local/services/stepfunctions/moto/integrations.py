@@ -1,0 +1,239 @@
+"""Tasks that call other services of the local AWS: ``aws-sdk:*``, ``states``, ``sns``, ``sqs`` and ``events``.
+
+moto's interpreter would call port 5000 of this machine, and has left out the step between a state's arguments and an
+API call: names of members in the case that the API has, objects as JSON where it takes text. Services that run nothing
+here are refused when the state machine is made.
+https://docs.aws.amazon.com/step-functions/latest/dg/supported-services-awssdk.html
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from datetime import datetime
+from functools import cache
+from typing import Any, Final
+
+import botocore.session
+from botocore.exceptions import UnknownServiceError
+from botocore.model import OperationModel, StructureShape
+from moto.stepfunctions.parser.asl.component.state.exec.state_map.item_reader.eval.resource_eval_s3 import (
+    ResourceEvalS3 as ItemReaderS3,
+)
+from moto.stepfunctions.parser.asl.component.state.exec.state_map.result_writer.result_writer_decl import ResultWriter
+from moto.stepfunctions.parser.asl.component.state.exec.state_task import state_task_factory
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.credentials import StateCredentials
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.resource import ResourceRuntimePart
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service import StateTaskService
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_aws_sdk import (
+    StateTaskServiceAwsSdk,
+)
+from moto.stepfunctions.parser.asl.eval.environment import Environment
+from moto.stepfunctions.parser.models import StepFunctionsParserBackend
+
+from stepbridge_local.services.iam.gate import Permissions
+from stepbridge_local.services.iam.moto.authorization import MotoDirectory, authorized_as_role
+from stepbridge_local.services.moto.api_errors import ApiError
+from stepbridge_local.services.moto.application import aws_application
+from stepbridge_local.services.moto.in_process_clients import in_process_clients
+from stepbridge_local.services.moto.replacement import replace
+from stepbridge_local.services.stepfunctions.moto.queries import iso_timestamp
+
+__all__ = ["install", "refusal"]
+
+OPTIMISED_INTEGRATIONS: Final = frozenset({"aws-sdk", "events", "sagemaker", "sns", "sqs", "states"})
+# What an aws-sdk integration calls a service, and what boto3 and error names call it.
+SDK_SERVICES: Final = {
+    "cloudformation": ("cloudformation", "CloudFormation"),
+    "cloudwatchlogs": ("logs", "CloudWatchLogs"),
+    "codebuild": ("codebuild", "CodeBuild"),
+    "ecr": ("ecr", "Ecr"),
+    "eventbridge": ("events", "EventBridge"),
+    "iam": ("iam", "Iam"),
+    "s3": ("s3", "S3"),
+    "sagemaker": ("sagemaker", "SageMaker"),
+    "sfn": ("stepfunctions", "Sfn"),
+    "sns": ("sns", "Sns"),
+    "sqs": ("sqs", "Sqs"),
+    "sts": ("sts", "Sts"),
+}
+SESSION: Final = "StepFunctions"
+_connected: dict[str, Permissions] = {}
+_PACKAGE: Final = "moto.stepfunctions.parser.asl.component.state.exec"
+_CLIENT_USERS: Final = (
+    f"{_PACKAGE}.state_map.item_reader.eval.resource_eval_s3",
+    f"{_PACKAGE}.state_map.result_writer.resource_eval.resource_eval_s3",
+    f"{_PACKAGE}.state_task.service.state_task_service_aws_sdk",
+    f"{_PACKAGE}.state_task.service.state_task_service_events",
+    f"{_PACKAGE}.state_task.service.state_task_service_sfn",
+    f"{_PACKAGE}.state_task.service.state_task_service_sns",
+    f"{_PACKAGE}.state_task.service.state_task_service_sqs",
+)
+_SERVICE_NAMES: Final = {"sfn": "stepfunctions", "states": "stepfunctions"}  # moto's, of its optimised integrations
+
+
+def refusal(service_name: str) -> str | None:
+    """Why tasks of an integration cannot run here, or None when they can."""
+    if service_name in OPTIMISED_INTEGRATIONS:
+        return None
+    present = ", ".join(sorted(OPTIMISED_INTEGRATIONS))
+    return f"The local AWS cannot run tasks of the service {service_name!r}; it has {present}"
+
+
+# --- clients ----------------------------------------------------------------------------------------------------------
+@cache
+def _clients(role_arn: str, region: str) -> Callable[[str], Any]:
+    permissions = _connected["own"]
+    assert isinstance(permissions.directory, MotoDirectory)
+    application = authorized_as_role(aws_application(), permissions, permissions.directory, role_arn, SESSION)
+    return in_process_clients(application, role_arn.split(":")[4], region)
+
+
+def _client_for(region: str, service: str, state_credentials: StateCredentials) -> Any:
+    """Replaces boto_client_for: a client in this process that may do what the state's role may, in its account."""
+    return _clients(state_credentials.role_arn, region)(service)
+
+
+# --- arguments and results --------------------------------------------------------------------------------------------
+@cache
+def _operations(service: str) -> dict[str, OperationModel]:
+    """The operations of a service by boto3's names for them in lower case without underscores."""
+    model = botocore.session.Session().get_service_model(service)
+    return {name.lower(): model.operation_model(name) for name in model.operation_names}
+
+
+def _operation(task: StateTaskService, service: str | None = None, action: str | None = None) -> OperationModel:
+    boto_service = service or task._get_boto_service_name()
+    return _operations(boto_service)[(action or task._get_boto_service_action()).replace("_", "")]
+
+
+def _normalise_parameters(
+    self: StateTaskService,
+    parameters: dict[str, Any],
+    boto_service_name: str | None = None,
+    service_action_name: str | None = None,
+) -> None:
+    """Replaces StateTaskService._normalise_parameters, which does nothing."""
+    shape = _operation(self, boto_service_name, service_action_name).input_shape
+    if isinstance(shape, StructureShape):
+        self._to_boto_request(parameters, shape)
+
+
+def _normalise_response(
+    self: StateTaskService,
+    response: Any,
+    boto_service_name: str | None = None,
+    service_action_name: str | None = None,
+) -> None:
+    """Replaces StateTaskService._normalise_response, which does nothing.
+
+    Times are texts in results of aws-sdk integrations, milliseconds in those of optimised ones.
+    """
+    shape = _operation(self, boto_service_name, service_action_name).output_shape
+    if isinstance(shape, StructureShape):
+        self._from_boto_response(response, shape)
+    _replace_times(response, iso_timestamp if isinstance(self, StateTaskServiceAwsSdk) else _milliseconds)
+
+
+def _replace_times(value: Any, convert: Callable[[datetime], str | int]) -> None:
+    places = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for place, item in list(places):
+        if isinstance(item, datetime):
+            value[place] = convert(item)
+        else:
+            _replace_times(item, convert)
+
+
+def _milliseconds(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000)
+
+
+# --- distributed Map --------------------------------------------------------------------------------------------------
+def _list_objects(env: Environment, resource: ResourceRuntimePart, state_credentials: StateCredentials) -> None:
+    """Replaces ResourceEvalS3._handle_list_objects_v2, which reads one page and fails where there is nothing.
+
+    https://docs.aws.amazon.com/step-functions/latest/dg/input-output-itemreader.html
+    """
+    client = _client_for(resource.region, "s3", state_credentials)
+    pages = client.get_paginator("list_objects_v2").paginate(**env.stack.pop())
+    env.stack.append(
+        [
+            {
+                "Etag": found["ETag"],
+                "Key": found["Key"],
+                "LastModified": int(found["LastModified"].timestamp()),
+                "Size": found["Size"],
+                "StorageClass": found["StorageClass"],
+            }
+            for page in pages
+            for found in page.get("Contents", [])
+        ]
+    )
+
+
+def _describe_map_run(self: StepFunctionsParserBackend, map_run_arn: str) -> dict[str, Any]:
+    """Replaces StepFunctionsParserBackend.describe_map_run, which fails of itself for one that does not exist."""
+    for execution in self._get_executions():
+        record = execution.exec_worker.env.map_run_record_pool_manager.get(map_run_arn)
+        if record is not None:
+            description: dict[str, Any] = record.describe()
+            return description
+    raise ApiError("ResourceNotFound", f"Resource not found: '{map_run_arn}'")
+
+
+def _refuse_result_writer(*_arguments: object, **_keywords: object) -> None:
+    """Replaces ResultWriter.__init__: moto's writes a manifest without the results."""
+    raise ValueError("ResultWriter: the local AWS gives a Map's results as its output; it does not write them to S3")
+
+
+# --- aws-sdk ----------------------------------------------------------------------------------------------------------
+def _validate_sdk_integration(self: StateTaskServiceAwsSdk) -> None:
+    """Replaces the method that lets every integration pass until it runs. Raises ValueError."""
+    name, action = self.resource.api_name, self.resource.api_action
+    if name not in SDK_SERVICES:
+        raise ValueError(
+            f"{self.resource.resource_arn}: the local AWS has no service {name!r}; it has {', '.join(SDK_SERVICES)}"
+        )
+    try:
+        known = _operations(SDK_SERVICES[name][0])
+    except UnknownServiceError as error:
+        raise ValueError(f"{self.resource.resource_arn}: {error}") from error
+    if action.lower() not in known:
+        raise ValueError(f"{self.resource.resource_arn}: {name} has no operation {action!r}")
+
+
+def _sdk_service(self: StateTaskService, boto_service_name: str | None = None) -> str:
+    """Replaces StateTaskService._get_boto_service_name, which knows one of the names that differ."""
+    name = boto_service_name or self.resource.api_name
+    if isinstance(self, StateTaskServiceAwsSdk) and name in SDK_SERVICES:
+        return SDK_SERVICES[name][0]
+    return _SERVICE_NAMES.get(name, name)
+
+
+def _error_prefix(service_name: str) -> str:
+    """Replaces StateTaskServiceAwsSdk._normalise_service_error_name, which knows two of the names."""
+    return SDK_SERVICES[service_name][1]
+
+
+class _NotHere:
+    """Stands for the states of Lambda functions and activities, where moto's factory makes them."""
+
+    def __init__(self) -> None:
+        raise ValueError("The local AWS has no Lambda functions and no activities: a Task is an integration's")
+
+
+def install(permissions: Permissions) -> None:
+    """Let tasks call the services of the local AWS, as their roles."""
+    _connected["own"] = permissions
+    for name in _CLIENT_USERS:
+        replace(importlib.import_module(name), "boto_client_for", _client_for)
+    replace(StateTaskService, "_normalise_parameters", _normalise_parameters)
+    replace(StateTaskService, "_normalise_response", _normalise_response)
+    replace(StateTaskService, "_get_boto_service_name", _sdk_service)
+    replace(StateTaskServiceAwsSdk, "_validate_service_integration_is_supported", _validate_sdk_integration)
+    replace(StateTaskServiceAwsSdk, "_normalise_service_error_name", staticmethod(_error_prefix))
+    replace(ItemReaderS3, "_handle_list_objects_v2", staticmethod(_list_objects))
+    replace(StepFunctionsParserBackend, "describe_map_run", _describe_map_run)
+    replace(ResultWriter, "__init__", _refuse_result_writer)
+    for kind in ("StateTaskLambda", "StateTaskActivity"):
+        replace(state_task_factory, kind, _NotHere)

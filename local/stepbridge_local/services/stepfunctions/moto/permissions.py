@@ -1,0 +1,160 @@
+"""What state machines may do: their role, checked when they are made and when they call SageMaker.
+
+AWS checks at CreateStateMachine and UpdateStateMachine that the role trusts Step Functions, may make the rule by which
+``.sync`` notices the end of jobs, and may deliver the log.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from functools import wraps
+from typing import Any, Final
+
+from moto.stepfunctions.models import StateMachine
+from moto.stepfunctions.parser.asl.eval.environment import Environment
+from moto.stepfunctions.parser.models import StepFunctionsParserBackend
+
+from stepbridge_local.http.api_call import ApiCall, partition
+from stepbridge_local.protocols import Scope, ServiceError
+from stepbridge_local.services.iam.decision import Need
+from stepbridge_local.services.iam.gate import Acting, Permissions, RoleNotAssumableError
+from stepbridge_local.services.iam.operations import create_processing_job_needs
+from stepbridge_local.services.moto.api_errors import ApiError
+from stepbridge_local.services.moto.replacement import replace
+from stepbridge_local.services.stepfunctions.moto.errors import task_failure
+
+__all__ = ["creation_needs", "description_needs", "install", "role_of", "stop_needs"]
+
+SERVICE: Final = "states.amazonaws.com"
+MANAGED_RULE: Final = "StepFunctionsGetEventsForSageMakerProcessingJobsRule"
+_SYNC_JOB: Final = "arn:aws:states:::sagemaker:createProcessingJob.sync"
+_RULE_ACTIONS: Final = ("events:PutTargets", "events:PutRule", "events:DescribeRule")
+# https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html#cloudwatch-iam-policy
+_LOG_ACTIONS: Final = (
+    "logs:CreateLogDelivery",
+    "logs:GetLogDelivery",
+    "logs:UpdateLogDelivery",
+    "logs:DeleteLogDelivery",
+    "logs:ListLogDeliveries",
+    "logs:PutResourcePolicy",
+    "logs:DescribeResourcePolicies",
+    "logs:DescribeLogGroups",
+)
+_NOT_TRUSTED: Final = (
+    "Neither the global service principal states.amazonaws.com, nor the regional one is authorized to assume the "
+    "provided role."
+)
+_connected: dict[str, Permissions] = {}
+
+
+# --- a task -----------------------------------------------------------------------------------------------------------
+def role_of(env: Environment) -> Acting:
+    """Step Functions acting as the state machine's role. Raises States.Permissions when it may not."""
+    details = env.aws_execution_details
+    context: Any = env.states.context_object.context_object_data
+    session = hashlib.sha256(context["Execution"]["Id"].encode()).hexdigest()[:32]
+    scope = Scope(details.account, details.region)
+    try:
+        return _connected["own"].acting(SERVICE, details.role_arn, session, context["StateMachine"]["Id"], scope)
+    except RoleNotAssumableError:
+        raise task_failure(env, "States.Permissions", _NOT_TRUSTED) from None
+
+
+def creation_needs(scope: Scope, request: dict[str, Any]) -> Sequence[Need]:
+    """What CreateProcessingJob takes."""
+    call = ApiCall("sagemaker", "CreateProcessingJob", scope.region, scope.account_id, "POST")
+    return create_processing_job_needs(call, request)
+
+
+def description_needs(scope: Scope, job_name: str) -> Sequence[Need]:
+    """What telling how a job ended takes: its description, and its tags."""
+    return _job_needs(scope, job_name, "sagemaker:DescribeProcessingJob", "sagemaker:ListTags")
+
+
+def stop_needs(scope: Scope, job_name: str) -> Sequence[Need]:
+    """What stopping a job takes."""
+    return _job_needs(scope, job_name, "sagemaker:StopProcessingJob")
+
+
+def _job_needs(scope: Scope, job_name: str, *actions: str) -> Sequence[Need]:
+    prefix = f"arn:{partition(scope.region)}:sagemaker:{scope.region}:{scope.account_id}"
+    return [Need(action, f"{prefix}:processing-job/{job_name}") for action in actions]
+
+
+# --- a state machine that is made -------------------------------------------------------------------------------------
+def _creating(original: Any) -> Any:
+    @wraps(original)
+    def create_state_machine(self: StepFunctionsParserBackend, *args: Any, **kwargs: Any) -> StateMachine:
+        given = dict(zip(("name", "definition", "roleArn"), args, strict=False)) | kwargs
+        arn = f"arn:{partition(self.region_name)}:states:{self.region_name}:{self.account_id}:stateMachine:"
+        logging = given.get("loggingConfiguration")
+        _check_role(self, given["roleArn"], arn + str(given["name"]), given["definition"], logging)
+        made: StateMachine = original(self, *args, **kwargs)
+        return made
+
+    return create_state_machine
+
+
+def _updating(original: Any) -> Any:
+    @wraps(original)
+    def update_state_machine(self: StepFunctionsParserBackend, *args: Any, **kwargs: Any) -> StateMachine:
+        given = dict(zip(("arn", "definition", "role_arn", "logging_configuration"), args, strict=False)) | kwargs
+        machine = self.describe_state_machine(given["arn"])
+        role_arn = given.get("role_arn") or machine.roleArn
+        definition = given.get("definition") or machine.definition
+        logging = given.get("logging_configuration") or machine.loggingConfiguration
+        _check_role(self, role_arn, machine.arn, definition, logging)
+        made: StateMachine = original(self, *args, **kwargs)
+        return made
+
+    return update_state_machine
+
+
+def _check_role(
+    backend: StepFunctionsParserBackend, role_arn: str, machine_arn: str, definition: str, logging: Any
+) -> None:
+    """Raise AccessDeniedException when the machine's role cannot do what every machine like this one needs."""
+    scope = Scope(backend.account_id, backend.region_name)
+    try:
+        acting = _connected["own"].acting(SERVICE, role_arn, "StateMachineCreation", machine_arn, scope)
+    except RoleNotAssumableError:
+        raise ApiError("AccessDeniedException", _NOT_TRUSTED) from None
+    rule = f"arn:{partition(scope.region)}:events:{scope.region}:{scope.account_id}:rule/{MANAGED_RULE}"
+    if _waits_for_jobs(definition):
+        needs = [Need(action, rule) for action in _RULE_ACTIONS]
+        _require(acting, needs, f"'{role_arn}' is not authorized to create managed-rule.")
+    if (logging or {}).get("level", "OFF") != "OFF":
+        needs = [Need(action, "*") for action in _LOG_ACTIONS]
+        _require(acting, needs, "The state machine IAM Role is not authorized to access the Log Destination")
+
+
+def _require(acting: Acting, needs: Sequence[Need], message: str) -> None:
+    try:
+        acting.require(needs)
+    except ServiceError:
+        raise ApiError("AccessDeniedException", message) from None
+
+
+def _waits_for_jobs(definition: str) -> bool:
+    try:
+        return _mentions(json.loads(definition), _SYNC_JOB)
+    except ValueError:  # refused by whoever makes the machine
+        return False
+
+
+def _mentions(value: Any, resource: str) -> bool:
+    if isinstance(value, dict):
+        return value.get("Resource") == resource or any(_mentions(part, resource) for part in value.values())
+    return isinstance(value, list) and any(_mentions(part, resource) for part in value)
+
+
+def install(permissions: Permissions) -> None:
+    """Check roles by ``permissions``. After the other seams of Step Functions, whose methods this goes around."""
+    _connected["own"] = permissions
+    backend = StepFunctionsParserBackend
+    for name, around in (("create_state_machine", _creating), ("update_state_machine", _updating)):
+        method = getattr(backend, name)
+        if not hasattr(method, "__wrapped__"):  # installed before: CloudFormation connects Step Functions again
+            replace(backend, name, around(method))

@@ -1,0 +1,234 @@
+"""``arn:aws:states:::sagemaker:createProcessingJob`` and ``.sync`` as a task of moto's interpreter.
+
+https://docs.aws.amazon.com/step-functions/latest/dg/connect-sagemaker.html
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import uuid
+from typing import Any, Final
+
+from botocore.validate import ParamValidator
+from moto.stepfunctions.parser.api import HistoryEventType, TaskSubmittedEventDetails
+from moto.stepfunctions.parser.asl.component.state.exec.state_task import state_task_factory
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import state_task_service_factory
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.resource import ResourceCondition
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service import StateTaskService
+from moto.stepfunctions.parser.asl.eval.environment import Environment
+
+from stepbridge_local.fault_injection.board import Disturbances
+from stepbridge_local.protocols import Scope, ServiceError
+from stepbridge_local.services.iam.gate import Acting
+from stepbridge_local.services.moto.replacement import replace
+from stepbridge_local.services.sagemaker.service import ProcessingService
+from stepbridge_local.services.sagemaker.service_model import request_shape
+from stepbridge_local.services.stepfunctions.moto.environment import EvaluationEndedError, add_event, on_end
+from stepbridge_local.services.stepfunctions.moto.errors import task_failure
+from stepbridge_local.services.stepfunctions.moto.integrations import refusal
+from stepbridge_local.services.stepfunctions.moto.permissions import (
+    creation_needs,
+    description_needs,
+    role_of,
+    stop_needs,
+)
+
+__all__ = ["ProcessingJobTask", "install"]
+
+# What the integration accepts: https://docs.aws.amazon.com/step-functions/latest/dg/connect-sagemaker.html
+SUPPORTED_PARAMETERS: Final = frozenset(
+    {
+        "AppSpecification",
+        "Environment",
+        "ExperimentConfig",
+        "NetworkConfig",
+        "ProcessingInputs",
+        "ProcessingJobName",
+        "ProcessingOutputConfig",
+        "ProcessingResources",
+        "RoleArn",
+        "StoppingCondition",
+        "Tags",
+    }
+)
+MODELLED_FAULTS: Final = frozenset({"ResourceInUse", "ResourceLimitExceeded", "ResourceNotFound", "ConflictException"})
+THROTTLED: Final = "ThrottlingException"
+MANAGED_TAG: Final = {"Key": "MANAGED_BY_AWS", "Value": "STARTED_BY_STEP_FUNCTIONS"}
+SUCCEEDED: Final = "Completed"
+_SHAPE_PROBLEMS: Final = ("Invalid type", "Missing required", "Unknown parameter")  # as botocore's report words them
+_WAIT_SLICE_SECONDS: Final = 3_600.0  # a wait ends when the job does; this only bounds a single call
+
+OPERATION: Final = "sagemaker:CreateProcessingJob"
+
+_log = logging.getLogger(__name__)
+_connected: dict[str, ProcessingService] = {}
+_disturbances: dict[str, Disturbances] = {}
+
+
+class ProcessingJobTask(StateTaskService):
+    """A Task state that creates a Processing job and, with ``.sync``, waits for its end.
+
+    Whatever ends the state early (StopExecution, a timeout, a failing sibling branch) stops the job.
+    """
+
+    def _get_supported_parameters(self) -> set[str] | None:
+        self._refuse_other_resources()
+        return set(SUPPORTED_PARAMETERS)
+
+    def _refuse_other_resources(self) -> None:
+        """Raises ValueError, which CreateStateMachine answers with InvalidDefinition."""
+        if self.resource.api_action != "createProcessingJob":
+            raise ValueError(
+                f"{self.resource.resource_arn}: the local AWS runs sagemaker:createProcessingJob and "
+                "sagemaker:createProcessingJob.sync; other SageMaker jobs it cannot run"
+            )
+        if self.resource.condition not in (None, ResourceCondition.Sync):
+            raise ValueError(
+                f"{self.resource.resource_arn}: sagemaker:createProcessingJob has no .{self.resource.condition}"
+            )
+
+    def _get_sfn_resource(self) -> str:
+        condition = self.resource.condition
+        return self.resource.api_action + (f".{condition}" if condition else "")
+
+    def _eval_parameters(self, env: Environment) -> dict[str, Any]:
+        parameters: dict[str, Any] = {}
+        if self.parargs is not None:
+            self.parargs.eval(env=env)
+            parameters = env.stack.pop()
+        unknown = sorted(set(parameters) - SUPPORTED_PARAMETERS)
+        problems = [f"The field '{name}' is not supported by Step Functions" for name in unknown]
+        problems += _shape_problems({name: value for name, value in parameters.items() if name not in unknown})
+        if problems:
+            shown = json.dumps(parameters)
+            cause = f"The Parameters '{shown}' could not be used to start the Task: [{', '.join(problems)}]"
+            raise task_failure(env, "States.Runtime", cause)
+        return parameters
+
+    def _eval_service_task(
+        self,
+        env: Environment,
+        resource_runtime_part: Any,
+        normalised_parameters: dict[str, Any],
+        state_credentials: Any,
+    ) -> None:
+        scope = Scope(account_id=resource_runtime_part.account, region=resource_runtime_part.region)
+        service = _connected["processing"]
+        request = copy.deepcopy(normalised_parameters)
+        sync = self.resource.condition == ResourceCondition.Sync
+        if sync:
+            request["Tags"] = [*request.get("Tags", []), MANAGED_TAG]
+        if not env.is_running():
+            raise EvaluationEndedError
+        role = role_of(env)
+        try:
+            role.require(creation_needs(scope, request))
+            answer = self._create(service, scope, request)
+        except ServiceError as fault:
+            raise self._api_failure(env, fault) from fault
+        submitted = {**answer, **_sdk_metadata()}
+        env.stack.append(submitted)
+        if sync:
+            self._add_submitted_event(env, submitted)
+            env.stack[-1] = self._await_job(env, service, scope, request["ProcessingJobName"], role)
+
+    def _create(self, service: ProcessingService, scope: Scope, request: dict[str, Any]) -> dict[str, Any]:
+        """CreateProcessingJob, which meets with the faults that are set like anybody's call. Raises ServiceError."""
+        fates = _disturbances["own"].on_requests
+        if fates is not None:
+            fates.check(OPERATION, scope)
+        return service.create(scope, request)
+
+    def _await_job(
+        self, env: Environment, service: ProcessingService, scope: Scope, name: str, role: Acting
+    ) -> dict[str, Any]:
+        """The description of the job once it is final. Raises States.TaskFailed when it did not complete."""
+        take_back = on_end(env, lambda: _stop_job(service, scope, name, role))
+        while not service.wait(scope, name, _WAIT_SLICE_SECONDS):
+            continue
+        take_back()
+        if not env.is_running():
+            raise EvaluationEndedError
+        try:
+            role.require(description_needs(scope, name))
+        except ServiceError as fault:
+            raise self._api_failure(env, fault) from fault
+        description = service.description_for_step_functions(scope, name)
+        if description["ProcessingJobStatus"] == SUCCEEDED:
+            return description
+        cause = json.dumps(description, separators=(",", ":"), ensure_ascii=False)
+        raise task_failure(env, "States.TaskFailed", cause, self._get_sfn_resource_type(), self._get_sfn_resource())
+
+    def _api_failure(self, env: Environment, fault: ServiceError) -> Exception:
+        """An API error under the name that the integration gives it: the modelled ones, and one for all others."""
+        modelled = fault.code in MODELLED_FAULTS
+        name = fault.code.removesuffix("Exception") + "Exception" if modelled else "AmazonSageMakerException"
+        error = f"SageMaker.{name}" if fault.code != THROTTLED else _disturbances["own"].throttled_in_step_functions
+        cause = (
+            f"{fault.message} (Service: AmazonSageMaker; Status Code: {fault.http_status}; Error Code: {fault.code}; "
+            f"Request ID: {uuid.uuid4()}; Proxy: null)"
+        )
+        return task_failure(env, error, cause, self._get_sfn_resource_type(), self._get_sfn_resource())
+
+    def _add_submitted_event(self, env: Environment, output: dict[str, Any]) -> None:
+        details = TaskSubmittedEventDetails(
+            resource=self._get_sfn_resource(),
+            resourceType=self._get_sfn_resource_type(),
+            output=json.dumps(output),
+            outputDetails={"truncated": False},
+        )
+        add_event(env, HistoryEventType.TaskSubmitted, taskSubmittedEventDetails=details)
+
+
+def _stop_job(service: ProcessingService, scope: Scope, name: str, role: Acting) -> None:
+    try:
+        role.require(stop_needs(scope, name))
+    except ServiceError as fault:  # as on AWS the execution ends, and the job goes on
+        _log.warning("processing job %s is not stopped: %s", name, fault)
+        return
+    try:
+        service.stop(scope, name)
+    except ServiceError as fault:
+        if fault.code not in ("ValidationException", "ResourceNotFound"):  # it ended by itself in the meantime
+            raise
+
+
+def _sdk_metadata() -> dict[str, Any]:
+    request_id = str(uuid.uuid4())
+    headers = {"x-amzn-RequestId": request_id, "Content-Type": "application/x-amz-json-1.1"}
+    return {
+        "SdkHttpMetadata": {
+            "AllHttpHeaders": {key: [value] for key, value in headers.items()},
+            "HttpHeaders": headers,
+            "HttpStatusCode": 200,
+        },
+        "SdkResponseMetadata": {"RequestId": request_id},
+    }
+
+
+# --- shape of the arguments -------------------------------------------------------------------------------------------
+def _shape_problems(parameters: dict[str, Any]) -> list[str]:
+    """What Step Functions refuses before it calls SageMaker: wrong JSON types, missing and unknown members."""
+    report = ParamValidator().validate(parameters, request_shape("CreateProcessingJob")).generate_report()
+    return [line for line in report.splitlines() if line.startswith(_SHAPE_PROBLEMS)]
+
+
+_moto_service_for: Final = state_task_service_factory.state_task_service_for
+
+
+def _service_for(service_name: str) -> StateTaskService:
+    if service_name == "sagemaker":
+        return ProcessingJobTask()  # type: ignore[no-untyped-call]
+    if (reason := refusal(service_name)) is not None:
+        raise ValueError(reason)
+    return _moto_service_for(service_name)
+
+
+def install(processing: ProcessingService, disturbances: Disturbances) -> None:
+    """Run Processing jobs on ``processing`` from state machines."""
+    _connected["processing"] = processing
+    _disturbances["own"] = disturbances
+    replace(state_task_service_factory, "state_task_service_for", _service_for)
+    replace(state_task_factory, "state_task_service_for", _service_for)

@@ -1,0 +1,192 @@
+"""StartExecution: which machine, version or alias is meant, and whether the execution is there already.
+
+https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import threading
+import uuid
+from typing import Final, cast
+
+from moto.stepfunctions.models import StateMachine, StateMachineVersion
+from moto.stepfunctions.parser.api import ExecutionStatus
+from moto.stepfunctions.parser.models import StepFunctionsParserBackend
+
+from stepbridge_local.persistence.records import Document
+from stepbridge_local.services.moto.api_errors import ApiError
+from stepbridge_local.services.moto.replacement import replace
+from stepbridge_local.services.stepfunctions.moto.executions import (
+    Execution,
+    ExecutionSurroundings,
+    StateMachineSnapshot,
+)
+
+__all__ = [
+    "check_arn",
+    "executions_of",
+    "forget_executions",
+    "install",
+    "resolve",
+    "restored_execution",
+    "restored_executions",
+]
+
+MAXIMUM_INPUT_BYTES: Final = 262_144
+_FORBIDDEN_IN_NAMES: Final = re.compile(r"[\s<>{}\[\]?*\"#%\\^|~`$&,;:/\u0000-\u001f\u007f-\u009f]")
+_ARN: Final = re.compile(r"arn:[^:]+:states:[^:]+:\d{12}:(?P<type>[^:]+):.+")
+_starting = threading.Lock()  # two StartExecution calls with one name must see each other
+_connected: dict[str, ExecutionSurroundings] = {}
+_restored: dict[str, Execution] = {}
+
+
+def _start_execution(
+    self: StepFunctionsParserBackend,
+    state_machine_arn: str,
+    name: str | None = None,
+    execution_input: str | None = None,
+    trace_header: str | None = None,
+) -> Execution:
+    """Start, or hand back the running execution of that name and input."""
+    machine, version, alias_arn = resolve(self, state_machine_arn)
+    execution_name = name or str(uuid.uuid4())
+    _validate_name(execution_name)
+    input_text = "{}" if execution_input is None else execution_input
+    _validate_input(input_text)
+    snapshot = _snapshot(machine, version, alias_arn)
+    arn = f"{machine.arn.replace(':stateMachine:', ':execution:')}:{execution_name}"
+    with _starting:
+        existing = next((one for one in executions_of(machine) if one.name == execution_name), None)
+        if existing is not None:
+            if existing.exec_status == ExecutionStatus.RUNNING and existing.execution_input == input_text:
+                return existing
+            raise ApiError("ExecutionAlreadyExists", f"Execution Already Exists: '{existing.execution_arn}'")
+        execution = Execution(
+            arn,
+            execution_name,
+            self.account_id,
+            self.region_name,
+            snapshot,
+            input_text,
+            trace_header,
+            _connected["surroundings"],
+        )
+        executions_of(machine).append(execution)
+    execution.start()
+    return execution
+
+
+def executions_of(machine: StateMachine) -> list[Execution]:
+    """The executions of a machine: ours, in the place of moto's."""
+    return cast("list[Execution]", machine.executions)
+
+
+def resolve(
+    backend: StepFunctionsParserBackend, arn: str
+) -> tuple[StateMachine, StateMachineVersion | None, str | None]:
+    """The machine, the version and the alias that ``arn`` names. Executions are kept with the machine."""
+    check_arn(arn, "stateMachine")
+    parts = arn.split(":")
+    if len(parts) <= 7:
+        return backend.describe_state_machine(arn), None, None
+    machine = backend.describe_state_machine(":".join(parts[:7]))
+    if parts[7].isdecimal():
+        version = machine.versions.get(int(parts[7]))
+        if version is not None:
+            return machine, version, None
+    elif (alias := machine.aliases.get(parts[7])) is not None:
+        routes = alias.routing_configuration
+        (route,) = random.choices(routes, [route["weight"] for route in routes])
+        version_arn = route["stateMachineVersionArn"]
+        return machine, machine.versions[int(version_arn.rsplit(":", 1)[1])], alias.arn
+    raise ApiError("StateMachineDoesNotExist", f"State Machine Does Not Exist: '{arn}'")
+
+
+def check_arn(arn: str, resource_type: str) -> None:
+    """Raise InvalidArn, in AWS's words, for what is not the ARN of a state machine ("stateMachine") or an execution."""
+    found = _ARN.fullmatch(arn)
+    if found is None:
+        raise ApiError("InvalidArn", f"Invalid Arn: 'Invalid ARN prefix: {arn}'")
+    if found["type"] != resource_type:
+        raise ApiError("InvalidArn", f"Invalid Arn: 'Resource type not valid in this context: {found['type']}'")
+
+
+def _snapshot(
+    machine: StateMachine, version: StateMachineVersion | None, alias_arn: str | None
+) -> StateMachineSnapshot:
+    source = version or machine
+    return StateMachineSnapshot(
+        arn=machine.arn,
+        name=machine.name,
+        type=machine.type,
+        definition=source.definition,
+        role_arn=source.roleArn,
+        updated=source.update_date,
+        configurations={
+            "loggingConfiguration": source.loggingConfiguration,
+            "tracingConfiguration": source.tracingConfiguration,
+            "encryptionConfiguration": source.encryptionConfiguration,
+        },
+        version_arn=version.arn if version else None,
+        alias_arn=alias_arn,
+    )
+
+
+def _validate_name(name: str) -> None:
+    if len(name) > 80:
+        raise ApiError(
+            "ValidationException",
+            f"1 validation error detected: Value '{name}' at 'name' failed to satisfy constraint: "
+            "Member must have length less than or equal to 80",
+        )
+    if _FORBIDDEN_IN_NAMES.search(name):
+        raise ApiError("InvalidName", f"Invalid Name: '{name}'")
+
+
+def _validate_input(text: str) -> None:
+    if len(text.encode()) > MAXIMUM_INPUT_BYTES:
+        raise ApiError(
+            "ValidationException",
+            "1 validation error detected: Value at 'input' failed to satisfy constraint: "
+            f"Member must have length less than or equal to {MAXIMUM_INPUT_BYTES}",
+        )
+    try:
+        json.loads(text)
+    except ValueError as error:
+        raise ApiError("InvalidExecutionInput", f"Invalid State Machine Execution Input: '{error}'") from error
+
+
+def restored_execution(execution_arn: str) -> Execution | None:
+    """The execution of a state machine that has not been made again since the restart."""
+    record = _connected["surroundings"].records.find(execution_arn)
+    return None if record is None else _restored_from(record)
+
+
+def restored_executions(state_machine_arn: str) -> list[Execution]:
+    """The executions that a state machine had before the restart, oldest first."""
+    records = _connected["surroundings"].records.of_machine(state_machine_arn)
+    return [_restored_from(record) for record in sorted(records, key=lambda record: str(record["start_date"]))]
+
+
+def _restored_from(record: Document) -> Execution:
+    """One object per execution, as one that is redriven has a life of its own."""
+    with _starting:
+        if record["arn"] not in _restored:
+            _restored[record["arn"]] = Execution.restored(record, _connected["surroundings"])
+        return _restored[record["arn"]]
+
+
+def forget_executions(state_machine_arn: str) -> None:
+    """The state machine was deleted, and its executions with it."""
+    for arn in [arn for arn, execution in _restored.items() if execution.state_machine_arn == state_machine_arn]:
+        del _restored[arn]
+    _connected["surroundings"].records.forget_machine(state_machine_arn)
+
+
+def install(surroundings: ExecutionSurroundings) -> None:
+    """Start executions of ours in the place of moto's."""
+    _connected["surroundings"] = surroundings
+    replace(StepFunctionsParserBackend, "start_execution", _start_execution)

@@ -1,0 +1,246 @@
+"""How a program and its states are evaluated, where moto's interpreter differs from Step Functions.
+
+Replaced are: entering and leaving a state (context object, aborted events, redrive), a task's timeout (left at once
+when the execution ends), Choice without a match, and waiting.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from moto.stepfunctions.parser.api import (
+    HistoryEventType,
+)
+from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import FailureEventException
+from moto.stepfunctions.parser.asl.component.common.timeouts.timeout import EvalTimeoutError
+from moto.stepfunctions.parser.asl.component.eval_component import EvalComponent
+from moto.stepfunctions.parser.asl.component.program.program import Program
+from moto.stepfunctions.parser.asl.component.state.choice.state_choice import StateChoice
+from moto.stepfunctions.parser.asl.component.state.exec.execute_state import ExecutionState
+from moto.stepfunctions.parser.asl.component.state.exec.state_map.state_map import StateMap
+from moto.stepfunctions.parser.asl.component.state.exec.state_parallel.state_parallel import StateParallel
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.state_task import StateTask
+from moto.stepfunctions.parser.asl.component.state.state import CommonStateField
+from moto.stepfunctions.parser.asl.component.state.wait.state_wait import StateWait
+from moto.stepfunctions.parser.asl.component.state.wait.wait_function.timestamp import Timestamp
+from moto.stepfunctions.parser.asl.component.state.wait.wait_function.wait_function import WaitFunction
+from moto.stepfunctions.parser.asl.eval.environment import Environment
+from moto.stepfunctions.parser.asl.utils.json_path import NoSuchJsonPathError
+
+from stepbridge_local.fault_injection.execution_time import Alarm
+from stepbridge_local.services.moto.replacement import replace
+from stepbridge_local.services.stepfunctions.moto.environment import add_event, on_end, time_of, wait_while_running
+from stepbridge_local.services.stepfunctions.moto.errors import task_failure
+from stepbridge_local.services.stepfunctions.moto.queries import commit_assignments, discard_assignments, iso_timestamp
+from stepbridge_local.services.stepfunctions.moto.redrive import begin_run, enter_state, lane_of, put_into_lane
+
+__all__ = ["install"]
+
+# What a state that is cut off leaves in the history; the other states take no time.
+_ABORTED_EVENTS: Final[Mapping[type, HistoryEventType]] = {
+    StateTask: HistoryEventType.TaskStateAborted,
+    StateParallel: HistoryEventType.ParallelStateAborted,
+    StateMap: HistoryEventType.MapStateAborted,
+    StateWait: HistoryEventType.WaitStateAborted,
+}
+UNWINDING_SECONDS: Final = 5.0  # how long a timed out execution waits for its thread to write its last event
+
+
+# --- a program: the whole state machine, a branch or an iteration -----------------------------------------------------
+def _evaluate_program(self: Program, env: Environment) -> None:
+    """Run the program to its end; past its TimeoutSeconds the environment, and all below it, is timed out."""
+    begin_run(env, self.start_at.start_at_name)
+    if self.timeout_seconds is None:
+        _evaluate_lane(self, env)
+        return
+    with time_of(env).alarm(self.timeout_seconds.timeout_seconds) as ended:
+        worker = threading.Thread(target=_evaluate_lane, args=(self, env, ended), daemon=True)
+        worker.start()
+        if ended.wait():
+            return
+        with env._state_mutex:
+            if env.is_running():
+                env.set_timed_out()
+    worker.join(UNWINDING_SECONDS)
+
+
+def _evaluate_lane(program: Program, env: Environment, ended: Alarm | None = None) -> None:
+    try:
+        with time_of(env).lane():
+            EvalComponent.eval(program, env)
+    finally:
+        if ended is not None:
+            ended.set()
+
+
+# --- a state ----------------------------------------------------------------------------------------------------------
+def _evaluate_state(self: CommonStateField, env: Environment) -> None:
+    """Enter, evaluate and exit the state, with the events, context object and variables of AWS."""
+    discard_assignments(env)
+    continued = enter_state(env, self.name)
+    if not (continued and isinstance(self, ExecutionState)):  # a redrive schedules a task anew without entering again
+        add_event(
+            env, self.state_entered_event_type, stateEnteredEventDetails=self._get_state_entered_event_details(env)
+        )
+    env.states.context_object.context_object_data["State"] = {
+        "EnteredTime": iso_timestamp(),
+        "Name": self.name,
+        "RetryCount": 0,
+    }
+    try:
+        self._eval_state_input(env=env)
+        self._eval_state(env)
+        if not env.is_running():
+            _add_aborted_event(self, env)
+            return
+        self._eval_state_output(env=env)
+    except NoSuchJsonPathError as error:
+        raise _path_failure(env, error) from error
+    except FailureEventException as failure:
+        _add_evaluation_failed_event(self, env, failure)
+        raise
+    commit_assignments(env)
+    self._verify_size_quota(env=env, value=env.states.get_input())
+    self._set_next(env)
+    if self.state_exited_event_type is not None:
+        add_event(env, self.state_exited_event_type, stateExitedEventDetails=self._get_state_exited_event_details(env))
+
+
+def _add_aborted_event(state: CommonStateField, env: Environment) -> None:
+    for kind, event_type in _ABORTED_EVENTS.items():
+        if isinstance(state, kind):
+            add_event(env, event_type)
+
+
+def _add_evaluation_failed_event(state: CommonStateField, env: Environment, failure: FailureEventException) -> None:
+    """Tasks tell of their failure themselves, for each attempt; other states only here."""
+    if failure.failure_event.event_type == HistoryEventType.EvaluationFailed and not isinstance(state, StateTask):
+        details = failure.get_evaluation_failed_event_details()
+        add_event(env, HistoryEventType.EvaluationFailed, evaluationFailedEventDetails=details)
+
+
+def _path_failure(env: Environment, error: NoSuchJsonPathError) -> FailureEventException:
+    cause = (
+        f"The JSONPath '{error.json_path}' specified for the field '{env.next_field_name}' could not be found in the "
+        f"input '{error.data}'"
+    )
+    return task_failure(env, "States.Runtime", cause)
+
+
+# --- Task, Parallel and Map: an attempt -------------------------------------------------------------------------------
+def _evaluate_attempt(self: ExecutionState, env: Environment) -> None:
+    """Run one attempt within the state's TimeoutSeconds; returns without a result once the execution has ended."""
+    discard_assignments(env)
+    self.timeout.eval(env=env)
+    timeout_seconds: int = env.stack.pop()
+    frame = env.open_frame()
+    frame.states.reset(input_value=env.states.get_input())
+    frame.stack = copy.deepcopy(env.stack)
+    put_into_lane(frame, lane_of(env))
+    outcome: Future[Any] = Future()
+    with time_of(env).alarm(timeout_seconds) as settled:
+        take_back = on_end(env, settled.set)
+        outcome.add_done_callback(lambda _: settled.set())
+        attempt = threading.Thread(target=_run_attempt, args=(self, frame, outcome), name=f"state {self.name}")
+        attempt.daemon = True
+        attempt.start()
+        settled.wait()
+        take_back()
+        frame.set_ended()
+    env.close_frame(frame)
+    if not env.is_running():
+        return
+    if not outcome.done():
+        raise EvalTimeoutError
+    _take_result(self, env, outcome.result())
+
+
+def _run_attempt(state: ExecutionState, frame: Environment, outcome: Future[Any]) -> None:
+    try:
+        state._eval_execution(frame)
+        outcome.set_result(frame.stack[-1])
+    except BaseException as error:  # noqa: BLE001  handed to the thread that waits for the attempt, which raises it
+        outcome.set_exception(error)
+
+
+def _take_result(state: ExecutionState, env: Environment, result: Any) -> None:
+    env.stack.append(result)
+    if not state._is_language_query_jsonpath():
+        env.states.set_result(result)
+    for component in (state.assign_decl, state.result_selector):
+        if component is not None:
+            component.eval(env=env)
+    if state.result_path is not None:
+        state.result_path.eval(env)
+    else:
+        env.states.reset(input_value=env.stack.pop())
+
+
+# --- Choice -----------------------------------------------------------------------------------------------------------
+def _choose(self: StateChoice, env: Environment) -> None:
+    """Take the first rule that holds, else the default; States.NoChoiceMatched without one."""
+    for rule in self.choices_decl.rules:
+        rule.eval(env)
+        if env.stack.pop() is True:
+            if rule.next_stmt is None:
+                raise task_failure(env, "States.Runtime", f"A rule of the Choice state '{self.name}' has no Next.")
+            env.stack.append((rule.next_stmt.name, True))
+            return
+    if self.default_state is None:
+        raise task_failure(env, "States.NoChoiceMatched", f"No rule of the Choice state '{self.name}' matched.")
+    env.stack.append((self.default_state.state_name, False))
+
+
+def _follow_choice(self: StateChoice, env: Environment) -> None:
+    next_state_name, by_rule = env.stack.pop()
+    if not by_rule:
+        for component in (self.assign_decl, self.output):
+            if component is not None:
+                component.eval(env=env)
+    if self._is_language_query_jsonpath():
+        if self.output_path:
+            self.output_path.eval(env=env)
+        else:
+            env.states.reset(input_value=env.stack.pop())
+    env.next_state_name = next_state_name
+
+
+# --- Wait -------------------------------------------------------------------------------------------------------------
+def _wait(self: WaitFunction, env: Environment) -> None:
+    wait_while_running(env, self._get_wait_seconds(env=env))
+
+
+def _moment_of(timestamp: Any) -> datetime | None:
+    """The moment that an ISO 8601 text with an offset names; moto reads it as local time without its fraction."""
+    if not isinstance(timestamp, str) or not Timestamp._is_valid_timestamp_pattern(timestamp):
+        return None
+    try:
+        return datetime.fromisoformat(timestamp)
+    except ValueError:
+        return None
+
+
+def _seconds_until(self: Timestamp, env: Environment) -> float:
+    self.string.eval(env=env)
+    timestamp = env.stack.pop()
+    moment = _moment_of(timestamp)
+    if moment is None:
+        raise FailureEventException(self._create_failure_event(env, timestamp))
+    return (moment - datetime.now(UTC)).total_seconds()
+
+
+def install() -> None:
+    """Evaluate programs and states as AWS does."""
+    replace(Program, "eval", _evaluate_program)
+    replace(CommonStateField, "_eval_body", _evaluate_state)
+    replace(ExecutionState, "_evaluate_with_timeout", _evaluate_attempt)
+    replace(StateChoice, "_eval_state", _choose)
+    replace(StateChoice, "_eval_state_output", _follow_choice)
+    replace(WaitFunction, "_eval_body", _wait)
+    replace(Timestamp, "_from_timestamp_string", staticmethod(_moment_of))
+    replace(Timestamp, "_get_wait_seconds", _seconds_until)

@@ -1,0 +1,1 @@
+"""One suite against each implementation, and real clients against the local AWS."""

@@ -1,0 +1,261 @@
+"""What has to be done to deploy a stack, worked out from what was found, before anything is changed.
+
+Pure: a plan is a tuple of frozen steps that an executor carries out (``deployment_executor.StackChanger``) or prints
+(``StepPrinter``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from stepbridge.deployment.errors import DeploymentError, TemplateError
+from stepbridge.deployment.stack_status import StackState, stack_state
+from stepbridge.deployment.template import MAX_INLINE_BYTES, MAX_TEMPLATE_BYTES, PackagedTemplate
+
+__all__ = [
+    "ApplyTemplate",
+    "DeleteStack",
+    "Plan",
+    "StackSituation",
+    "Step",
+    "UploadTemplate",
+    "WaitForStack",
+    "check_stack_name",
+    "effective_parameters",
+    "plan_deployment",
+]
+
+# The bucket's name is `<stack>-<account>-<region>` (at most 63), a role's `<stack>-<region>-batch-inference` (64).
+_STACK_NAME: Final = re.compile(r"(?=.{1,32}\Z)[a-z](?:-?[a-z0-9])*")
+_STUCK_REMEDY: Final[Mapping[str, str]] = {
+    "UPDATE_ROLLBACK_FAILED": "repair what the events name, then `aws cloudformation continue-update-rollback`",
+    "IMPORT_ROLLBACK_FAILED": "repair what the events name, then `aws cloudformation continue-update-rollback`",
+    "DELETE_FAILED": "remove what the events name and delete the stack, then deploy again",
+}
+
+
+@dataclass(frozen=True)
+class StackSituation:
+    """What was found. ``status`` None: no such stack; ``template`` is what the stack was last deployed with.
+
+    ``surviving`` are names of resources that outlived an earlier stack of this name: they are adopted. ``bucket`` is
+    where a template too large to be sent can be put: a bucket that exists, or None.
+    """
+
+    stack_name: str
+    status: str | None = None
+    status_reason: str = ""
+    template: Mapping[str, Any] | None = None
+    parameters: Mapping[str, str] | None = None
+    surviving: tuple[str, ...] = ()
+    bucket: str | None = None
+
+
+@dataclass(frozen=True)
+class WaitForStack:
+    """Wait until nothing changes the stack any more."""
+
+    stack_name: str
+    status: str
+
+    def __str__(self) -> str:
+        return f"wait: stack {self.stack_name} is {self.status}"
+
+
+@dataclass(frozen=True)
+class DeleteStack:
+    """Delete the remains of a stack whose creation failed; buckets and repositories stay."""
+
+    stack_name: str
+    status: str
+    reason: str
+
+    def __str__(self) -> str:
+        because = f" ({self.reason})" if self.reason else ""
+        return f"delete stack {self.stack_name}: its creation failed, {self.status}{because}; it is made anew"
+
+
+@dataclass(frozen=True)
+class UploadTemplate:
+    """Put the template into a bucket, because it is too large to be sent with the call."""
+
+    bucket: str
+    key: str
+    body: str
+
+    def __str__(self) -> str:
+        return f"upload the template, {len(self.body.encode()):,} bytes, to s3://{self.bucket}/{self.key}"
+
+
+@dataclass(frozen=True)
+class ApplyTemplate:
+    """Make a change set, execute it, and wait for the stack. Either ``body`` or ``uploaded_to`` is set."""
+
+    stack_name: str
+    change: Literal["CREATE", "UPDATE"]
+    parameters: Mapping[str, str]
+    body: str | None
+    uploaded_to: UploadTemplate | None
+    adopt: tuple[str, ...]
+    changes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        lines = [f"{self.change.lower()} stack {self.stack_name}"]
+        lines += [f"  adopt {name}, which outlived an earlier stack" for name in self.adopt]
+        return "\n".join([*lines, *(f"  {change}" for change in self.changes)])
+
+
+Step = WaitForStack | DeleteStack | UploadTemplate | ApplyTemplate
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps in order. ``look_again``: what comes after them depends on how they end. No steps: nothing to do."""
+
+    steps: tuple[Step, ...]
+    look_again: bool = False
+
+
+def check_stack_name(stack_name: str) -> None:
+    """Raises TemplateError for a name from which no bucket, repository and role names can be made."""
+    if not _STACK_NAME.fullmatch(stack_name):
+        expected = "1 to 32 lower-case letters, digits and single hyphens, a letter first"
+        remedy = "choose another --stack-name; the bucket and the roles are named after it"
+        raise TemplateError("stack name", repr(stack_name), expected, remedy)
+
+
+def plan_deployment(found: StackSituation, template: PackagedTemplate, overrides: Mapping[str, str]) -> Plan:
+    """The steps from ``found`` to ``template`` deployed, with ``overrides`` as parameters.
+
+    A parameter that is not overridden keeps its value. Raises TemplateError, with all problems at once, for parameters
+    that are unknown, missing or not allowed; DeploymentError for a stack that a person has to repair.
+    """
+    match stack_state(found.status):
+        case StackState.BUSY:
+            assert found.status is not None
+            return Plan((WaitForStack(found.stack_name, found.status),), look_again=True)
+        case StackState.BROKEN_CREATION:
+            assert found.status is not None
+            return Plan((DeleteStack(found.stack_name, found.status, found.status_reason),), look_again=True)
+        case StackState.STUCK:
+            assert found.status is not None
+            text = f"{found.status}: {found.status_reason}".rstrip(": ")
+            raise DeploymentError(f"stack {found.stack_name}", text, "", _STUCK_REMEDY[found.status])
+        case StackState.ABSENT:
+            return _apply(found, template, overrides, "CREATE")
+        case state:
+            parameters = effective_parameters(found, template, overrides)
+            unchanged = template.document == found.template and _all(template, parameters) == found.parameters
+            if state is StackState.DEPLOYED and unchanged:
+                return Plan(())
+            return _apply(found, template, overrides, "UPDATE")
+
+
+def effective_parameters(
+    found: StackSituation, template: PackagedTemplate, overrides: Mapping[str, str]
+) -> dict[str, str]:
+    """The parameters to send: the overrides, and what the stack was given before and the template still knows.
+
+    A value that is the old template's default was not given: it follows the new template's default.
+    """
+    old = (found.template or {}).get("Parameters", {})
+    current = (found.parameters or {}) if stack_state(found.status) is not StackState.ABSENT else {}
+    given = {
+        name: value
+        for name, value in current.items()
+        if name in template.parameters and value != _default(old.get(name, {}))
+    }
+    parameters = given | dict(overrides)
+    problems = [*_unknown(template, parameters), *_missing(template, parameters), *_not_allowed(template, parameters)]
+    if problems:
+        known = ", ".join(sorted(template.parameters))
+        raise TemplateError(template.source, "; ".join(problems), "", f"the template's parameters are {known}")
+    return parameters
+
+
+def _apply(
+    found: StackSituation,
+    template: PackagedTemplate,
+    overrides: Mapping[str, str],
+    change: Literal["CREATE", "UPDATE"],
+) -> Plan:
+    parameters = effective_parameters(found, template, overrides)
+    upload = _upload(found, template)
+    adopt = found.surviving if change == "CREATE" else ()
+    body = None if upload else template.body
+    changes = _changes(found, template, parameters) if change == "UPDATE" else _additions(template)
+    step = ApplyTemplate(found.stack_name, change, parameters, body, upload, adopt, changes)
+    return Plan((upload, step) if upload else (step,))
+
+
+def _upload(found: StackSituation, template: PackagedTemplate) -> UploadTemplate | None:
+    size = template.size_bytes
+    if size <= MAX_INLINE_BYTES:
+        return None
+    if size > MAX_TEMPLATE_BYTES:
+        raise TemplateError(template.source, f"{size:,} bytes packaged", f"at most {MAX_TEMPLATE_BYTES:,}")
+    if found.bucket is None:
+        expected = f"at most {MAX_INLINE_BYTES:,} until the stack's bucket exists"
+        remedy = "name a bucket to upload it to with --template-bucket"
+        raise TemplateError(template.source, f"{size:,} bytes packaged", expected, remedy)
+    return UploadTemplate(found.bucket, f"stepbridge/templates/{template.digest[:16]}.json", template.body)
+
+
+def _additions(template: PackagedTemplate) -> tuple[str, ...]:
+    return tuple(_change("add", name, template.document["Resources"]) for name in template.document["Resources"])
+
+
+def _changes(found: StackSituation, template: PackagedTemplate, parameters: Mapping[str, str]) -> tuple[str, ...]:
+    old = (found.template or {}).get("Resources", {})
+    new = template.document["Resources"]
+    lines = [_change("add", name, new) for name in new if name not in old]
+    lines += [_change("modify", name, new) for name in new if name in old and new[name] != old[name]]
+    lines += [_change("remove", name, old) for name in old if name not in new]
+    before, after = found.parameters or {}, _all(template, parameters)
+    lines += [
+        f"set {name} from {before.get(name)!r} to {after[name]!r}" for name in after if before.get(name) != after[name]
+    ]
+    return tuple(lines)
+
+
+def _change(verb: str, logical_id: str, resources: Mapping[str, Any]) -> str:
+    resource = resources[logical_id]
+    condition = f", if {resource['Condition']}" if "Condition" in resource else ""
+    return f"{verb} {logical_id} ({resource['Type']}{condition})"
+
+
+def _all(template: PackagedTemplate, parameters: Mapping[str, str]) -> dict[str, str]:
+    defaults = {name: _default(declared) for name, declared in template.parameters.items()}
+    return {name: value for name, value in (defaults | dict(parameters)).items() if value is not None}
+
+
+def _default(declared: Mapping[str, Any]) -> str | None:
+    return str(declared["Default"]) if "Default" in declared else None
+
+
+def _unknown(template: PackagedTemplate, parameters: Mapping[str, str]) -> list[str]:
+    return [f"parameter {name}: not declared" for name in sorted(parameters) if name not in template.parameters]
+
+
+def _missing(template: PackagedTemplate, parameters: Mapping[str, str]) -> list[str]:
+    return [
+        f"parameter {name}: no value and no default"
+        for name, declared in template.parameters.items()
+        if "Default" not in declared and name not in parameters
+    ]
+
+
+def _not_allowed(template: PackagedTemplate, parameters: Mapping[str, str]) -> list[str]:
+    problems = []
+    for name in sorted(parameters.keys() & template.parameters.keys()):
+        declared, value = template.parameters[name], parameters[name]
+        allowed = [str(choice) for choice in declared.get("AllowedValues", [])]
+        if allowed and value not in allowed:
+            problems.append(f"parameter {name}: {value!r}; expected one of {', '.join(allowed)}")
+        elif "AllowedPattern" in declared and not re.fullmatch(declared["AllowedPattern"], value):
+            expected = declared.get("ConstraintDescription", declared["AllowedPattern"])
+            problems.append(f"parameter {name}: {value!r}; expected {expected}")
+    return problems

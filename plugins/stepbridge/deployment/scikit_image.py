@@ -1,0 +1,72 @@
+"""The prebuilt scikit-learn image of a region, from the tables of the SageMaker Python SDK.
+
+``sagemaker.core.image_uris.retrieve`` reads the same tables, but importing it takes five seconds of CPU, on each start
+of a demo that has none to spare. So the table is read from the installed distribution; a contract test holds that for
+every region the result is ``retrieve``'s.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Any, Final
+
+import botocore.session
+
+from stepbridge.deployment.errors import TemplateError
+
+__all__ = ["newest_version", "scikit_learn_image", "scikit_learn_versions"]
+
+_DISTRIBUTION: Final = "sagemaker-core"
+_TABLE: Final = "sagemaker/core/image_uri_config/sklearn.json"
+# Processing jobs run the images of the training scope; the SDK has no scope for them.
+_SCOPE: Final = "training"
+_REMEDY: Final = "upgrade sagemaker-core, or name the image with --parameter ScikitImageUri=<image URI>"
+
+
+def scikit_learn_image(region: str, version: str | None = None) -> str:
+    """The URI of SageMaker's scikit-learn image in ``region``; without ``version`` (``1.2-1``) the newest known one.
+
+    Raises TemplateError for a region or version that the installed SDK does not know.
+    """
+    versions = scikit_learn_versions()
+    version = version or newest_version(versions)
+    if version not in versions:
+        raise TemplateError("scikit-learn image", f"version {version!r}", f"one of {', '.join(versions)}", _REMEDY)
+    image = versions[version]
+    account = image["registries"].get(region)
+    if account is None:
+        expected = f"one of {', '.join(image['registries'])}"
+        raise TemplateError("scikit-learn image", f"none of version {version} in {region}", expected, _REMEDY)
+    return f"{account}.dkr.ecr.{region}.{_dns_suffix(region)}/{image['repository']}:{version}-cpu-py3"
+
+
+def scikit_learn_versions() -> Mapping[str, Mapping[str, Any]]:
+    """Version -> its entry in the installed SDK's table: repository, and the registry's account by region.
+
+    Raises TemplateError when the SDK or the table is not there.
+    """
+    try:
+        table = Path(str(distribution(_DISTRIBUTION).locate_file(_TABLE)))
+        versions: Mapping[str, Mapping[str, Any]] = json.loads(table.read_text(encoding="utf-8"))[_SCOPE]["versions"]
+    except (PackageNotFoundError, OSError) as error:
+        raise TemplateError("scikit-learn image", f"no {_TABLE}: {error}", f"{_DISTRIBUTION} 2", _REMEDY) from error
+    return versions
+
+
+def newest_version(versions: Iterable[str]) -> str:
+    """The highest of names like ``1.2-1``; those with a suffix (``1.4-2-py312``) are variants and do not count."""
+    plain = [version for version in versions if re.fullmatch(r"\d+(\.\d+)*-\d+", version)]
+    return max(plain, key=lambda version: [int(part) for part in re.split(r"[.-]", version)])
+
+
+def _dns_suffix(region: str) -> str:
+    """``amazonaws.com`` and its like: what follows the region in host names, by the region's partition."""
+    session = botocore.session.get_session()
+    wanted = session.get_partition_for_region(region)
+    suffixes = {part["id"]: part["outputs"]["dnsSuffix"] for part in session.get_data("partitions")["partitions"]}
+    suffix: str = suffixes[wanted]
+    return suffix

@@ -1,0 +1,65 @@
+"""What each CloudFormation stack status means to a deployment.
+
+Every status of the service model has a row; a test holds that. Source: "Stack status codes" in the CloudFormation user
+guide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from types import MappingProxyType
+
+from stepbridge.deployment.errors import DeploymentError
+
+__all__ = ["STACK_STATUSES", "StackState", "stack_state"]
+
+
+class StackState(Enum):
+    """What can be done with a stack."""
+
+    ABSENT = "nothing of it is there: create it"
+    DEPLOYED = "what was asked for last is there: update it"
+    ROLLED_BACK = "the last change failed and was undone: update it"
+    BROKEN_CREATION = "its creation failed: only deleting it is possible"
+    BUSY = "something is changing it: wait"
+    STUCK = "a person has to decide"
+
+
+STACK_STATUSES: Mapping[str, StackState] = MappingProxyType(
+    {
+        "CREATE_IN_PROGRESS": StackState.BUSY,
+        "CREATE_FAILED": StackState.BROKEN_CREATION,
+        "CREATE_COMPLETE": StackState.DEPLOYED,
+        "ROLLBACK_IN_PROGRESS": StackState.BUSY,
+        "ROLLBACK_FAILED": StackState.BROKEN_CREATION,
+        "ROLLBACK_COMPLETE": StackState.BROKEN_CREATION,
+        "DELETE_IN_PROGRESS": StackState.BUSY,
+        "DELETE_FAILED": StackState.STUCK,
+        "DELETE_COMPLETE": StackState.ABSENT,
+        "UPDATE_IN_PROGRESS": StackState.BUSY,
+        "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS": StackState.BUSY,
+        "UPDATE_COMPLETE": StackState.DEPLOYED,
+        "UPDATE_FAILED": StackState.ROLLED_BACK,
+        "UPDATE_ROLLBACK_IN_PROGRESS": StackState.BUSY,
+        "UPDATE_ROLLBACK_FAILED": StackState.STUCK,
+        "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS": StackState.BUSY,
+        "UPDATE_ROLLBACK_COMPLETE": StackState.ROLLED_BACK,
+        # A change set was made for a new stack and never executed: there are no resources yet.
+        "REVIEW_IN_PROGRESS": StackState.ABSENT,
+        "IMPORT_IN_PROGRESS": StackState.BUSY,
+        "IMPORT_COMPLETE": StackState.DEPLOYED,
+        "IMPORT_ROLLBACK_IN_PROGRESS": StackState.BUSY,
+        "IMPORT_ROLLBACK_FAILED": StackState.STUCK,
+        "IMPORT_ROLLBACK_COMPLETE": StackState.ROLLED_BACK,
+    }
+)
+
+
+def stack_state(status: str | None) -> StackState:
+    """The row of ``status``; None, no such stack, is ABSENT. Raises DeploymentError for a status without a row."""
+    if status is None:
+        return StackState.ABSENT
+    if status not in STACK_STATUSES:
+        raise DeploymentError("stack status", repr(status), f"one of {', '.join(sorted(STACK_STATUSES))}")
+    return STACK_STATUSES[status]

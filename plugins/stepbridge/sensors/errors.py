@@ -1,0 +1,44 @@
+"""How waiting for an execution can end badly."""
+
+from __future__ import annotations
+
+from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
+
+from stepbridge.errors import StepbridgeError
+
+__all__ = ["ExecutionFailedError", "InputCheckError", "WaitKilledError", "WaitTimeoutError", "WatchError"]
+
+
+class ExecutionFailedError(StepbridgeError):
+    """The execution ended without success. The text is ``core.run_report.failure_text``.
+
+    ``error`` is Step Functions' name of what it failed with: for a job the prefix of its failure reason, such as
+    AlgorithmError; empty when it has none.
+    """
+
+    def __init__(self, execution_arn: str, status: str, text: str, error: str = "") -> None:
+        super().__init__(execution_arn, status)
+        self.args = (execution_arn, status, text, error)  # what pickle hands to __init__
+        self.execution_arn = execution_arn
+        self.status = status
+        self.text = text
+        self.error = error
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class InputCheckError(StepbridgeError, AirflowFailException):
+    """Whether there is input can't be found out, and will not be by waiting. Airflow does not retry it."""
+
+
+class WatchError(StepbridgeError):
+    """The execution can't be watched any longer; it goes on by itself."""
+
+
+class WaitKilledError(StepbridgeError):
+    """The task was killed in its worker, and the execution was stopped."""
+
+
+class WaitTimeoutError(AirflowSensorTimeout):
+    """The wait's deadline passed, and the execution was stopped. Airflow does not retry a sensor's timeout."""
