@@ -1,10 +1,8 @@
-"""What a start does about the executions it finds: begin one, adopt one, redrive one.
+"""What a start does about the executions it finds: start one, adopt one, redrive one.
 
-An execution's identity within a DAG run is (clear number, attempt); model, run, map index and the input's digest are
-the same throughout, and a changed input is another set of names. ``next_step`` is asked again and again with what is
-known so far, and answers with what to do next; the caller looks, starts, adopts or redrives, and tells what it saw.
-
-The table (``docs``: DESIGN, "What a start does"):
+An execution's identity within a DAG run is (clear number, attempt). Model, run, map index and the input's digest do
+not change; a changed input gives another set of names. The caller asks ``next_step`` with the snapshots it has so far,
+carries the step out, adds what it saw and asks again.
 
 ========================================== =======================================================================
 it finds                                   it does
@@ -15,7 +13,7 @@ failed, this clear                         redrives it; not redrivable: starts t
 an earlier clear: RUNNING                  adopts it
 an earlier clear: failed                   redrives it; not redrivable: starts one
 an earlier clear: SUCCEEDED                starts one: the user wants it done again
-an earlier clear, taken up since this one  as if it were of this clear: what was redriven or adopted and has succeeded
+an earlier clear, reused since this one    as if it were of this clear: what was redriven or adopted and has succeeded
                                            by the time of a retry is what the user asked for
 ========================================== =======================================================================
 """
@@ -28,7 +26,7 @@ from typing import Final
 
 from stepbridge.core.statuses import execution_status
 
-__all__ = ["ABSENT", "REDRIVABLE", "Adopt", "Identity", "Look", "Redrive", "Sighting", "Start", "Step", "next_step"]
+__all__ = ["ABSENT", "REDRIVABLE", "Adopt", "Describe", "Identity", "Redrive", "Snapshot", "Start", "Step", "next_step"]
 
 REDRIVABLE: Final = "REDRIVABLE"
 
@@ -42,8 +40,8 @@ class Identity:
 
 
 @dataclass(frozen=True)
-class Sighting:
-    """What was seen of an execution. ``status`` is empty when there is none."""
+class Snapshot:
+    """What DescribeExecution said. ``status`` is empty when there is no such execution."""
 
     status: str
     redrive_status: str = ""
@@ -53,7 +51,7 @@ class Sighting:
         return bool(self.status)
 
     @property
-    def under_way(self) -> bool:
+    def running(self) -> bool:
         return self.exists and not execution_status(self.status).terminal
 
     @property
@@ -65,11 +63,11 @@ class Sighting:
         return self.exists and execution_status(self.status).failed and self.redrive_status == REDRIVABLE
 
 
-ABSENT: Final = Sighting("")
+ABSENT: Final = Snapshot("")
 
 
 @dataclass(frozen=True)
-class Look:
+class Describe:
     """Describe this execution and ask again."""
 
     at: Identity
@@ -77,7 +75,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Start:
-    """Start this execution; if the name turns out to be taken, look at it and ask again."""
+    """Start this execution; if its name is in use, describe it and ask again."""
 
     at: Identity
 
@@ -91,44 +89,44 @@ class Adopt:
 
 @dataclass(frozen=True)
 class Redrive:
-    """Redrive this execution; if it can't be, tell so (a sighting that is not redrivable) and ask again."""
+    """Redrive this execution; if AWS refuses, add a snapshot that is not redrivable and ask again."""
 
     at: Identity
 
 
-Step = Look | Start | Adopt | Redrive
+Step = Adopt | Describe | Redrive | Start
 
 
-def next_step(clear_number: int, seen: Mapping[Identity, Sighting], taken_up: Identity | None = None) -> Step:
+def next_step(clear_number: int, seen: Mapping[Identity, Snapshot], reused: Identity | None = None) -> Step:
     """What to do next for a run that was cleared ``clear_number`` times, given what was ``seen`` so far.
 
-    ``taken_up`` is the execution of an earlier clear that a try of this clear has set out to redrive or adopt.
-    Ends after finitely many sightings: it never asks for one that it has, and goes past an attempt only when that one
-    exists, failed and is not redrivable. Raises UnknownStatusError for a status that AWS does not document.
+    ``reused`` is the execution of an earlier clear that a try of this clear has begun to redrive or adopt.
+    The questions end: it never asks for a snapshot that it has, and goes past an attempt only when that one exists,
+    failed and is not redrivable. Raises UnknownStatusError for a status that AWS does not document.
     """
     for clear in range(clear_number, -1, -1):
-        step = _since(clear, clear_number, seen, taken_up)
+        step = _since(clear, clear_number, seen, reused)
         if step is not None:
             return step
     return Start(Identity(clear_number, 0))
 
 
-def _since(clear: int, clear_number: int, seen: Mapping[Identity, Sighting], taken_up: Identity | None) -> Step | None:
-    """What the executions started after clear ``clear`` and before the next one call for; None: there are none."""
+def _since(clear: int, clear_number: int, seen: Mapping[Identity, Snapshot], reused: Identity | None) -> Step | None:
+    """What the executions started after clear ``clear`` and before the next one call for; None if there are none."""
     current, attempt = clear == clear_number, 0
     while True:
         at = Identity(clear, attempt)
-        sighting = seen.get(at)
-        if sighting is None:
+        snapshot = seen.get(at)
+        if snapshot is None:
             # Nothing can lie before the first clear or between attempts, so there StartExecution may answer itself
             # whether the name is free: the usual start is one call.
-            return Start(at) if current and (attempt or clear == 0) else Look(at)
-        if not sighting.exists:
+            return Start(at) if current and (attempt or clear == 0) else Describe(at)
+        if not snapshot.exists:
             return Start(Identity(clear_number, attempt if current else 0)) if attempt else None
-        if sighting.under_way or (sighting.succeeded and (current or at == taken_up)):
+        if snapshot.running or (snapshot.succeeded and (current or at == reused)):
             return Adopt(at)
-        if sighting.redrivable:
+        if snapshot.redrivable:
             return Redrive(at)
-        if sighting.succeeded:
+        if snapshot.succeeded:
             return Start(Identity(clear_number, 0))
         attempt += 1

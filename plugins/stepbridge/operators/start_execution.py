@@ -16,7 +16,7 @@ from airflow.sdk.exceptions import AirflowTaskTimeout
 from stepbridge.aws.arns import S3Uri, execution_arn
 from stepbridge.aws.calls import AccessDeniedError, NameInUseError, NotFoundError, NotRedrivableError
 from stepbridge.core.execution_input import ExecutionInput, parse_execution_input
-from stepbridge.core.start_decision import ABSENT, Adopt, Identity, Look, Redrive, Sighting, Start, next_step
+from stepbridge.core.start_decision import ABSENT, Adopt, Describe, Identity, Redrive, Snapshot, Start, next_step
 from stepbridge.core.statuses import execution_status
 from stepbridge.hooks.kill import HANDLER_SECONDS, PATIENCE_SECONDS, KillStop
 from stepbridge.hooks.lineage import Lineage
@@ -191,12 +191,12 @@ class StartExecutionOperator(ParameterisedOperator):
             record_execution(context, standing.arn, self.aws_conn_id, self.hook.region_name)
         names = Names(self.model, context, execution_input.digest())
         taken_up = TakenUp(context, names.clear_number, execution_input.digest())
-        seen: dict[Identity, Sighting] = {}
+        seen: dict[Identity, Snapshot] = {}
         while True:
             step = next_step(names.clear_number, seen, taken_up.identity())
             arn = execution_arn(self.deployed.state_machine_arn, names.of(step.at))
             match step:
-                case Look(at):
+                case Describe(at):
                     seen[at] = self._seen(arn)
                 case Adopt(at):
                     taken_up.remember(at)
@@ -207,7 +207,7 @@ class StartExecutionOperator(ParameterisedOperator):
                     taken_up.remember(at)
                     if self._redriven(context, arn):
                         return arn
-                    seen[at] = Sighting(seen[at].status, "NOT_REDRIVABLE")
+                    seen[at] = Snapshot(seen[at].status, "NOT_REDRIVABLE")
                 case Start(at):
                     self._require_input(execution_input.input_uri)
                     if self._begun(context, names.of(at), arn, execution_input):
@@ -230,7 +230,7 @@ class StartExecutionOperator(ParameterisedOperator):
             "for it with wait_for_input in its card",
         )
 
-    def _seen(self, arn: str) -> Sighting:
+    def _seen(self, arn: str) -> Snapshot:
         try:
             execution = self.hook.step_functions.describe(arn)
         except NotFoundError as fault:
@@ -238,14 +238,14 @@ class StartExecutionOperator(ParameterisedOperator):
                 return ABSENT
             raise
         self.log.info("found %s: %s %s", arn, execution.status, execution.redrive_status_reason)
-        return Sighting(execution.status, execution.redrive_status)
+        return Snapshot(execution.status, execution.redrive_status)
 
-    def _seen_surely(self, arn: str) -> Sighting:
+    def _seen_surely(self, arn: str) -> Snapshot:
         """An execution whose name is taken exists; DescribeExecution may take a moment to know."""
         for _ in range(LOOKS):
-            sighting = self._seen(arn)
-            if sighting.exists:
-                return sighting
+            snapshot = self._seen(arn)
+            if snapshot.exists:
+                return snapshot
             time.sleep(LOOK_SECONDS)
         raise NotFoundError(
             f"states:DescribeExecution on {arn}",

@@ -1,4 +1,4 @@
-"""Every row of DESIGN's table "What a start does", as the pure decision it is."""
+"""Every row of the table in ``core.start_decision``."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepbridge.core.start_decision import ABSENT, Adopt, Identity, Look, Redrive, Sighting, Start, Step, next_step
+from stepbridge.core.start_decision import ABSENT, Adopt, Describe, Identity, Redrive, Snapshot, Start, Step, next_step
 from stepbridge.core.statuses import EXECUTION_STATUSES
 from stepbridge.errors import UnknownStatusError
 
-RUNNING = Sighting("RUNNING")
-SUCCEEDED = Sighting("SUCCEEDED")
-REDRIVABLE = Sighting("FAILED", "REDRIVABLE")
-ABORTED = Sighting("ABORTED", "REDRIVABLE")
-LOST = Sighting("FAILED", "NOT_REDRIVABLE")
+RUNNING = Snapshot("RUNNING")
+SUCCEEDED = Snapshot("SUCCEEDED")
+REDRIVABLE = Snapshot("FAILED", "REDRIVABLE")
+ABORTED = Snapshot("ABORTED", "REDRIVABLE")
+LOST = Snapshot("FAILED", "NOT_REDRIVABLE")
 
 FIRST, SECOND = Identity(0, 0), Identity(0, 1)
 CLEARED = Identity(1, 0)
 
 
-def played(clear_number: int, world: Mapping[Identity, Sighting]) -> tuple[Step, int]:
+def played(clear_number: int, world: Mapping[Identity, Snapshot]) -> tuple[Step, int]:
     """The step that ends the questions when the account holds ``world``, and how many were asked."""
-    seen: dict[Identity, Sighting] = {}
+    seen: dict[Identity, Snapshot] = {}
     for asked in range(100):
         step = next_step(clear_number, seen)
         found = world.get(step.at, ABSENT)
-        if isinstance(step, Look) or (isinstance(step, Start) and found.exists):
+        if isinstance(step, Describe) or (isinstance(step, Start) and found.exists):
             assert step.at not in seen, f"{step} asks again"
             seen[step.at] = found
             continue
@@ -41,11 +41,11 @@ def played(clear_number: int, world: Mapping[Identity, Sighting]) -> tuple[Step,
     [
         (0, {}, Start(FIRST)),
         (0, {FIRST: RUNNING}, Adopt(FIRST)),
-        (0, {FIRST: Sighting("PENDING_REDRIVE")}, Adopt(FIRST)),
+        (0, {FIRST: Snapshot("PENDING_REDRIVE")}, Adopt(FIRST)),
         (0, {FIRST: SUCCEEDED}, Adopt(FIRST)),
         (0, {FIRST: REDRIVABLE}, Redrive(FIRST)),
         (0, {FIRST: ABORTED}, Redrive(FIRST)),
-        (0, {FIRST: Sighting("TIMED_OUT", "REDRIVABLE")}, Redrive(FIRST)),
+        (0, {FIRST: Snapshot("TIMED_OUT", "REDRIVABLE")}, Redrive(FIRST)),
         (0, {FIRST: LOST}, Start(SECOND)),
         (0, {FIRST: LOST, SECOND: RUNNING}, Adopt(SECOND)),
         (0, {FIRST: LOST, SECOND: REDRIVABLE}, Redrive(SECOND)),
@@ -63,7 +63,7 @@ def played(clear_number: int, world: Mapping[Identity, Sighting]) -> tuple[Step,
         (3, {FIRST: REDRIVABLE, Identity(2, 0): SUCCEEDED}, Start(Identity(3, 0))),
     ],
 )
-def test_each_row_of_the_table(clear_number: int, world: dict[Identity, Sighting], expected: Step) -> None:
+def test_each_row_of_the_table(clear_number: int, world: dict[Identity, Snapshot], expected: Step) -> None:
     """What a start finds decides what it does."""
     assert played(clear_number, world)[0] == expected
 
@@ -75,32 +75,32 @@ def test_the_usual_start_looks_at_nothing() -> None:
 
 def test_an_execution_that_cannot_be_redriven_after_all_gets_a_new_attempt() -> None:
     """The service may refuse a redrive that it announced; told so, the decision moves on."""
-    assert next_step(0, {FIRST: Sighting("FAILED", "NOT_REDRIVABLE")}) == Start(SECOND)
+    assert next_step(0, {FIRST: Snapshot("FAILED", "NOT_REDRIVABLE")}) == Start(SECOND)
 
 
-def test_what_this_clear_has_taken_up_counts_as_its_own() -> None:
+def test_what_this_clear_has_reused_counts_as_its_own() -> None:
     """Redriven after a clear, succeeded, and the worker died before it could say so: adopted, not done again."""
     seen = {CLEARED: ABSENT, FIRST: SUCCEEDED}
     assert next_step(1, seen) == Start(CLEARED)
-    assert next_step(1, seen, taken_up=FIRST) == Adopt(FIRST)
-    assert next_step(1, {CLEARED: ABSENT, FIRST: REDRIVABLE}, taken_up=FIRST) == Redrive(FIRST)
+    assert next_step(1, seen, reused=FIRST) == Adopt(FIRST)
+    assert next_step(1, {CLEARED: ABSENT, FIRST: REDRIVABLE}, reused=FIRST) == Redrive(FIRST)
 
 
 def test_an_unknown_status_is_an_error() -> None:
     """A status without a row is never guessed at."""
     with pytest.raises(UnknownStatusError, match="EXPLODED"):
-        next_step(0, {FIRST: Sighting("EXPLODED")})
+        next_step(0, {FIRST: Snapshot("EXPLODED")})
 
 
-sightings = st.builds(
-    Sighting, st.sampled_from(sorted(EXECUTION_STATUSES)), st.sampled_from(["", "REDRIVABLE", "NOT_REDRIVABLE"])
+snapshots = st.builds(
+    Snapshot, st.sampled_from(sorted(EXECUTION_STATUSES)), st.sampled_from(["", "REDRIVABLE", "NOT_REDRIVABLE"])
 )
-worlds = st.dictionaries(st.builds(Identity, st.integers(0, 4), st.integers(0, 4)), sightings)
+worlds = st.dictionaries(st.builds(Identity, st.integers(0, 4), st.integers(0, 4)), snapshots)
 
 
 @given(st.integers(0, 4), worlds)
 def test_every_world_has_an_answer_that_pays_for_nothing_twice(
-    clear_number: int, world: dict[Identity, Sighting]
+    clear_number: int, world: dict[Identity, Snapshot]
 ) -> None:
     """Questions end; what is started is absent, what is redriven had failed, no later clear is touched."""
     step, _ = played(clear_number, world)
@@ -112,4 +112,4 @@ def test_every_world_has_an_answer_that_pays_for_nothing_twice(
     elif isinstance(step, Redrive):
         assert found.redrivable
     else:
-        assert found.under_way or found.succeeded
+        assert found.running or found.succeeded
