@@ -12,7 +12,7 @@ from typing import Any
 from stepbridge.cli.airflow_site import AirflowClient, AirflowError
 
 STOP_SECONDS = 30  # within which an execution has to be stopped
-PATIENCE_SECONDS = 120
+STOP_TIMEOUT_SECONDS = 120
 START, WAIT, RUN = "start_execution", "wait_for_execution", "run"
 CLOSED = "closed"  # a pool without slots: what is in it stays scheduled
 SCRIPT = "import time\nprint('asleep', flush=True)\ntime.sleep(900)\n"
@@ -64,7 +64,7 @@ UNTAKEN = ("untaken_timeout", "untaken_failed", "untaken_run_failed")
 IN_TRIGGERER = ("run_timeout", "deferral_timeout", "marked_failed", "cleared", "marked_success", "crashed")
 
 
-def until(what: str, look: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> Any:
+def until(what: str, look: Callable[[], Any], seconds: float = STOP_TIMEOUT_SECONDS) -> Any:
     """The first true value of ``look``."""
     deadline = time.monotonic() + seconds
     while not (seen := look()):
@@ -158,7 +158,7 @@ class Bench:
         cause = self.ended(dag_id, f"{WAIT} of run {RUN}, try 1", seconds)
         # A triggerer that is slow to take it up, or to ask Airflow why it ended, leaves it to the listener.
         line = f"stopping {self.arn(dag_id)}"
-        until(f"log of {dag_id}", lambda: line in self.log(dag_id) or self.audit(dag_id), PATIENCE_SECONDS)
+        until(f"log of {dag_id}", lambda: line in self.log(dag_id) or self.audit(dag_id), STOP_TIMEOUT_SECONDS)
         return cause
 
     def ended(self, dag_id: str, task: str, seconds: float = STOP_SECONDS) -> str:

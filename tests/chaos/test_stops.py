@@ -29,7 +29,7 @@ from tests.chaos.sleepers import (
 )
 
 from stepbridge.cli.local_site import RunningSite, local_session
-from stepbridge.listeners.notes import GRACE_SECONDS
+from stepbridge.listeners.delayed_checks import GRACE_SECONDS
 
 
 @pytest.fixture(scope="module")

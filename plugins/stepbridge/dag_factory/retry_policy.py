@@ -25,7 +25,7 @@ from stepbridge.images.build_context import FolderError
 from stepbridge.operators.errors import InputNotFoundError
 from stepbridge.reporting.run_facts import EmptyOutputError
 from stepbridge.sensors.errors import ExecutionFailedError, InputCheckError
-from stepbridge.triggers.endings import STOP_ERRORS
+from stepbridge.triggers.stop_reasons import STOP_ERRORS
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-__all__ = ["EXECUTION_KEY", "in_words", "record_execution", "who"]
+__all__ = ["EXECUTION_KEY", "describe_instance", "describe_task", "record_execution"]
 
 EXECUTION_KEY: Final = "stepbridge_execution"
 """The XCom in which a task says which execution it is about to start or waits for, and how to reach it.
@@ -23,12 +23,12 @@ def record_execution(context: Context, execution_arn: str, aws_conn_id: str | No
     context["ti"].xcom_push(key=EXECUTION_KEY, value=record)
 
 
-def who(context: Context) -> str:
+def describe_task(context: Context) -> str:
     """The task instance, for log lines and for the cause of what is stopped in its name."""
-    return in_words(context["ti"])
+    return describe_instance(context["ti"])
 
 
-def in_words(instance: Any) -> str:
+def describe_instance(instance: Any) -> str:
     """The same of any of Airflow's task instances, such as the one that a trigger has."""
     mapped = "" if instance.map_index in (None, -1) else f"[{instance.map_index}]"
     return f"task {instance.dag_id}.{instance.task_id}{mapped} of run {instance.run_id}, try {instance.try_number}"

@@ -1,1 +1,1 @@
-"""What stepbridge does when Airflow tells that something was marked, timed out or ended."""
+"""Stops executions whose tasks end while neither a worker nor the triggerer has them."""

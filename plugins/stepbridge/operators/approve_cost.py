@@ -9,7 +9,7 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 
 from stepbridge.core.cost_estimate import COSTED_KEYS, CostEstimate, cost_estimate
 from stepbridge.hooks.prices import configured_prices
-from stepbridge.hooks.task_instance import who
+from stepbridge.hooks.task_instance import describe_task
 from stepbridge.operators.run_parameters import ParameterisedOperator
 
 if TYPE_CHECKING:
@@ -55,4 +55,4 @@ class CostApprovalOperator(ParameterisedOperator, ApprovalOperator):
     def estimate(self, context: Context) -> CostEstimate:
         """What this run can cost at most."""
         parameters = self.run_parameters(context, COSTED_KEYS)
-        return cost_estimate(parameters, self.prices or configured_prices(), f"parameters of {who(context)}")
+        return cost_estimate(parameters, self.prices or configured_prices(), f"parameters of {describe_task(context)}")

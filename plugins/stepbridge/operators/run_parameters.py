@@ -9,7 +9,7 @@ import jinja2
 from airflow.sdk.definitions.param import ParamsDict
 
 from stepbridge.errors import ExecutionInputError, Problem
-from stepbridge.hooks.task_instance import who
+from stepbridge.hooks.task_instance import describe_task
 from stepbridge.operators.base import StepbridgeOperator
 from stepbridge.operators.form_templates import is_the_dags_own, rendered_from_form
 
@@ -53,7 +53,7 @@ class ParameterisedOperator(StepbridgeOperator):
             except jinja2.TemplateError as error:
                 problems.append(_unrendered(context, key, value, error))
         if problems:
-            raise ExecutionInputError(f"parameters of {who(context)}", problems)
+            raise ExecutionInputError(f"parameters of {describe_task(context)}", problems)
         return rendered
 
     def _rendered_value(self, context: Context, key: str, value: Any) -> Any:

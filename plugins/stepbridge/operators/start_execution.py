@@ -18,17 +18,17 @@ from stepbridge.aws.calls import AccessDeniedError, NameInUseError, NotFoundErro
 from stepbridge.core.execution_input import ExecutionInput, parse_execution_input
 from stepbridge.core.start_decision import ABSENT, Adopt, Describe, Identity, Redrive, Snapshot, Start, next_step
 from stepbridge.core.statuses import execution_status
-from stepbridge.hooks.kill import HANDLER_SECONDS, PATIENCE_SECONDS, KillStop
 from stepbridge.hooks.lineage import Lineage
-from stepbridge.hooks.task_instance import record_execution, who
+from stepbridge.hooks.stop_thread import HANDLER_TIMEOUT_SECONDS, STOP_TIMEOUT_SECONDS, StopThread
+from stepbridge.hooks.task_instance import describe_task, record_execution
 from stepbridge.links.addresses import execution_address
 from stepbridge.links.stepbridge import ExecutionLink
 from stepbridge.operators.errors import InputNotFoundError, StartKilledError
 from stepbridge.operators.run_parameters import ParameterisedOperator
-from stepbridge.operators.start_notes import Names, Standing, TakenUp
-from stepbridge.triggers.endings import KILLED, STOPPED, WAITING_TRY_KEY
+from stepbridge.operators.start_state import Names, Standing, TakenUp
+from stepbridge.triggers.deferral import settle_seconds
 from stepbridge.triggers.execution import ExecutionTrigger
-from stepbridge.triggers.settling import settle_seconds
+from stepbridge.triggers.stop_reasons import KILLED, STOPPED, WAITING_TRY_KEY
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -151,12 +151,12 @@ class StartExecutionOperator(ParameterisedOperator):
         if self._started:
             self._stop(*self._started)
 
-    def _stop(self, arn: str, name: str, seconds: float = HANDLER_SECONDS) -> None:
+    def _stop(self, arn: str, name: str, seconds: float = HANDLER_TIMEOUT_SECONDS) -> None:
         why = "past its execution_timeout" if isinstance(sys.exc_info()[1], AirflowTaskTimeout) else "by SIGTERM"
         cause = f"killed in the worker, {why}: {name}"
         self.log.warning("stopping %s: %s", arn, cause)
         try:
-            KillStop(self.hook, arn, KILLED, cause).done(seconds)
+            StopThread(self.hook, arn, KILLED, cause).done(seconds)
         except NotFoundError:
             self.log.info("there was nothing to stop: the kill came before the call that starts it")
 
@@ -165,7 +165,7 @@ class StartExecutionOperator(ParameterisedOperator):
         if self._killed:
             arn, name = self._started or ("no execution", "this task")
             if self._started:
-                self._stop(arn, name, PATIENCE_SECONDS)
+                self._stop(arn, name, STOP_TIMEOUT_SECONDS)
             raise StartKilledError(arn, f"{name} was killed, so its execution was not left running")
 
     # --- the input ----------------------------------------------------------------------------------------------------
@@ -181,7 +181,7 @@ class StartExecutionOperator(ParameterisedOperator):
             "tags": self.tags,
             **self.run_parameters(context),
         }
-        return parse_execution_input(values, f"parameters of {who(context)}")
+        return parse_execution_input(values, f"parameters of {describe_task(context)}")
 
     # --- the execution ------------------------------------------------------------------------------------------------
     def _settled(self, context: Context, execution_input: ExecutionInput) -> str:
@@ -269,7 +269,7 @@ class StartExecutionOperator(ParameterisedOperator):
         try:
             if execution_status(self.hook.step_functions.describe(old).status).terminal:
                 return
-            cause = f"superseded by {new}, since the input has changed: {who(context)}"
+            cause = f"superseded by {new}, since the input has changed: {describe_task(context)}"
             self.log.warning("stopping %s: %s", old, cause)
             self.hook.step_functions.stop(old, STOPPED, cause)
         except NotFoundError:
@@ -278,7 +278,7 @@ class StartExecutionOperator(ParameterisedOperator):
     def _begun(self, context: Context, name: str, arn: str, execution_input: ExecutionInput) -> bool:
         """Whether it was started (or runs with the same input); False: the name stands for one that has ended."""
         self._record(context, arn)
-        self._started = (arn, who(context))  # before the call: a kill may come while its answer is under way
+        self._started = (arn, describe_task(context))  # before the call: a kill may come while its answer is under way
         self._refuse_if_killed()
         try:
             self.hook.step_functions.start(self.deployed.state_machine_arn, name, execution_input.to_json())
@@ -291,9 +291,9 @@ class StartExecutionOperator(ParameterisedOperator):
 
     def _redriven(self, context: Context, arn: str) -> bool:
         """Whether it was redriven; False: the service refuses to."""
-        token = hashlib.sha256(f"{arn} {who(context)}".encode()).hexdigest()
+        token = hashlib.sha256(f"{arn} {describe_task(context)}".encode()).hexdigest()
         self._record(context, arn)
-        self._started = (arn, who(context))
+        self._started = (arn, describe_task(context))
         self._refuse_if_killed()
         try:
             at = self.hook.step_functions.redrive(arn, token)

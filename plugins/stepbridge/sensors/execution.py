@@ -22,19 +22,19 @@ from stepbridge.core.deployment import DEPLOYMENT_TEMPLATE, DeploymentDocumentEr
 from stepbridge.core.start_decision import REDRIVABLE
 from stepbridge.core.statuses import execution_status
 from stepbridge.errors import ConfigurationError
-from stepbridge.hooks.kill import PATIENCE_SECONDS, KillStop
 from stepbridge.hooks.lineage import Lineage
-from stepbridge.hooks.task_instance import record_execution, who
+from stepbridge.hooks.stop_thread import STOP_TIMEOUT_SECONDS, StopThread
+from stepbridge.hooks.task_instance import describe_task, record_execution
 from stepbridge.links.addresses import execution_address
 from stepbridge.links.stepbridge import ExecutionLink, JobLogsLink
 from stepbridge.reporting.reporter import Reporter
 from stepbridge.sensors.errors import WaitKilledError, WaitTimeoutError, WatchError
-from stepbridge.triggers.endings import KILLED, STOPPED, WAITING_TRY_KEY, stopped_for_another_try
+from stepbridge.triggers.deferral import settle_seconds
 from stepbridge.triggers.execution import ExecutionTrigger
-from stepbridge.triggers.pacing import SHORTEST_SECONDS, backed_off, jittered, look_interval
-from stepbridge.triggers.settling import settle_seconds
+from stepbridge.triggers.poll_interval import SHORTEST_SECONDS, backoff_seconds, poll_interval, with_jitter
 from stepbridge.triggers.state_changes import StateChanges
-from stepbridge.triggers.watching import PASSING
+from stepbridge.triggers.stop_reasons import KILLED, STOPPED, WAITING_TRY_KEY, was_stopped_for_another_try
+from stepbridge.triggers.watcher import TRANSIENT_ERRORS
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -98,7 +98,7 @@ class ExecutionSensor(BaseSensorOperator):
         self._age_seconds = 0.0
         self._failures = 0
         self._not_before = 0.0
-        self._killed: KillStop | None = None
+        self._killed: StopThread | None = None
         self._reporter: Reporter | None = None
         self._name = f"task {self.task_id}"
 
@@ -113,7 +113,7 @@ class ExecutionSensor(BaseSensorOperator):
         """The run report as JSON. Raises ExecutionFailedError, WaitTimeoutError, WatchError and ``AwsError``."""
         if not self.execution_arn:
             raise ConfigurationError(
-                f"execution_arn of {who(context)}", "empty", "an execution's ARN", "run start_execution again"
+                f"execution_arn of {describe_task(context)}", "empty", "an execution's ARN", "run start_execution again"
             )
         self._begin(context)
         if self.deferrable and context["ti"].try_number <= 1:
@@ -132,13 +132,13 @@ class ExecutionSensor(BaseSensorOperator):
         What passes by itself (throttling, a lost network) only makes it wait longer.
         """
         if self._killed:
-            self._killed.done(PATIENCE_SECONDS)
+            self._killed.done(STOP_TIMEOUT_SECONDS)
             raise WaitKilledError(self.execution_arn, "this task was killed, so the execution was stopped")
         if time.monotonic() < self._not_before:
             return PokeReturnValue(is_done=False)
         is_done, report = self._looked(context)
-        seconds = backed_off(self._failures) if self._failures else look_interval(self._age_seconds)
-        self._not_before = time.monotonic() + jittered(seconds, random.random())
+        seconds = backoff_seconds(self._failures) if self._failures else poll_interval(self._age_seconds)
+        self._not_before = time.monotonic() + with_jitter(seconds, random.random())
         return PokeReturnValue(is_done=is_done, xcom_value=report)
 
     def _looked(self, context: Context) -> tuple[bool, Any]:
@@ -147,7 +147,7 @@ class ExecutionSensor(BaseSensorOperator):
             execution = self.hook.step_functions.describe(self.execution_arn)
             for line in self._state_changes.new_lines() if self._state_changes else []:
                 self.log.info("%s", line)
-        except PASSING as fault:
+        except TRANSIENT_ERRORS as fault:
             self._failures += 1
             self.log.warning("%s", fault)
             return False, None
@@ -187,12 +187,12 @@ class ExecutionSensor(BaseSensorOperator):
         if isinstance(sys.exc_info()[1], AirflowTaskTimeout):
             why, error = f"past its execution_timeout of {self.execution_timeout}", STOPPED
         cause = self._cause(why)
-        self._killed = KillStop(self.hook, self.execution_arn, error, cause)
+        self._killed = StopThread(self.hook, self.execution_arn, error, cause)
         self._killed.done()
 
     def _begin(self, context: Context) -> None:
         """What each process that takes up the task needs: its name in words, and the link."""
-        self._name = who(context)
+        self._name = describe_task(context)
         local = self.hook.local_endpoint("stepfunctions")
         ExecutionLink.push(context, execution_address(self.execution_arn, local))
         record_execution(context, self.execution_arn, self.aws_conn_id, self.region_name)
@@ -225,7 +225,7 @@ class ExecutionSensor(BaseSensorOperator):
     def _redriven_after_another_trys_end(self, context: Context, execution: Execution) -> Execution:
         """The execution, redriven if it was stopped because an earlier try of its tasks was ended."""
         error, cause = (str(execution.description.get(key, "")) for key in ("error", "cause"))
-        if not stopped_for_another_try(error, cause, context["run_id"], self._name):
+        if not was_stopped_for_another_try(error, cause, context["run_id"], self._name):
             return execution
         return self._redriven(execution, f"it was stopped for another try ({cause})")
 

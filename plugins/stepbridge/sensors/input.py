@@ -14,16 +14,16 @@ from stepbridge.aws.arns import S3Uri
 from stepbridge.aws.calls import AccessDeniedError, CredentialsError
 from stepbridge.core.permissions import statement
 from stepbridge.errors import ConfigurationError
-from stepbridge.hooks.task_instance import who
+from stepbridge.hooks.task_instance import describe_task
 from stepbridge.links.addresses import objects_address
 from stepbridge.links.stepbridge import ObjectsLink
 from stepbridge.operators.errors import InputNotFoundError
 from stepbridge.operators.run_parameters import ParameterisedOperator
 from stepbridge.sensors.errors import InputCheckError
+from stepbridge.triggers.deferral import settle_seconds
 from stepbridge.triggers.input import InputTrigger
-from stepbridge.triggers.pacing import look_interval
-from stepbridge.triggers.settling import settle_seconds
-from stepbridge.triggers.watching import PASSING
+from stepbridge.triggers.poll_interval import poll_interval
+from stepbridge.triggers.watcher import TRANSIENT_ERRORS
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -92,7 +92,9 @@ class InputSensor(ParameterisedOperator, BaseSensorOperator):
         """What each process that takes up the task needs: the URI, the link, and when the wait began."""
         uri = self.run_parameters(context, ["input_uri"]).get("input_uri")
         if not isinstance(uri, str) or not uri:
-            raise ConfigurationError(f"input_uri of {who(context)}", repr(uri), "an S3 URI", "see the run's parameters")
+            raise ConfigurationError(
+                f"input_uri of {describe_task(context)}", repr(uri), "an S3 URI", "see the run's parameters"
+            )
         self._uri = uri
         ObjectsLink.push(context, objects_address(uri, self.hook.region_name or "", self.hook.local_endpoint("s3")))
         store, mine = context["task_state_store"], f"{context['dag_run'].clear_number or 0} "
@@ -132,7 +134,7 @@ class InputSensor(ParameterisedOperator, BaseSensorOperator):
         except AccessDeniedError as fault:
             remedy = f"{fault.remedy}: {self._statement()}"
             raise InputCheckError(fault.where, fault.found, fault.expected, remedy) from fault
-        except (*PASSING, CredentialsError) as fault:
+        except (*TRANSIENT_ERRORS, CredentialsError) as fault:
             told = f"; the last look got no answer: {fault}"
             self.log.warning("%s", fault)
         waited = time.time() - self._began_at
@@ -154,4 +156,4 @@ class InputSensor(ParameterisedOperator, BaseSensorOperator):
     ) -> float:
         _ = started_at, run_duration, poke_count  # how long the wait takes already decides
         age = time.time() - self._began_at
-        return max(min(look_interval(age), self.timeout - age), 0.0)
+        return max(min(poll_interval(age), self.timeout - age), 0.0)

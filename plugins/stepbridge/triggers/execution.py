@@ -19,11 +19,11 @@ from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 from stepbridge.aws.calls import AwsError, CredentialsError
 from stepbridge.aws.step_functions import StepFunctions
 from stepbridge.core.statuses import execution_status
-from stepbridge.hooks.task_instance import in_words
-from stepbridge.triggers.endings import KILLED, WAITING_TRY_KEY, reason_to_stop
-from stepbridge.triggers.pacing import backed_off, jittered
+from stepbridge.hooks.task_instance import describe_instance
+from stepbridge.triggers.poll_interval import backoff_seconds, with_jitter
 from stepbridge.triggers.state_changes import StateChanges, turns_of
-from stepbridge.triggers.watching import PASSING, Look, ask_for_a_look, hook_of, looks, stream_key
+from stepbridge.triggers.stop_reasons import KILLED, WAITING_TRY_KEY, reason_to_stop
+from stepbridge.triggers.watcher import TRANSIENT_ERRORS, Look, ask_for_a_look, hook_of, looks, stream_key
 
 __all__ = ["ExecutionTrigger"]
 
@@ -116,7 +116,7 @@ class ExecutionTrigger(BaseEventTrigger):
     async def on_kill(self) -> None:
         """Stop the execution if its task has ended otherwise (marked, cleared, its run timed out) while it waited."""
         stop, why = await self._reason_to_stop()
-        name = in_words(self.task_instance) if self.task_instance else "its task"
+        name = describe_instance(self.task_instance) if self.task_instance else "its task"
         if stop:
             self.log.warning("stopping %s: %s was %s", self.execution_arn, name, why)
             await asyncio.to_thread(self._stop, f"{name} was {why}")
@@ -198,9 +198,9 @@ class ExecutionTrigger(BaseEventTrigger):
         """What to fire, by what DescribeExecution says."""
         try:
             status = (await asyncio.to_thread(client.describe, self.execution_arn)).status
-        except (*PASSING, CredentialsError) as fault:
+        except (*TRANSIENT_ERRORS, CredentialsError) as fault:
             self._failures += 1
-            pause = jittered(backed_off(self._failures), random.random())
+            pause = with_jitter(backoff_seconds(self._failures), random.random())
             self._not_before = time.monotonic() + pause
             asyncio.get_running_loop().call_later(pause, ask_for_a_look, self.shared_stream_key())
             self.log.warning("%s", fault)

@@ -17,8 +17,8 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from stepbridge.aws.arns import S3Uri
 from stepbridge.aws.calls import AwsError, CredentialsError
-from stepbridge.triggers.pacing import backed_off, jittered, look_interval
-from stepbridge.triggers.watching import CREDENTIALS_PATIENCE_SECONDS, PASSING
+from stepbridge.triggers.poll_interval import backoff_seconds, poll_interval, with_jitter
+from stepbridge.triggers.watcher import CREDENTIALS_GRACE_SECONDS, TRANSIENT_ERRORS
 
 if TYPE_CHECKING:
     from stepbridge.aws.s3 import S3
@@ -84,11 +84,11 @@ class InputTrigger(BaseTrigger):
                 if await asyncio.to_thread(self._holds_objects):
                     return _made(found=True)
                 failures = 0
-            except (*PASSING, CredentialsError) as fault:
+            except (*TRANSIENT_ERRORS, CredentialsError) as fault:
                 failing_since = failing_since if failures else time.monotonic()
                 failures += 1
                 self.log.warning("%s", fault)
-                lasts = time.monotonic() - failing_since > CREDENTIALS_PATIENCE_SECONDS
+                lasts = time.monotonic() - failing_since > CREDENTIALS_GRACE_SECONDS
                 if isinstance(fault, CredentialsError) and lasts:
                     return _made(fault=str(fault))
             except AwsError as fault:
@@ -96,8 +96,8 @@ class InputTrigger(BaseTrigger):
             left = self.deadline_at - time.time()
             if left <= 0:
                 return _made()
-            seconds = backed_off(failures) if failures else look_interval(time.time() - self.began_at)
-            await asyncio.sleep(min(jittered(seconds, random.random()), left))
+            seconds = backoff_seconds(failures) if failures else poll_interval(time.time() - self.began_at)
+            await asyncio.sleep(min(with_jitter(seconds, random.random()), left))
 
     def _holds_objects(self) -> bool:
         place = (self.aws_conn_id, self.region_name)

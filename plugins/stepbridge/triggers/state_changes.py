@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from stepbridge.aws.step_functions import StepFunctions
 
-__all__ = ["TURNS_PER_LOOK", "StateChanges", "Turns", "line_of", "turns_of"]
+__all__ = ["HISTORIES_PER_POLL", "StateChanges", "Turns", "line_of", "turns_of"]
 
-TURNS_PER_LOOK: Final = 3
+HISTORIES_PER_POLL: Final = 3
 """Looks are at least a second apart: at most 3 calls a second and triggerer, of 20."""
 
 LATEST_EVENTS: Final = 100
@@ -79,7 +79,7 @@ class Turns:
 
     def next(self) -> frozenset[str]:
         """The executions whose turn it is; they go to the end of the queue."""
-        chosen = list(self._waiting)[:TURNS_PER_LOOK]
+        chosen = list(self._waiting)[:HISTORIES_PER_POLL]
         for arn in chosen:
             self._waiting[arn] = self._waiting.pop(arn)
         return frozenset(chosen)

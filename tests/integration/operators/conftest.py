@@ -21,7 +21,7 @@ from stepbridge.deployment.deployment import deploy_stack
 from .airflow_runs import AirflowRuns
 from .fault_proxy import FaultProxy, connection_through
 from .tiny_model import TinyModel, write_tiny_model
-from .watches import WAITING, Start
+from .trigger_runs import WAITING, Start
 
 ROOT = Path(__file__).parents[3]
 START_SECONDS = 60

@@ -29,16 +29,16 @@ from hypothesis.stateful import (
 )
 
 from stepbridge.core.deployment import Deployment
-from stepbridge.listeners.stopping import look_at
-from stepbridge.listeners.verdict import Ended
+from stepbridge.listeners.stop_decision import EndNotice
+from stepbridge.listeners.stop_executions import stop_abandoned_executions
 from stepbridge.operators.start_execution import StartExecutionOperator
 from stepbridge.sensors.execution import ExecutionSensor
 
 from .airflow_runs import AirflowRuns, synced
+from .controlled_machine import ControlledMachine
 from .fault_proxy import FaultProxy, states_through
-from .gate_machine import GateMachine
-from .single_tries import SingleTries
 from .start_model import Known, Model
+from .task_tries import TaskTries
 
 EXAMPLES = int(os.environ.get("STEPBRIDGE_ANY_ORDER", "10"))
 STEPS = 16
@@ -72,9 +72,9 @@ class Bench:
             ExecutionSensor(task_id=WAIT, execution_arn=start.output, allow_empty_output=True)
         synced(self.dag)
 
-    def machine(self) -> GateMachine:
+    def machine(self) -> ControlledMachine:
         """A state machine of its own, which the next starts use."""
-        machine = GateMachine(self.machines, self.s3, self.deployment.bucket, f"any-order-{next(_numbers)}")
+        machine = ControlledMachine(self.machines, self.s3, self.deployment.bucket, f"any-order-{next(_numbers)}")
         deployment = self.deployment.model_copy(update={"state_machine_arn": machine.arn})
         os.environ["AIRFLOW_VAR_STEPBRIDGE"] = deployment.to_json()
         return machine
@@ -113,10 +113,10 @@ class Struck:
 
     def _kill(self) -> None:
         """SIGTERM; the answer is on its way until the task has tried to stop what it started."""
-        stops = self.proxy.calls["StopExecution"]
+        executions_to_stop = self.proxy.calls["StopExecution"]
         os.kill(os.getpid(), signal.SIGTERM)
         deadline = time.monotonic() + 30
-        while self.proxy.calls["StopExecution"] == stops:
+        while self.proxy.calls["StopExecution"] == executions_to_stop:
             assert time.monotonic() < deadline, "the kill stopped nothing: it waits for the answer"
             time.sleep(0.01)
 
@@ -129,7 +129,7 @@ class AnyOrder(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.machine = self.bench.machine()
-        self.run = SingleTries(self.bench.dag, f"run-{uuid.uuid4().hex[:8]}")
+        self.run = TaskTries(self.bench.dag, f"run-{uuid.uuid4().hex[:8]}")
         self.model = Model()
         self.start_state, self.wait_state = "", ""
         self.redrives_at_success: dict[str, int] = {}
@@ -202,7 +202,9 @@ class AnyOrder(RuleBasedStateMachine):
         """By a user, with no worker and no triggerer to see it: nothing is left running."""
         self.run.mark_failed()
         waited_well = self.wait_state == "success"
-        assert look_at(Ended(self.bench.dag.dag_id, self.run.run_id, "ended: its run was marked as failed"))
+        assert stop_abandoned_executions(
+            EndNotice(self.bench.dag.dag_id, self.run.run_id, "ended: its run was marked as failed")
+        )
         for each in self.model.running():
             if not waited_well:
                 each.stopped()

@@ -20,12 +20,12 @@ from airflow.triggers.shared_stream import SharedStreamManager
 
 from stepbridge.core.deployment import Deployment
 from stepbridge.sensors.execution import ExecutionSensor
-from stepbridge.triggers import execution_ends
+from stepbridge.triggers import end_events
 from stepbridge.triggers.execution import ExecutionTrigger
-from stepbridge.triggers.pacing import LONGEST_SAFETY_SECONDS
+from stepbridge.triggers.poll_interval import LONGEST_SAFETY_SECONDS
 
 from .fault_proxy import FaultProxy
-from .watches import DEADLINE_SECONDS, Start, all_fired, fired
+from .trigger_runs import DEADLINE_SECONDS, Start, all_fired, fired
 
 TERMINAL = ["SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"]
 LONG = 3600  # seconds, a whole number: a Wait takes no other
@@ -224,7 +224,7 @@ def test_messages_for_others_stay_available_to_them(site: Site, queue: Queue, st
 
 WATCHING = """
 import asyncio, json, sys
-from tests.integration.operators.watches import all_fired
+from tests.integration.operators.trigger_runs import all_fired
 
 queue_url, *arns = sys.argv[1:]
 print(json.dumps(asyncio.run(all_fired(arns, queue_url))))
@@ -263,11 +263,11 @@ def test_a_queue_that_is_gone_fails_no_wait(
 ) -> None:
     """One warning; the ends are looked for as often as without a queue."""
     queue.sqs.delete_queue(QueueUrl=queue.url)
-    with caplog.at_level(logging.INFO, logger=execution_ends.__name__):
+    with caplog.at_level(logging.INFO, logger=end_events.__name__):
         [event] = asyncio.run(all_fired([start(4)], queue.url))
     assert (event["status"], event["fault"]) == ("SUCCEEDED", "")
     assert site.proxy.calls["ListExecutions"] >= 3
-    [warning] = [record.getMessage() for record in caplog.records if record.name == execution_ends.__name__]
+    [warning] = [record.getMessage() for record in caplog.records if record.name == end_events.__name__]
     assert warning.startswith("ends of executions are looked for by polling until their queue answers: ")
     assert queue.url in warning
 
@@ -276,7 +276,7 @@ def test_a_queue_that_may_not_be_read_is_asked_again_later(
     site: Site, queue: Queue, start: Start, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The warning has the statement that is missing; once it is there, ends are told again."""
-    monkeypatch.setattr(execution_ends, "RETRY_SECONDS", 0.2)
+    monkeypatch.setattr(end_events, "RETRY_SECONDS", 0.2)
     denied = [True]
     site.proxy.verdict = lambda operation, _: "deny" if denied and operation == "ReceiveMessage" else "pass"
     arn = start(LONG)
@@ -291,10 +291,10 @@ def test_a_queue_that_may_not_be_read_is_asked_again_later(
         site.stop(arn)
         return await waiting
 
-    with caplog.at_level(logging.INFO, logger=execution_ends.__name__):
+    with caplog.at_level(logging.INFO, logger=end_events.__name__):
         [event] = asyncio.run(scenario())
     assert event["status"] == "ABORTED"
-    messages = [record.getMessage() for record in caplog.records if record.name == execution_ends.__name__]
+    messages = [record.getMessage() for record in caplog.records if record.name == end_events.__name__]
     [warning, again] = messages
     assert "allow sqs:ReceiveMessage on arn:aws:sqs:" in warning
     assert again == f"{queue.url}: ends of executions are told again"

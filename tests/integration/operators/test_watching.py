@@ -12,10 +12,10 @@ from airflow.triggers.shared_stream import SharedStreamManager
 
 from stepbridge.aws.arns import execution_arn
 from stepbridge.triggers.execution import ExecutionTrigger
-from stepbridge.triggers.state_changes import TURNS_PER_LOOK
+from stepbridge.triggers.state_changes import HISTORIES_PER_POLL
 
 from .fault_proxy import FaultProxy
-from .watches import DEADLINE_SECONDS, Start, all_fired, fired
+from .trigger_runs import DEADLINE_SECONDS, Start, all_fired, fired
 
 
 def test_each_trigger_fires_once_for_its_own_execution(proxy: FaultProxy, start: Start) -> None:
@@ -50,7 +50,7 @@ def test_state_changes_are_logged_while_the_trigger_waits(
     told = capfd.readouterr()
     assert (told.out + told.err).count(" W entered") == len(arns)
     assert (told.out + told.err).count(" ExecutionStarted") == len(arns)
-    assert proxy.calls["GetExecutionHistory"] <= TURNS_PER_LOOK * proxy.calls["ListExecutions"]
+    assert proxy.calls["GetExecutionHistory"] <= HISTORIES_PER_POLL * proxy.calls["ListExecutions"]
 
 
 def test_a_trigger_that_joins_an_idle_watcher_is_looked_for_soon(proxy: FaultProxy, start: Start) -> None:

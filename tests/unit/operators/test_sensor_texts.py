@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from stepbridge.sensors.errors import ExecutionFailedError, WaitTimeoutError, WatchError
-from stepbridge.triggers.state_changes import TURNS_PER_LOOK, Turns, line_of
+from stepbridge.triggers.state_changes import HISTORIES_PER_POLL, Turns, line_of
 
 
 @pytest.mark.parametrize(
@@ -49,11 +49,11 @@ def test_turns_go_round_and_are_bounded() -> None:
     """Everybody's changes are looked at in turn, a few per look however many wait; who has left takes none."""
     turns = Turns()
     with ExitStack() as stack:
-        arns = [f"arn{number}" for number in range(2 * TURNS_PER_LOOK)]
+        arns = [f"arn{number}" for number in range(2 * HISTORIES_PER_POLL)]
         for arn in arns:
             stack.enter_context(turns.taken_by(arn))
         first, second = turns.next(), turns.next()
-        assert (len(first), len(second)) == (TURNS_PER_LOOK, TURNS_PER_LOOK)
+        assert (len(first), len(second)) == (HISTORIES_PER_POLL, HISTORIES_PER_POLL)
         assert first | second == set(arns)
         assert turns.next() == first
         with turns.taken_by(arns[0]):

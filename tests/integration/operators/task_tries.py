@@ -19,7 +19,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 
-class SingleTries:
+class TaskTries:
     """A run of ``dag``, which has been put into the database."""
 
     def __init__(self, dag: DAG, run_id: str) -> None:

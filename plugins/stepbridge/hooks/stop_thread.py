@@ -16,16 +16,16 @@ from stepbridge.aws.calls import AwsError
 if TYPE_CHECKING:
     from stepbridge.hooks.stepbridge import StepbridgeHook
 
-__all__ = ["HANDLER_SECONDS", "PATIENCE_SECONDS", "KillStop"]
+__all__ = ["HANDLER_TIMEOUT_SECONDS", "STOP_TIMEOUT_SECONDS", "StopThread"]
 
-HANDLER_SECONDS: Final = 3.0
+HANDLER_TIMEOUT_SECONDS: Final = 3.0
 """How long a handler waits for the stop: Airflow sends SIGKILL 5 s after SIGTERM."""
 
-PATIENCE_SECONDS: Final = 60.0
+STOP_TIMEOUT_SECONDS: Final = 60.0
 """How long what was interrupted waits for the stop afterwards, before it ends."""
 
 
-class KillStop:
+class StopThread:
     """Stops one execution, once, through a session of its own."""
 
     def __init__(self, hook: StepbridgeHook, execution_arn: str, error: str, cause: str) -> None:
@@ -35,7 +35,7 @@ class KillStop:
         self._thread = threading.Thread(target=self._stop, name="stepbridge-kill")
         self._thread.start()
 
-    def done(self, seconds: float = HANDLER_SECONDS) -> bool:
+    def done(self, seconds: float = HANDLER_TIMEOUT_SECONDS) -> bool:
         """Whether it is done within ``seconds``. Raises the ``AwsError`` that it ended with."""
         self._thread.join(seconds)
         if self._fault:

@@ -27,22 +27,28 @@ from stepbridge.aws.calls import (
 )
 from stepbridge.aws.step_functions import PAGE_SIZE, StepFunctions
 from stepbridge.core.statuses import execution_status
-from stepbridge.triggers.execution_ends import EndsListener
-from stepbridge.triggers.pacing import SHORTEST_SECONDS, backed_off, jittered, look_interval, safety_interval
+from stepbridge.triggers.end_events import EndEventReceiver
+from stepbridge.triggers.poll_interval import (
+    SHORTEST_SECONDS,
+    backoff_seconds,
+    poll_interval,
+    safety_poll_interval,
+    with_jitter,
+)
 from stepbridge.triggers.state_changes import turns_of
 
 if TYPE_CHECKING:
     from stepbridge.aws.sqs import Sqs
     from stepbridge.hooks.stepbridge import StepbridgeHook
 
-__all__ = ["CREDENTIALS_PATIENCE_SECONDS", "PASSING", "Look", "ask_for_a_look", "hook_of", "looks", "stream_key"]
+__all__ = ["CREDENTIALS_GRACE_SECONDS", "TRANSIENT_ERRORS", "Look", "ask_for_a_look", "hook_of", "looks", "stream_key"]
 
 log = logging.getLogger(__name__)
 Client = TypeVar("Client")
 
 # What passes by itself: these slow the watcher down and never fail a wait.
-PASSING: Final = (ThrottledError, ServiceUnavailableError, EndpointUnreachableError)
-CREDENTIALS_PATIENCE_SECONDS: Final = 600.0  # somebody renews them in the connection, or the wait is told
+TRANSIENT_ERRORS: Final = (ThrottledError, ServiceUnavailableError, EndpointUnreachableError)
+CREDENTIALS_GRACE_SECONDS: Final = 600.0  # somebody renews them in the connection, or the wait is told
 
 GATHER_SECONDS: Final = 0.2
 """Ends that are told within it are one Look: many end together, and every Look goes to all who wait."""
@@ -156,7 +162,7 @@ async def looks(arguments: dict[str, Any]) -> AsyncIterator[Look]:
             del _doorbells[key]
 
 
-def _listener(arguments: dict[str, Any], watcher: _Watcher, doorbell: _Doorbell) -> EndsListener | None:
+def _listener(arguments: dict[str, Any], watcher: _Watcher, doorbell: _Doorbell) -> EndEventReceiver | None:
     queue_url = arguments.get("events_queue_url")
     if not queue_url:
         return None
@@ -168,7 +174,7 @@ def _listener(arguments: dict[str, Any], watcher: _Watcher, doorbell: _Doorbell)
         except RuntimeError:  # the loop is closed, it does not wait for the listener's thread: nobody is there to tell
             log.debug("nobody is told any more of %s", ended)
 
-    return EndsListener(queue_url, watcher.sqs, turns_of(stream_key(arguments)).waits_for, tell)
+    return EndEventReceiver(queue_url, watcher.sqs, turns_of(stream_key(arguments)).waits_for, tell)
 
 
 class _Watcher:
@@ -215,8 +221,8 @@ class _Watcher:
     def pause_seconds(self, events_tell: bool) -> float:
         """Seconds until the look after the last one."""
         if self._failures:
-            return backed_off(self._failures)
-        return (safety_interval if events_tell else look_interval)(self._youngest_seconds, self._pages)
+            return backoff_seconds(self._failures)
+        return (safety_poll_interval if events_tell else poll_interval)(self._youngest_seconds, self._pages)
 
     def sqs(self) -> Sqs:
         """Queues, through the same session. Any thread may ask."""
@@ -230,9 +236,9 @@ class _Watcher:
     def _failed(self, client: StepFunctions, fault: AwsError) -> Look:
         self._failing_since = self._failing_since if self._failures else time.monotonic()
         self._failures += 1
-        hopeless = not isinstance(fault, PASSING)
+        hopeless = not isinstance(fault, TRANSIENT_ERRORS)
         if isinstance(fault, CredentialsError):
-            hopeless = time.monotonic() - self._failing_since > CREDENTIALS_PATIENCE_SECONDS
+            hopeless = time.monotonic() - self._failing_since > CREDENTIALS_GRACE_SECONDS
             self._hook = None  # the next look reads the connection again
         log.log(logging.ERROR if hopeless else logging.WARNING, "cannot see what runs: %s", fault)
         return Look(client, fault=fault, hopeless=hopeless)
@@ -241,13 +247,13 @@ class _Watcher:
 class _Pause:
     """The time between a look and the next, and what interrupts it or cuts it short."""
 
-    def __init__(self, look: Look, watcher: _Watcher, listener: EndsListener | None, doorbell: _Doorbell) -> None:
+    def __init__(self, look: Look, watcher: _Watcher, listener: EndEventReceiver | None, doorbell: _Doorbell) -> None:
         self._after_fault = look.fault is not None
         self._listener = listener
         self._doorbell = doorbell
         self._began = self._next_interruption = time.monotonic()
-        self._polling_seconds = jittered(watcher.pause_seconds(False), random.random())
-        seconds = jittered(watcher.pause_seconds(True), random.random()) if self._hears else self._polling_seconds
+        self._polling_seconds = with_jitter(watcher.pause_seconds(False), random.random())
+        seconds = with_jitter(watcher.pause_seconds(True), random.random()) if self._hears else self._polling_seconds
         self._until = self._began + seconds
         self._next_lines = self._began + self._polling_seconds
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stepbridge.triggers.endings import reason_to_stop, stopped_for_another_try
+from stepbridge.triggers.stop_reasons import reason_to_stop, was_stopped_for_another_try
 
 OWN = "task m.wait_for_execution of run a+b, try 2"
 
@@ -43,4 +43,4 @@ def test_each_state_has_a_row(state: str | None, own_try: int, waiting_try: int 
 )
 def test_a_stop_for_another_try_of_the_run_is_recognised(error: str, cause: str, expected: bool) -> None:
     """Only stepbridge's own stops, for this run, and not for the try that asks."""
-    assert stopped_for_another_try(error, cause, "a+b", OWN) is expected
+    assert was_stopped_for_another_try(error, cause, "a+b", OWN) is expected

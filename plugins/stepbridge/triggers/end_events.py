@@ -17,9 +17,9 @@ from typing import Final
 from stepbridge.aws.calls import AwsError, EndpointUnreachableError, ServiceUnavailableError, ThrottledError
 from stepbridge.aws.sqs import Message, Sqs
 from stepbridge.core.statuses import EXECUTION_STATUSES
-from stepbridge.triggers.pacing import backed_off, handed_back_for
+from stepbridge.triggers.poll_interval import backoff_seconds, hand_back_seconds
 
-__all__ = ["EndsListener", "ended_execution"]
+__all__ = ["EndEventReceiver", "ended_execution"]
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ def ended_execution(body: str) -> str | None:
     return arn if status is not None and status.terminal and isinstance(arn, str) else None
 
 
-class EndsListener:
+class EndEventReceiver:
     """Receives from ``queue_url``, in a thread of its own, between ``start`` and ``stop``.
 
     ``tell`` is called in that thread with the ARNs of executions that have ended and of which ``is_waited_for`` says
@@ -116,7 +116,7 @@ class EndsListener:
             self._tell(frozenset(own.values()))  # first, since what is told twice does no harm
             self._report("deleted", sqs.delete(self._queue_url, [*own]))
         foreign = [message for message in messages if message not in own]
-        self._hand_back(sqs, [(message, handed_back_for(message.receive_count)) for message in foreign])
+        self._hand_back(sqs, [(message, hand_back_seconds(message.receive_count)) for message in foreign])
         if any(message.receive_count <= 1 for message in foreign):
             self._stopped.wait(OTHERS_TURN_SECONDS)
 
@@ -136,7 +136,7 @@ class EndsListener:
             log.warning("ends of executions are looked for by polling until their queue answers: %s", fault)
         self._now_hears(False)
         passing = isinstance(fault, ThrottledError | ServiceUnavailableError | EndpointUnreachableError)
-        return min(backed_off(self._failures), RETRY_SECONDS) if passing else RETRY_SECONDS
+        return min(backoff_seconds(self._failures), RETRY_SECONDS) if passing else RETRY_SECONDS
 
     def _now_hears(self, hears: bool) -> None:
         if hears != self._hears:

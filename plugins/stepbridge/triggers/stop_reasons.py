@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["KILLED", "STOPPED", "STOP_ERRORS", "WAITING_TRY_KEY", "reason_to_stop", "stopped_for_another_try"]
+__all__ = ["KILLED", "STOPPED", "STOP_ERRORS", "WAITING_TRY_KEY", "reason_to_stop", "was_stopped_for_another_try"]
 
 WAITING_TRY_KEY: Final = "waiting_try"
 """The XCom in which a wait says which of its tries waits in the triggerer."""
@@ -48,7 +48,7 @@ def reason_to_stop(task_state: str | None, own_try: int, waiting_try: int | None
     return True, _STOPS.get(task_state or "", _CLEARED)
 
 
-def stopped_for_another_try(error: str, cause: str, run_id: str, own_name: str) -> bool:
+def was_stopped_for_another_try(error: str, cause: str, run_id: str, own_name: str) -> bool:
     """Whether stepbridge aborted an execution for a task instance of the run that is not ``own_name``.
 
     A task that is cleared while it waits is ended in the triggerer at its leisure; its next try may be waiting for the

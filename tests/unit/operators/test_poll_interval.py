@@ -6,17 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepbridge.triggers.execution_ends import ended_execution
-from stepbridge.triggers.pacing import (
+from stepbridge.triggers.end_events import ended_execution
+from stepbridge.triggers.poll_interval import (
     LONGEST_SAFETY_SECONDS,
     LONGEST_SECONDS,
     SHORTEST_SAFETY_SECONDS,
     SHORTEST_SECONDS,
-    backed_off,
-    handed_back_for,
-    jittered,
-    look_interval,
-    safety_interval,
+    backoff_seconds,
+    hand_back_seconds,
+    poll_interval,
+    safety_poll_interval,
+    with_jitter,
 )
 
 
@@ -25,26 +25,26 @@ from stepbridge.triggers.pacing import (
 )
 def test_the_interval_is_a_tenth_of_the_age(age: float, pages: int, expected: float) -> None:
     """Soon at first, seldom later, and no more than a call a second."""
-    assert look_interval(age, pages) == expected
+    assert poll_interval(age, pages) == expected
 
 
 @given(st.floats(0, 1e7), st.floats(0, 1e7))
 def test_an_older_execution_is_never_looked_at_more_often(one: float, other: float) -> None:
     """The interval grows with the age and stays within its bounds."""
     younger, older = sorted((one, other))
-    assert SHORTEST_SECONDS <= look_interval(younger) <= look_interval(older) <= LONGEST_SECONDS
+    assert SHORTEST_SECONDS <= poll_interval(younger) <= poll_interval(older) <= LONGEST_SECONDS
 
 
 @pytest.mark.parametrize(("age", "pages", "expected"), [(0, 1, 10.0), (60, 1, 30.0), (3600, 1, 120.0), (0, 20, 20.0)])
 def test_where_events_tell_of_ends_looks_are_a_safety_net(age: float, pages: int, expected: float) -> None:
     """An end whose event was lost is noticed after half of what was waited for, and two minutes at the latest."""
-    assert safety_interval(age, pages) == expected
-    assert SHORTEST_SAFETY_SECONDS <= safety_interval(age) <= LONGEST_SAFETY_SECONDS
+    assert safety_poll_interval(age, pages) == expected
+    assert SHORTEST_SAFETY_SECONDS <= safety_poll_interval(age) <= LONGEST_SAFETY_SECONDS
 
 
 def test_a_message_for_nobody_is_received_a_few_times_and_vanishes() -> None:
     """At first others have it at once; in the minute that it lives it is received seven times."""
-    hidden = [handed_back_for(count) for count in range(1, 9)]
+    hidden = [hand_back_seconds(count) for count in range(1, 9)]
     assert hidden == [0, 1, 2, 4, 8, 16, 32, 32]
     assert sum(hidden[:6]) < 60 <= sum(hidden[:7])
 
@@ -68,11 +68,11 @@ def test_only_the_end_of_an_execution_counts(body: str, expected: str | None) ->
 
 def test_failures_slow_down_to_two_minutes() -> None:
     """Throttling is answered with patience."""
-    assert [backed_off(failures) for failures in (1, 2, 3, 7, 1000)] == [2.0, 4.0, 8.0, 120.0, 120.0]
+    assert [backoff_seconds(failures) for failures in (1, 2, 3, 7, 1000)] == [2.0, 4.0, 8.0, 120.0, 120.0]
 
 
 def test_jitter_stays_within_a_fifth() -> None:
     """Watchers do not look together, and none much later than meant."""
-    assert jittered(10, 0.0) == 8.0
-    assert jittered(10, 0.5) == 10.0
-    assert 11.9 < jittered(10, 0.999) < 12.0
+    assert with_jitter(10, 0.0) == 8.0
+    assert with_jitter(10, 0.5) == 10.0
+    assert 11.9 < with_jitter(10, 0.999) < 12.0

@@ -21,7 +21,7 @@ class Seen:
     redrives: int
 
 
-class GateMachine:
+class ControlledMachine:
     """One state machine of its own, its executions and the word that they wait for."""
 
     def __init__(self, machines: Any, s3: Any, bucket: str, name: str) -> None:

@@ -9,11 +9,11 @@ __all__ = [
     "LONGEST_SECONDS",
     "SHORTEST_SAFETY_SECONDS",
     "SHORTEST_SECONDS",
-    "backed_off",
-    "handed_back_for",
-    "jittered",
-    "look_interval",
-    "safety_interval",
+    "backoff_seconds",
+    "hand_back_seconds",
+    "poll_interval",
+    "safety_poll_interval",
+    "with_jitter",
 ]
 
 SHORTEST_SECONDS: Final = 1.0
@@ -26,7 +26,7 @@ LONGEST_BACKOFF_SECONDS: Final = 120.0
 JITTER: Final = 0.2
 
 
-def look_interval(youngest_age_seconds: float, pages: int = 1) -> float:
+def poll_interval(youngest_age_seconds: float, pages: int = 1) -> float:
     """Seconds until the next look, when the youngest execution that runs is that old.
 
     A tenth of the age, between 1 and 30 s: the end is noticed soon in proportion to what was waited for. ``pages`` is
@@ -36,7 +36,7 @@ def look_interval(youngest_age_seconds: float, pages: int = 1) -> float:
     return max(by_age, float(pages))
 
 
-def safety_interval(youngest_age_seconds: float, pages: int = 1) -> float:
+def safety_poll_interval(youngest_age_seconds: float, pages: int = 1) -> float:
     """Seconds until the next look where events tell of ends, so that a look only finds what an event failed to tell.
 
     Half the age, between 10 s and two minutes: so late is an end noticed whose event was lost. ``pages`` as above.
@@ -45,7 +45,7 @@ def safety_interval(youngest_age_seconds: float, pages: int = 1) -> float:
     return max(by_age, float(pages))
 
 
-def handed_back_for(receive_count: int) -> int:
+def hand_back_seconds(receive_count: int) -> int:
     """Seconds for which a message that nobody here waits for stays hidden, when it was received that often.
 
     0, 1, 2, 4 … 32: at first another triggerer shall have it at once; what nobody takes is received ever more seldom,
@@ -54,11 +54,11 @@ def handed_back_for(receive_count: int) -> int:
     return 0 if receive_count <= 1 else int(2 ** min(receive_count - 2, 5))
 
 
-def backed_off(failures: int) -> float:
+def backoff_seconds(failures: int) -> float:
     """Seconds until the next look after ``failures`` looks in a row that got no answer: 2, 4, 8 … at most 120."""
     return float(min(2.0 ** min(failures, 10), LONGEST_BACKOFF_SECONDS))
 
 
-def jittered(seconds: float, draw: float) -> float:
+def with_jitter(seconds: float, draw: float) -> float:
     """``seconds`` moved by up to 20 %, by a ``draw`` from [0, 1), so that many watchers do not look together."""
     return seconds * (1 - JITTER + 2 * JITTER * draw)
