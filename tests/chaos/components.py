@@ -16,9 +16,10 @@ from typing import Any
 
 import httpx
 
-from stepbridge.cli.airflow_site import COMPONENTS, AirflowClient, AirflowSite
-from stepbridge.cli.local_site import REGION, local_session
-from stepbridge.cli.processes import Child, ProcessTree
+from stepbridge.cli.local_site.airflow_client import AirflowClient
+from stepbridge.cli.local_site.airflow_site import COMPONENTS, AirflowSite
+from stepbridge.cli.local_site.local_aws import REGION, local_session
+from stepbridge.cli.local_site.processes import Child, ProcessTree
 from stepbridge.core.deployment import Deployment
 from stepbridge.deployment.deployment import deploy_stack
 from stepbridge_local.testing import LocalAwsProcess

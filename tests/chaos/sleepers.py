@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from stepbridge.cli.airflow_site import AirflowClient, AirflowError
+from stepbridge.cli.local_site.airflow_client import AirflowClient, AirflowError
 
 STOP_SECONDS = 30  # within which an execution has to be stopped
 STOP_TIMEOUT_SECONDS = 120

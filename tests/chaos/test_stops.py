@@ -28,7 +28,8 @@ from tests.chaos.sleepers import (
     until,
 )
 
-from stepbridge.cli.local_site import RunningSite, local_session
+from stepbridge.cli.local_site.local_aws import local_session
+from stepbridge.cli.local_site.site import RunningSite
 from stepbridge.listeners.delayed_checks import GRACE_SECONDS
 
 

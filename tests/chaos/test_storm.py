@@ -21,8 +21,8 @@ from tests.chaos.components import Components, components_of, listed_faults, set
 from tests.chaos.storm import Storm
 from tests.e2e.conftest import copy_project
 
-from stepbridge.cli.airflow_site import AirflowClient, AirflowError
-from stepbridge.cli.local_site import local_session
+from stepbridge.cli.local_site.airflow_client import AirflowClient, AirflowError
+from stepbridge.cli.local_site.local_aws import local_session
 
 RUNS = int(os.environ.get("CHAOS_RUNS", "50"))
 SEED = int(os.environ.get("CHAOS_SEED", "2013"))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from stepbridge.cli.local_site import RunningSite, SiteSettings, find_running_site
+from stepbridge.cli.local_site.site import RunningSite, SiteSettings, find_running_site
 
 ROOT = Path(__file__).parents[2]
 PROJECT_PARTS = ("asl", "containers", "dags", "infra", "plugins", "scripts")

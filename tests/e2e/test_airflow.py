@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from stepbridge.cli.airflow_site import AirflowClient
-from stepbridge.cli.flight_data import write_day
-from stepbridge.cli.local_site import RunningSite, local_session
+from stepbridge.cli.demo.flight_data import write_day
+from stepbridge.cli.local_site.airflow_client import AirflowClient
+from stepbridge.cli.local_site.local_aws import local_session
+from stepbridge.cli.local_site.site import RunningSite
 
 DAY = date(2013, 7, 1)
 EXITS_THREE = """\

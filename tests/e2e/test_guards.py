@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from stepbridge.cli.airflow_site import AirflowClient
-from stepbridge.cli.local_site import RunningSite, local_session
+from stepbridge.cli.local_site.airflow_client import AirflowClient
+from stepbridge.cli.local_site.local_aws import local_session
+from stepbridge.cli.local_site.site import RunningSite
 
 SECONDS = 240
 UNANSWERED_SECONDS = 6.0

@@ -77,8 +77,8 @@ def deploy(
             parameters=parameters,
             template_bucket=template_bucket,
         )
-    except AwsError as fault:
-        raise _for_a_shell(fault) from fault
+    except AwsError as error:
+        raise _for_a_shell(error) from error
     typer.echo(deployment.to_json())
     if output is not None:
         output.write_text(deployment.to_json() + "\n", encoding="utf-8")
@@ -123,15 +123,15 @@ def _is_loopback(endpoint_url: str | None) -> bool:
         return False
 
 
-def _for_a_shell(fault: AwsError) -> AwsError:
-    """The fault with what a person at a shell does next, which is not what the owner of an Airflow connection does."""
-    if isinstance(fault, CredentialsError) and fault.action:
-        fault.remedy = "log in (`aws sso login`, `aws configure`) or name a profile with --profile"
-    elif isinstance(fault, EndpointUnreachableError):
-        fault.remedy = (
+def _for_a_shell(error: AwsError) -> AwsError:
+    """The error with what a person at a shell does next, which is not what the owner of an Airflow connection does."""
+    if isinstance(error, CredentialsError) and error.action:
+        error.remedy = "log in (`aws sso login`, `aws configure`) or name a profile with --profile"
+    elif isinstance(error, EndpointUnreachableError):
+        error.remedy = (
             "check the network, --region and --endpoint-url; the local AWS is started by `stepbridge local up`"
         )
-    return fault
+    return error
 
 
 def _set_airflow_variable(deployment: Deployment) -> None:

@@ -1,57 +1,142 @@
-"""The ``stepbridge`` command. Each subcommand is imported when it is called."""
+"""The ``stepbridge`` command. A subcommand is imported when it is called, not before."""
 
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, NamedTuple
 
 import typer
+from typer.core import TyperGroup
 
+from stepbridge.cli import exit_codes
+from stepbridge.cli.exit_codes import ExitCode, MissingExtraError
+from stepbridge.cli.extras import require_local
 from stepbridge.errors import StepbridgeError
 
-__all__ = ["main"]
+__all__ = ["COMMANDS", "main"]
 
-COMMANDS: Mapping[str, str] = {
-    "demo": "stepbridge.cli.demo:demo",
-    "deploy": "stepbridge.cli.deploy:deploy",
-    "down": "stepbridge.cli.up:down",
-    "keep-site": "stepbridge.cli.up:keep_site",
-    "local": "stepbridge_local.cli.main:app",
-    "preflight": "stepbridge.cli.preflight:preflight",
-    "up": "stepbridge.cli.up:up",
+
+class Subcommand(NamedTuple):
+    """Where a subcommand is, as ``module:attribute``, and the line about it in ``stepbridge --help``.
+
+    The attribute is a function for one command, or a Typer application for several.
+    """
+
+    place: str
+    summary: str
+    hidden: bool = False
+
+
+COMMANDS: Final[Mapping[str, Subcommand]] = {
+    "demo": Subcommand(
+        "stepbridge.cli.demo.command:demo", "Run the flight_delay model on one real day and show its predictions."
+    ),
+    "up": Subcommand(
+        "stepbridge.cli.up:up", "Start the local AWS and Airflow, deploy, and leave them running in the background."
+    ),
+    "down": Subcommand("stepbridge.cli.up:down", "Stop what `stepbridge up` started."),
+    "deploy": Subcommand(
+        "stepbridge.cli.deploy:deploy",
+        "Create or update the stack and print the deployment as JSON; progress goes to stderr.",
+    ),
+    "preflight": Subcommand(
+        "stepbridge.cli.preflight:preflight",
+        "Check a model's card, scripts, image, buckets, input and the permissions of the stack's roles; run nothing.",
+    ),
+    "local": Subcommand("stepbridge_local.cli.main:app", "The local AWS on this machine; no account needed."),
+    "keep-site": Subcommand(
+        "stepbridge.cli.up:keep_site", "Keep the local site until SIGTERM; what `stepbridge up` runs.", hidden=True
+    ),
 }
-"""Where each subcommand is: a function for one command, or a Typer application for several."""
 
-HIDDEN = ("keep-site",)
+
+class LazyGroup(TyperGroup):
+    """A group that lists its subcommands from ``COMMANDS`` and imports only the one that is called or completed."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        if name is not None and name in COMMANDS:
+            try:
+                command = _load(name)
+            except MissingExtraError:
+                if not ctx.resilient_parsing:  # completion: nothing to offer, and no error in the shell's line
+                    raise
+        return name, command, rest
 
 
 def main() -> None:
-    """Run the command. An error of stepbridge's own is one text on stderr and exit code 1."""
-    asked = sys.argv[1] if len(sys.argv) > 1 else ""
+    """Run the command and exit with an ``ExitCode``. An expected error is one text on stderr, never a traceback."""
     try:
-        _app([asked] if asked in COMMANDS else COMMANDS)()
+        _application()()
     except StepbridgeError as error:
-        typer.echo(str(error), err=True)
-        sys.exit(1)
+        _fail(str(error), exit_codes.exit_code_of(error))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _fail(f"{error.filename}: {error.strerror}")
+    except Exception as error:
+        if not isinstance(error, _local_aws_errors()):
+            raise
+        _fail(str(error))
 
 
-def _app(names: Iterable[str]) -> typer.Typer:
-    """The command with these subcommands only: the others' imports would cost a second or two."""
-    app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, name="stepbridge")
-    app.callback()(_stepbridge)
-    for name in names:
-        module_name, _, attribute = COMMANDS[name].partition(":")
-        found = getattr(importlib.import_module(module_name), attribute)
-        if isinstance(found, typer.Typer):
-            app.add_typer(found, name=name)
-        else:
-            app.command(name, hidden=name in HIDDEN)(found)
+def _application() -> typer.Typer:
+    """The command with a stand-in for each subcommand."""
+    app = typer.Typer(cls=LazyGroup, name="stepbridge", no_args_is_help=True, pretty_exceptions_enable=False)
+    app.callback(epilog=exit_codes.SUMMARY)(_stepbridge)
+    for name, subcommand in COMMANDS.items():
+        app.command(name, help=subcommand.summary, hidden=subcommand.hidden)(_stand_in)
     return app
 
 
-def _stepbridge() -> None:
+def _stand_in() -> None:
+    """Takes a subcommand's place where only its name and summary are needed."""
+
+
+def _load(name: str) -> Any:
+    """The subcommand itself. Raises MissingExtraError for ``local`` without the local AWS."""
+    if name == "local":
+        require_local(name)
+    module_name, _, attribute = COMMANDS[name].place.partition(":")
+    found = getattr(importlib.import_module(module_name), attribute)
+    parent = typer.Typer(add_completion=False)
+    if isinstance(found, typer.Typer):
+        parent.add_typer(found, name=name)
+    else:
+        parent.command(name)(found)
+    return typer.main.get_group(parent).commands[name]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        for distribution in ("stepbridge", "stepbridge-local"):
+            try:
+                typer.echo(f"{distribution} {importlib.metadata.version(distribution)}")
+            except importlib.metadata.PackageNotFoundError:
+                continue
+        raise typer.Exit
+
+
+def _stepbridge(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the versions and exit.")
+    ] = False,
+) -> None:
     """Recurring batch inference on AWS for models that know nothing of the cloud."""
+
+
+def _local_aws_errors() -> tuple[type[Exception], ...]:
+    """The root of the local AWS's own errors, where `stepbridge local` has imported it."""
+    module = sys.modules.get("stepbridge_local.errors")
+    return () if module is None else (module.LocalAwsError,)
+
+
+def _fail(text: str, code: ExitCode = ExitCode.ERROR) -> None:
+    typer.echo(text, err=True)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def preflight(
     project: Annotated[Path, typer.Option(exists=True, file_okay=False, help="The folder with dags/models/.")] = Path(),
     input_uri: Annotated[str | None, typer.Option(help="The input of a run, where the card has a template.")] = None,
 ) -> None:
-    """Check the card, scripts, image, buckets, input and the permissions of the stack's roles; run nothing.
+    """Check a model's card, scripts, image, buckets, input and the permissions of the stack's roles; run nothing.
 
     Ends with exit code 1 when something is missing; for a permission the statement to add is printed.
     """
@@ -128,8 +128,8 @@ def _input(s3: S3, uri: str) -> Check:
         return Check("input", "unknown", f"{uri} is a template: name a run's with --input-uri")
     try:
         objects, _ = s3.objects(S3Uri.parse(uri), 1)
-    except AwsError as fault:
-        return Check("input", "missing", str(fault))
+    except AwsError as error:
+        return Check("input", "missing", str(error))
     if objects:
         return Check("input", "ok", f"there are objects below {uri}")
     return Check("input", "missing", f"there is nothing below {uri}: put the data there, or correct input_uri")
@@ -141,8 +141,8 @@ def _output(s3: S3, uri: str) -> Check:
         return Check("output", "unknown", f"{uri} is a template from its bucket on")
     try:
         s3.require_bucket(S3Uri.parse(known).bucket)
-    except AwsError as fault:
-        return Check("output", "missing", str(fault))
+    except AwsError as error:
+        return Check("output", "missing", str(error))
     return Check("output", "ok", f"the bucket of {uri} is there")
 
 
@@ -155,8 +155,8 @@ def _permissions(card: ModelCard, deployed: Deployment, clients: _Clients) -> It
         what = f"{permission.role_arn.rpartition('/')[2]} may {permission.action} on {permission.resource}"
         try:
             decision = iam.decision(permission.role_arn, permission.action, permission.resource, permission.context)
-        except AwsError as fault:
-            yield Check("permissions", "unknown", str(fault))
+        except AwsError as error:
+            yield Check("permissions", "unknown", str(error))
             return
         if decision == "allowed":
             allowed += 1

@@ -13,30 +13,71 @@ from typing import Annotated
 
 import typer
 
-from stepbridge.cli.local_site import (
+from stepbridge.cli.extras import require_local
+from stepbridge.cli.local_site.local_aws import build_prebuilt_images
+from stepbridge.cli.local_site.processes import ProcessTree, process_start_ticks
+from stepbridge.cli.local_site.site import (
     RunningSite,
+    Runtime,
     SiteError,
     SiteSettings,
-    bring_up,
-    build_prebuilt_images,
     find_running_site,
     record_site,
 )
-from stepbridge.cli.processes import ProcessTree, process_start_ticks
-from stepbridge_local.settings import DEFAULT_RUNTIME, Runtime
+from stepbridge.cli.local_site.start import start_site
 
-__all__ = ["RuntimeOption", "down", "keep_site", "site_settings", "up"]
+__all__ = [
+    "AirflowPortOption",
+    "AwsPortOption",
+    "RuntimeOption",
+    "StateOption",
+    "down",
+    "keep_site",
+    "up",
+    "use_project",
+]
 
-StateOption = Annotated[Path, typer.Option("--state", help="Folder that keeps data, database and logs.")]
-AirflowPortOption = Annotated[int, typer.Option("--port", help="Port of the Airflow UI; if taken, another.")]
-AwsPortOption = Annotated[int, typer.Option("--aws-port", help="Port of the local AWS; if taken, another.")]
+StateOption = Annotated[
+    Path, typer.Option("--state", help="Folder that keeps data, database and logs.", file_okay=False)
+]
+AirflowPortOption = Annotated[
+    int, typer.Option("--port", help="Port of the Airflow UI; if taken, another.", min=0, max=65535)
+]
+AwsPortOption = Annotated[
+    int, typer.Option("--aws-port", help="Port of the local AWS; if taken, another.", min=0, max=65535)
+]
 RuntimeOption = Annotated[
-    Runtime, typer.Option("--runtime", help="What runs containers; auto: docker where an engine answers, else process.")
+    Runtime | None,
+    typer.Option(
+        "--runtime",
+        help="What runs containers: process (the default on Linux), docker, or auto: docker where an engine answers, "
+        "else process.",
+    ),
 ]
 
 
-def site_settings(state: Path, airflow_port: int, aws_port: int, runtime: Runtime = DEFAULT_RUNTIME) -> SiteSettings:
-    """Settings for the project in the current folder. Raises SiteError when there is no project here."""
+def use_project(
+    command: str, state: Path, airflow_port: int, aws_port: int, runtime: Runtime | None = None
+) -> SiteSettings:
+    """Settings of the local site for the project in the current folder.
+
+    Raises MissingExtraError without the local AWS, and SiteError outside of a project and on another system than Linux.
+    """
+    require_local(command)
+    if sys.platform != "linux":
+        raise SiteError(
+            f"stepbridge {command}",
+            f"this system is {sys.platform}",
+            "Linux",
+            "run it in WSL or a container (`docker compose up --build`), or the local AWS alone: `stepbridge local up`",
+        )
+    return settings_here(state, airflow_port, aws_port, runtime)
+
+
+def settings_here(
+    state: Path, airflow_port: int = 0, aws_port: int = 0, runtime: Runtime | None = None
+) -> SiteSettings:
+    """As ``use_project``, without asking whether this machine can start a site. Raises SiteError without a project."""
     project = Path.cwd()
     if not (project / "dags" / "models.py").exists():
         raise SiteError(str(project), "no dags/models.py here", remedy="run this in the root of a stepbridge project")
@@ -47,22 +88,22 @@ def up(
     state: StateOption = Path(".stepbridge"),
     port: AirflowPortOption = 8080,
     aws_port: AwsPortOption = 4566,
-    runtime: RuntimeOption = DEFAULT_RUNTIME,
+    runtime: RuntimeOption = None,
 ) -> None:
     """Start the local AWS and Airflow, deploy, and leave them running in the background."""
-    settings = site_settings(state, port, aws_port, runtime)
+    settings = use_project("up", state, port, aws_port, runtime)
     site = find_running_site(settings) or _start_in_background(settings)
     typer.echo(
         f"Airflow:   {site.airflow_url}   user {site.user}   password {site.password}\n"
         f"Local AWS: {site.aws_endpoint_url}   (any key, region us-east-1)\n"
         f"Logs:      {settings.logs}\n"
-        "`make down` ends both."
+        "`stepbridge down` stops both."
     )
 
 
 def down(state: StateOption = Path(".stepbridge")) -> None:
-    """End what ``stepbridge up`` started."""
-    settings = site_settings(state, 0, 0)
+    """Stop what `stepbridge up` started."""
+    settings = settings_here(state)
     site = find_running_site(settings)
     if site is None:
         typer.echo("Nothing is running.")
@@ -82,20 +123,20 @@ def keep_site(
     state: StateOption = Path(".stepbridge"),
     port: AirflowPortOption = 8080,
     aws_port: AwsPortOption = 4566,
-    runtime: RuntimeOption = DEFAULT_RUNTIME,
+    runtime: RuntimeOption = None,
 ) -> None:
-    """Bring the site up and keep it until SIGTERM or SIGINT; what ``stepbridge up`` runs in the background."""
-    settings = site_settings(state, port, aws_port, runtime)
-    asked_to_stop = threading.Event()
+    """Keep the local site until SIGTERM; what `stepbridge up` runs."""
+    settings = use_project("up", state, port, aws_port, runtime)
+    interrupted = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: _interrupt(asked_to_stop))
+        signal.signal(number, lambda *_: _interrupt(interrupted))
 
     def say(line: str) -> None:
         print(line, flush=True)
 
     try:
         with ProcessTree(settings.logs) as tree:
-            site = bring_up(tree, settings, say, lambda ready: build_prebuilt_images(ready, say))
+            site = start_site(tree, settings, say, lambda ready: build_prebuilt_images(ready, say))
             record_site(settings, site)
             while True:
                 tree.check()
@@ -106,10 +147,10 @@ def keep_site(
         settings.record.unlink(missing_ok=True)
 
 
-def _interrupt(asked_to_stop: threading.Event) -> None:
+def _interrupt(interrupted: threading.Event) -> None:
     """Unwind to the ``with`` block once; a second signal must not cut its clean-up short."""
-    if not asked_to_stop.is_set():
-        asked_to_stop.set()
+    if not interrupted.is_set():
+        interrupted.set()
         raise KeyboardInterrupt
 
 
@@ -118,7 +159,7 @@ def _start_in_background(settings: SiteSettings) -> RunningSite:
     log_file = settings.logs / "up.log"
     command = [sys.executable, "-m", "stepbridge.cli.main", "keep-site", "--state", str(settings.state)]
     command += ["--port", str(settings.airflow_port), "--aws-port", str(settings.aws_port)]
-    command += ["--runtime", settings.runtime]
+    command += ["--runtime", settings.runtime] if settings.runtime else []
     with log_file.open("wb") as log:
         keeper = subprocess.Popen(
             command,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from stepbridge.cli.processes import ChildDied, ProcessTree, process_start_ticks
+from stepbridge.cli.local_site.processes import ChildEndedError, ProcessTree, process_start_ticks
 
 # Forks a grandchild into a session of its own that ignores SIGTERM, as a daemon would, and writes both ids.
 STUBBORN = """
@@ -27,7 +27,7 @@ time.sleep(600)
 
 KEEPER = """
 import pathlib, sys, time, os
-from stepbridge.cli.processes import ProcessTree
+from stepbridge.cli.local_site.processes import ProcessTree
 folder = pathlib.Path(sys.argv[1])
 with ProcessTree(folder) as tree:
     tree.start("sleeper", [sys.executable, "-c", "import os,time; print(os.getpid(), flush=True); time.sleep(600)"],
@@ -55,7 +55,7 @@ def test_leaving_ends_grandchildren_that_ignore_sigterm_in_their_own_session(tmp
     pids = tmp_path / "pids"
     script = (
         "import sys, os, pathlib\n"
-        "from stepbridge.cli.processes import ProcessTree\n"
+        "from stepbridge.cli.local_site.processes import ProcessTree\n"
         "import time\n"
         f"folder = pathlib.Path({str(tmp_path)!r})\n"
         "with ProcessTree(folder) as tree:\n"
@@ -79,7 +79,7 @@ def test_a_child_that_ends_is_reported_with_its_last_lines(tmp_path: Path) -> No
     with ProcessTree(tmp_path) as tree:
         child = tree.start("broken", [sys.executable, "-c", "print('no database'); raise SystemExit(4)"], {}, tmp_path)
         child.process.wait()
-        with pytest.raises(ChildDied) as caught:
+        with pytest.raises(ChildEndedError) as caught:
             tree.check()
     assert "broken: ended with exit code 4" in str(caught.value)
     assert "no database" in str(caught.value)
@@ -89,7 +89,7 @@ def test_run_waits_for_a_program_that_ends_by_itself(tmp_path: Path) -> None:
     with ProcessTree(tmp_path) as tree:
         tree.run("touch", [sys.executable, "-c", "open('made', 'w')"], {}, tmp_path)
         assert (tmp_path / "made").exists()
-        with pytest.raises(ChildDied, match="exit code 2"):
+        with pytest.raises(ChildEndedError, match="exit code 2"):
             tree.run("fails", [sys.executable, "-c", "raise SystemExit(2)"], {}, tmp_path)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stepbridge.cli.flight_data import write_day
+from stepbridge.cli.demo.flight_data import write_day
 
 PROJECT = Path(__file__).resolve().parents[3]
 STAGES = {

@@ -12,7 +12,7 @@ from pathlib import Path
 import joblib
 import pytest
 
-from stepbridge.cli.flight_data import FIRST_DAY, LAST_DAY, write_days
+from stepbridge.cli.demo.flight_data import FIRST_DAY, LAST_DAY, write_days
 from stepbridge.core.model_card import parse_card
 
 MODEL_FOLDER = "containers/flight_delay"

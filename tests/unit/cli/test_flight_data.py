@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stepbridge.cli.flight_data import main, write_day, write_days
+from stepbridge.cli.demo.flight_data import main, write_day, write_days
 from stepbridge.errors import ConfigurationError
 
 

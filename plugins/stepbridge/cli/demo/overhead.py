@@ -13,14 +13,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from stepbridge.aws.step_functions import StepFunctions
-from stepbridge.cli.by_hand import HandTimes
+from stepbridge.cli.demo.scripts_by_hand import ByHandTimes
 from stepbridge.core.run_report import RunReport, build_run_report
 from stepbridge.core.statuses import execution_status
 from stepbridge.errors import StepbridgeError
 
-__all__ = ["Overhead", "OverheadError", "executed_again"]
+__all__ = ["Overhead", "OverheadError", "run_again"]
 
-LOOK_SECONDS = 0.1
+POLL_SECONDS = 0.1
 TIMEOUT_SECONDS = 300.0
 
 
@@ -33,14 +33,14 @@ class Overhead:
     """Stages in seconds: in an execution alone on the machine, and by hand."""
 
     alone: RunReport
-    by_hand: HandTimes
+    by_hand: ByHandTimes
 
     def rows(self) -> Iterator[tuple[str, float, float]]:
         """Stage, seconds of its state in the execution, seconds by hand."""
         return self.by_hand.beside(self.alone)
 
 
-def executed_again(step_functions: StepFunctions, report: RunReport, output_uri: str) -> RunReport:
+def run_again(step_functions: StepFunctions, report: RunReport, output_uri: str) -> RunReport:
     """The report of a new execution with the input of ``report``, which writes to ``output_uri``. Waits for its end.
 
     Raises OverheadError when it does not succeed.
@@ -52,7 +52,7 @@ def executed_again(step_functions: StepFunctions, report: RunReport, output_uri:
     while not execution_status((execution := step_functions.describe(arn)).status).terminal:
         if time.monotonic() > deadline:
             raise OverheadError(arn, f"still {execution.status} after {TIMEOUT_SECONDS} s")
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
     again = build_run_report(execution.description, step_functions.history(arn), {})
     if again.status != "SUCCEEDED":
         raise OverheadError(arn, f"{again.status}: {again.error}: {again.cause}", "to succeed as the first one did")

@@ -1,139 +1,19 @@
-"""A real Airflow under a project-local AIRFLOW_HOME: its environment, its components, and a client of its REST API."""
+"""A client of Airflow's public REST API, for what the local site and the demo need of it."""
 
 from __future__ import annotations
 
-import json
-import os
-import secrets
-import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
 
-from stepbridge.cli.processes import ProcessTree
 from stepbridge.errors import StepbridgeError
 
-__all__ = ["AirflowClient", "AirflowError", "AirflowSite", "airflow_environment"]
-
-COMPONENTS: Mapping[str, tuple[str, ...]] = {
-    "scheduler": ("scheduler", "--skip-serve-logs"),
-    "dag-processor": ("dag-processor",),
-    "triggerer": ("triggerer", "--skip-serve-logs"),
-    "api-server": ("api-server",),
-}
-"""Subcommands of ``airflow`` that together are one Airflow. Their log servers listen on every interface, and nobody
-needs them where all components share one disk."""
-
-_HOST_VARIABLES = (
-    "PATH",
-    "HOME",
-    "LANG",
-    "LC_ALL",
-    "TZ",
-    "TMPDIR",
-    "LD_LIBRARY_PATH",
-    "SSL_CERT_FILE",
-    "USER",
-    "LOGNAME",
-)
+__all__ = ["AirflowClient", "AirflowError"]
 
 
 class AirflowError(StepbridgeError):
     """Airflow refused a request or did not come up."""
-
-
-@dataclass(frozen=True)
-class AirflowSite:
-    """Where an Airflow lives: the project it serves, its home, its port, and the AWS that it talks to."""
-
-    project: Path
-    home: Path
-    port: int
-    aws_endpoint_url: str
-    region: str
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def user(self) -> str:
-        return "admin"
-
-    def password(self) -> str:
-        """The password of ``user``, made on first use and kept in the home with mode 600."""
-        return _kept_secret(self.home / "password", 12)
-
-    def environment(self) -> dict[str, str]:
-        """The environment of every Airflow component and command of this site."""
-        self.home.mkdir(parents=True, exist_ok=True)
-        passwords = self.home / "passwords.json"
-        _write_private(passwords, json.dumps({self.user: self.password()}))
-        return airflow_environment(os.environ) | {
-            "AIRFLOW_HOME": str(self.home),
-            "AIRFLOW__CORE__DAGS_FOLDER": str(self.project / "dags"),
-            "AIRFLOW__CORE__PLUGINS_FOLDER": str(self.project / "plugins"),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
-            "AIRFLOW__CORE__PARALLELISM": "4",
-            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{self.user}:admin",
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
-            "AIRFLOW__CORE__FERNET_KEY": "",
-            "AIRFLOW__API__HOST": "127.0.0.1",
-            "AIRFLOW__API__PORT": str(self.port),
-            "AIRFLOW__API__BASE_URL": self.url,
-            "AIRFLOW__API__WORKERS": "1",
-            "AIRFLOW__API__SECRET_KEY": _kept_secret(self.home / "secret_key", 32),
-            "AIRFLOW__API_AUTH__JWT_SECRET": _kept_secret(self.home / "jwt_secret", 64),
-            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
-            "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "10",
-            "AIRFLOW__DAG_PROCESSOR__PRINT_STATS_INTERVAL": "0",
-            "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "2",
-            "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
-            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
-            # A worker can notice the end of its task this late; the default of 5 s would show in every hop.
-            "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
-            "AIRFLOW_CONN_AWS_DEFAULT": self._aws_connection(),
-        }
-
-    def _aws_connection(self) -> str:
-        """The connection ``aws_default`` for the local AWS, which takes any key; the keys only have to be there."""
-        extra = {"region_name": self.region, "endpoint_url": self.aws_endpoint_url}
-        return json.dumps({"conn_type": "aws", "login": "local", "password": "local", "extra": extra})
-
-    def migrate_database(self, tree: ProcessTree, environment: Mapping[str, str]) -> None:
-        """Create or migrate the metadata database; returns when done. Raises ChildDied with the end of its output."""
-        tree.run("airflow-db", _airflow("db", "migrate"), environment, self.project)
-
-    def start(self, tree: ProcessTree, environment: Mapping[str, str]) -> None:
-        """Start the scheduler, the DAG processor, the triggerer and the API server."""
-        for name, arguments in COMPONENTS.items():
-            tree.start(f"airflow-{name}", _airflow(*arguments), environment, self.project)
-
-
-def airflow_environment(host: Mapping[str, str]) -> dict[str, str]:
-    """The few variables of the host that Airflow's components get: none of its AWS ones, none of another Airflow's."""
-    return {name: host[name] for name in _HOST_VARIABLES if name in host}
-
-
-def _airflow(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "airflow", *arguments]
-
-
-def _kept_secret(file: Path, size_bytes: int) -> str:
-    if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        _write_private(file, secrets.token_urlsafe(size_bytes))
-    return file.read_text()
-
-
-def _write_private(file: Path, text: str) -> None:
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
-        stream.write(text)
 
 
 class AirflowClient:

@@ -14,18 +14,18 @@ from stepbridge.core.names import STAGES
 from stepbridge.core.run_report import RunReport
 from stepbridge.errors import StepbridgeError
 
-__all__ = ["HandRunError", "HandTimes", "image_python", "run_by_hand"]
+__all__ = ["ByHandError", "ByHandTimes", "image_python", "run_by_hand"]
 
 
 ROUNDS = 2
 
 
-class HandRunError(StepbridgeError):
+class ByHandError(StepbridgeError):
     """A script that ran in a Processing job does not run by hand."""
 
 
 @dataclass(frozen=True)
-class HandTimes:
+class ByHandTimes:
     """Seconds from the start of each stage's script to its end, by stage; the best of ``ROUNDS``."""
 
     seconds: Mapping[str, float]
@@ -44,10 +44,10 @@ def image_python(images_folder: Path, image_id: str) -> Path:
 
 def run_by_hand(
     project: Path, model: str, input_folder: Path, folder: Path, script_python: Path, model_python: Path
-) -> HandTimes:
+) -> ByHandTimes:
     """Run the three scripts on a copy of ``input_folder``, each with ``local <folder>``, in the images' environments.
 
-    Raises HandRunError with what a script printed when it fails.
+    Raises ByHandError with what a script printed when it fails.
     """
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(input_folder, folder)
@@ -61,7 +61,7 @@ def run_by_hand(
     rounds = [
         {stage: _timed([*map(str, commands[stage]), "local", str(folder)]) for stage in STAGES} for _ in range(ROUNDS)
     ]
-    return HandTimes({stage: min(times[stage] for times in rounds) for stage in STAGES})
+    return ByHandTimes({stage: min(times[stage] for times in rounds) for stage in STAGES})
 
 
 def _timed(command: list[str]) -> float:
@@ -70,5 +70,5 @@ def _timed(command: list[str]) -> float:
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     seconds = time.monotonic() - started
     if done.returncode:
-        raise HandRunError(" ".join(command), f"exit code {done.returncode}\n{done.stdout}{done.stderr}")
+        raise ByHandError(" ".join(command), f"exit code {done.returncode}\n{done.stdout}{done.stderr}")
     return seconds

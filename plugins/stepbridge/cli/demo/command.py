@@ -14,33 +14,28 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from mypy_boto3_s3 import S3Client
 from rich.console import Console
 from rich.table import Table
 
 from stepbridge.aws.step_functions import StepFunctions
-from stepbridge.cli.airflow_site import AirflowClient
-from stepbridge.cli.by_hand import image_python, run_by_hand
-from stepbridge.cli.flight_data import LAST_DAY, write_day
-from stepbridge.cli.follow import follow_run
-from stepbridge.cli.local_site import (
-    RunningSite,
-    SiteError,
-    SiteSettings,
-    bring_up,
-    build_prebuilt_images,
-    find_running_site,
-    local_session,
-    runtime_of,
-)
-from stepbridge.cli.overhead import Overhead, executed_again
-from stepbridge.cli.processes import ProcessTree
-from stepbridge.cli.up import AirflowPortOption, AwsPortOption, RuntimeOption, StateOption, site_settings
+from stepbridge.cli.demo.flight_data import LAST_DAY, write_day
+from stepbridge.cli.demo.overhead import Overhead, run_again
+from stepbridge.cli.demo.progress import follow_run
+from stepbridge.cli.demo.scripts_by_hand import image_python, run_by_hand
+from stepbridge.cli.exit_codes import ExitCode, OptionError
+from stepbridge.cli.local_site.airflow_client import AirflowClient
+from stepbridge.cli.local_site.local_aws import build_prebuilt_images, local_session, runtime_of
+from stepbridge.cli.local_site.processes import ProcessTree
+from stepbridge.cli.local_site.site import RunningSite, SiteError, SiteSettings, find_running_site
+from stepbridge.cli.local_site.start import start_site
+from stepbridge.cli.up import AirflowPortOption, AwsPortOption, RuntimeOption, StateOption, use_project
 from stepbridge.core.run_report import RunReport, timeline
-from stepbridge_local.settings import DEFAULT_RUNTIME
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 __all__ = ["DemoResult", "demo", "run_demo"]
 
@@ -71,24 +66,30 @@ def demo(
     state: StateOption = Path(".stepbridge"),
     port: AirflowPortOption = 8080,
     aws_port: AwsPortOption = 4566,
-    runtime: RuntimeOption = DEFAULT_RUNTIME,
+    runtime: RuntimeOption = None,
 ) -> None:
     """Run the flight_delay model on one real day and show its predictions."""
     signal.signal(signal.SIGTERM, _as_keyboard_interrupt)
     console = Console()
     try:
-        result = run_demo(site_settings(state, port, aws_port, runtime), _parse_day(day), console)
+        result = run_demo(use_project("demo", state, port, aws_port, runtime), _parse_day(day), console)
     except KeyboardInterrupt:
         console.print("\nStopped; nothing is left running.")
-        raise typer.Exit(130) from None
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
     show_result(result, console)
 
 
 def run_demo(settings: SiteSettings, day: date, console: Console) -> DemoResult:
     """Use the site that is up, or bring one up for as long as this takes, and run the model in it.
 
-    Raises SiteError when the run fails, with what its failed task logged.
+    Raises SiteError when the run fails, with what its failed task logged, and in a project without the model.
     """
+    if not (settings.project / "dags" / "models" / f"{MODEL}.yaml").exists():
+        raise SiteError(
+            str(settings.project),
+            f"no dags/models/{MODEL}.yaml here",
+            remedy="the demo runs the example model: run it in a clone of stepbridge's repository",
+        )
     started = time.monotonic()
 
     def say(line: str) -> None:
@@ -104,7 +105,7 @@ def run_demo(settings: SiteSettings, day: date, console: Console) -> DemoResult:
             check = _still_there(site)
         else:
             tree = stack.enter_context(ProcessTree(settings.logs))
-            site = bring_up(tree, settings, say, lambda ready: _prepare(settings, ready, day, say))
+            site = start_site(tree, settings, say, lambda ready: _prepare(settings, ready, day, say))
             check = tree.check
         report = _run_model(site, day, console, say, check)
         output_uri = str(report.output_uri)
@@ -130,7 +131,7 @@ def _prepare(settings: SiteSettings, site: RunningSite, day: date, say: Callable
 def _overhead(settings: SiteSettings, site: RunningSite, day: date, report: RunReport) -> Overhead:
     """The execution once more while Airflow is idle, and its scripts by hand in the environments of its images."""
     client = local_session().client("stepfunctions", endpoint_url=site.aws_endpoint_url)
-    alone = executed_again(StepFunctions(client), report, f"s3://{site.stack().bucket}/overhead/{MODEL}/{day}/")
+    alone = run_again(StepFunctions(client), report, f"s3://{site.stack().bucket}/overhead/{MODEL}/{day}/")
     images = settings.aws_data / "images"
     script_image = build_prebuilt_images(site, lambda _: None)
     model_image = _image_id(site, str(report.input["custom_image_uri"]))
@@ -267,11 +268,9 @@ def _parse_day(text: str) -> date:
     try:
         day = date.fromisoformat(text)
     except ValueError:
-        raise SiteError("--day", f"found {text!r}", "a date such as 2013-07-01") from None
+        raise OptionError("--day", f"found {text!r}", "a date such as 2013-07-01") from None
     if not FIRST_DAY <= day <= LAST_DAY:
-        raise SiteError(
-            "--day", f"found {day}", f"a day from {FIRST_DAY} to {LAST_DAY}: not one of the training's, and of the data"
-        )
+        raise OptionError("--day", f"found {day}", f"a day from {FIRST_DAY} to {LAST_DAY}: after the training's data")
     return day
 
 

@@ -12,16 +12,21 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from stepbridge.cli.airflow_site import AirflowClient
+from stepbridge.cli.local_site.airflow_client import AirflowClient
+from stepbridge.errors import StepbridgeError
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
-__all__ = ["RunProgress", "Step", "follow_run"]
+__all__ = ["RunProgress", "RunTimeoutError", "Step", "follow_run"]
 
 TASKS = ("build_image", "upload_scripts", "start_execution", "wait_for_execution")
 STAGE_STATES = ("Preprocessing", "Inference", "Postprocessing")
 FINAL_RUN_STATES = ("success", "failed")
+
+
+class RunTimeoutError(StepbridgeError):
+    """A DAG run did not end in time."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +60,9 @@ def follow_run(
     check: Callable[[], None],
     timeout_seconds: float,
 ) -> RunProgress:
-    """Show the run's progress until it ended, and return how. Raises TimeoutError after ``timeout_seconds``.
+    """Show the run's progress until it ended, and return how. Raises RunTimeoutError after ``timeout_seconds``.
 
-    On a terminal the table is redrawn in place; elsewhere each change is a line. ``check`` is called at each look and
+    On a terminal the table is redrawn in place; elsewhere each change is a line. ``check`` is called at each poll and
     may raise to give up, for example because Airflow died.
     """
     started = time.monotonic()
@@ -65,7 +70,7 @@ def follow_run(
     with Live(console=console, refresh_per_second=8, transient=False) as live:
         while True:
             check()
-            progress = _look(airflow, step_functions, dag_id, run_id)
+            progress = _poll(airflow, step_functions, dag_id, run_id)
             elapsed = time.monotonic() - started
             if console.is_terminal:
                 live.update(_table(progress, elapsed))
@@ -74,11 +79,11 @@ def follow_run(
             if progress.ended:
                 return progress
             if elapsed > timeout_seconds:
-                raise TimeoutError(f"run {run_id} of {dag_id} is still {progress.run_state} after {elapsed:.0f} s")
+                raise RunTimeoutError(f"run {run_id} of {dag_id}", f"still {progress.run_state} after {elapsed:.0f} s")
             time.sleep(0.3)
 
 
-def _look(airflow: AirflowClient, step_functions: SFNClient, dag_id: str, run_id: str) -> RunProgress:
+def _poll(airflow: AirflowClient, step_functions: SFNClient, dag_id: str, run_id: str) -> RunProgress:
     run_state = airflow.dag_run(dag_id, run_id)["state"]
     instances = {instance["task_id"]: instance for instance in airflow.task_instances(dag_id, run_id)}
     steps = [_task_step(name, instances[name]) for name in TASKS if name in instances]

@@ -1,0 +1,50 @@
+"""The exit codes of the ``stepbridge`` command, as docs/cli.md lists them, and the errors that have their own."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import ClassVar, Final
+
+from stepbridge.errors import StepbridgeError
+
+__all__ = ["SUMMARY", "ExitCode", "MissingExtraError", "OptionError", "exit_code_of"]
+
+
+class ExitCode(IntEnum):
+    """What the command ends with; a number keeps its meaning from release to release."""
+
+    SUCCESS = 0
+    """Done. For ``demo``: the run succeeded and its predictions are there. For ``preflight``: nothing is missing."""
+    ERROR = 1
+    """It failed, and stderr says why. For ``demo``: no predictions. For ``preflight``: something is missing."""
+    USAGE = 2
+    """The command line is wrong: no such command or option, or a value that the option does not take."""
+    NOT_RUNNING = 3
+    """``local status``: no local AWS runs on the data folder."""
+    MISSING_EXTRA = 4
+    """The command needs the local AWS, which is not installed: ``pip install 'stepbridge[local]'``."""
+    INTERRUPTED = 130
+    """Ctrl-C or SIGTERM; ``demo`` has ended all that it had started."""
+
+
+SUMMARY: Final = (
+    "Exit codes: 0 success, 1 error, 2 wrong command line, 3 no local AWS is running (local status), "
+    "4 the extra 'local' is not installed, 130 interrupted."
+)
+
+
+class OptionError(StepbridgeError):
+    """An option has a value that it does not take."""
+
+    exit_code: ClassVar = ExitCode.USAGE
+
+
+class MissingExtraError(StepbridgeError):
+    """The command needs a package that only an extra of stepbridge installs."""
+
+    exit_code: ClassVar = ExitCode.MISSING_EXTRA
+
+
+def exit_code_of(error: StepbridgeError) -> ExitCode:
+    """The exit code of a command that ends with ``error``."""
+    return error.exit_code if isinstance(error, OptionError | MissingExtraError) else ExitCode.ERROR

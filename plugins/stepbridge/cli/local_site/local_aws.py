@@ -1,0 +1,89 @@
+"""The site's local AWS: started as a process of its own, and asked over HTTP from then on."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable
+
+import boto3
+import httpx
+
+from stepbridge.cli.local_site.airflow_site import airflow_environment
+from stepbridge.cli.local_site.processes import ProcessTree
+from stepbridge.cli.local_site.site import RunningSite, SiteError, SiteSettings
+
+__all__ = ["REGION", "build_prebuilt_images", "free_port", "local_session", "runtime_of", "start_local_aws"]
+
+REGION = "us-east-1"
+
+
+def start_local_aws(tree: ProcessTree, settings: SiteSettings, say: Callable[[str], None]) -> str:
+    """Start the local AWS in ``tree`` and return its address once it answers. Raises SiteError after a minute."""
+    port = free_port(settings.aws_port, say)
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "stepbridge_local.cli.main", "up"]
+    command += ["--port", str(port), "--data-dir", str(settings.aws_data)]
+    command += ["--runtime", settings.runtime] if settings.runtime else []
+    tree.start("local-aws", command, airflow_environment(os.environ) | _build_variables(), settings.project)
+    deadline = time.monotonic() + 60
+    while not _answers(f"{url}/_stepbridge/health"):
+        tree.check()
+        if time.monotonic() > deadline:
+            raise SiteError(
+                "local AWS", f"does not answer on {url} after 60 s", remedy=f"see {settings.logs}/local-aws.log"
+            )
+        time.sleep(0.05)
+    say(f"Local AWS: ready on {url}")
+    return url
+
+
+def local_session() -> boto3.Session:
+    """A session whose keys are accepted by the local AWS and worth nothing elsewhere."""
+    return boto3.Session(aws_access_key_id="local", aws_secret_access_key="local", region_name=REGION)
+
+
+def build_prebuilt_images(site: RunningSite, say: Callable[[str], None]) -> str:
+    """Have the local AWS build its stand-in for SageMaker's scikit-learn container; the image's id."""
+    started = time.monotonic()
+    answer = httpx.post(f"{site.aws_endpoint_url}/_stepbridge/prebuilt-images", timeout=600.0)
+    if answer.is_error:
+        raise SiteError("scikit-learn image", answer.text, remedy="see containers/scikit_learn/Dockerfile")
+    say(f"Image: scikit-learn container ready ({time.monotonic() - started:.1f} s)")
+    image_id: str = answer.json()["sagemaker-scikit-learn"]
+    return image_id
+
+
+def runtime_of(site: RunningSite) -> str:
+    """``process`` or ``docker``: what the site's local AWS runs containers with."""
+    runtime: str = httpx.get(f"{site.aws_endpoint_url}/_stepbridge/health", timeout=10.0).json()["runtime"]
+    return runtime
+
+
+def free_port(wanted: int, say: Callable[[str], None]) -> int:
+    """``wanted`` if it is free, else another port, with a line about it."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError:
+            probe.bind(("127.0.0.1", 0))
+            say(f"Port {wanted} is taken; using {probe.getsockname()[1]} instead")
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _build_variables() -> dict[str, str]:
+    """What an image build needs to reach the package index and a Docker engine as this user does."""
+    wanted = ("UV_", "PIP_", "DOCKER_", "SSL_CERT_", "XDG_CACHE_HOME")
+    names = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
+    return {k: v for k, v in os.environ.items() if k.startswith(wanted) or k.upper() in names}
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=2.0).is_success
+    except httpx.TransportError:
+        return False

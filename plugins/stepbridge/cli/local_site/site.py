@@ -1,0 +1,92 @@
+"""What a local site is: its settings, and the record of the one that runs."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from stepbridge.cli.local_site.airflow_client import AirflowClient
+from stepbridge.cli.local_site.processes import process_start_ticks
+from stepbridge.core.deployment import Deployment
+from stepbridge.errors import StepbridgeError
+
+__all__ = ["RunningSite", "Runtime", "SiteError", "SiteSettings", "find_running_site", "record_site"]
+
+Runtime = Literal["process", "docker", "auto"]
+
+
+class SiteError(StepbridgeError):
+    """The local site did not come up, or is not what the command needs it to be."""
+
+
+@dataclass(frozen=True)
+class SiteSettings:
+    """``project`` is the project's folder; ``state`` holds all that the site keeps: data, database, logs, outputs.
+
+    ``runtime`` is what the local AWS runs containers with; None leaves that to the local AWS.
+    """
+
+    project: Path
+    state: Path
+    airflow_port: int = 8080
+    aws_port: int = 4566
+    runtime: Runtime | None = None
+
+    @property
+    def aws_data(self) -> Path:
+        return self.state / "local-aws"
+
+    @property
+    def airflow_home(self) -> Path:
+        return self.state / "airflow"
+
+    @property
+    def logs(self) -> Path:
+        return self.state / "logs"
+
+    @property
+    def record(self) -> Path:
+        """The file that says where the running site is; it is there only while one runs."""
+        return self.state / "site.json"
+
+
+@dataclass(frozen=True)
+class RunningSite:
+    """A site that is up. ``pid`` is the process that keeps it, ``start_ticks`` when that process started."""
+
+    pid: int
+    start_ticks: int
+    airflow_url: str
+    aws_endpoint_url: str
+    user: str
+    password: str
+    deployment: str  # the Deployment as JSON
+
+    def airflow(self) -> AirflowClient:
+        return AirflowClient(self.airflow_url, self.user, self.password)
+
+    def stack(self) -> Deployment:
+        return Deployment.model_validate_json(self.deployment)
+
+    def is_alive(self) -> bool:
+        return process_start_ticks(self.pid) == self.start_ticks
+
+
+def find_running_site(settings: SiteSettings) -> RunningSite | None:
+    """The site that runs for this state folder, or None."""
+    try:
+        site = RunningSite(**json.loads(settings.record.read_text()))
+    except (FileNotFoundError, ValueError, TypeError):  # none, or not a record of this version
+        return None
+    return site if site.is_alive() else None
+
+
+def record_site(settings: SiteSettings, site: RunningSite) -> None:
+    """Write the record that ``find_running_site`` reads; readable by its owner only, it holds the password."""
+    temporary = settings.record.with_suffix(".new")
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
+        json.dump(asdict(site), stream)
+    temporary.replace(settings.record)

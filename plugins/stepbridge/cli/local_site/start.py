@@ -1,0 +1,118 @@
+"""Starts a local site: the local AWS and Airflow side by side, the stack deployed, ready to run models."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+
+from stepbridge.cli.local_site.airflow_client import AirflowClient
+from stepbridge.cli.local_site.airflow_site import AirflowSite
+from stepbridge.cli.local_site.local_aws import REGION, free_port, local_session, start_local_aws
+from stepbridge.cli.local_site.processes import ProcessTree, process_start_ticks
+from stepbridge.cli.local_site.site import RunningSite, SiteError, SiteSettings
+from stepbridge.deployment.deployment import deploy_stack
+
+__all__ = ["start_site"]
+
+Say = Callable[[str], None]
+
+
+def start_site(
+    tree: ProcessTree, settings: SiteSettings, say: Say, prepare: Callable[[RunningSite], object]
+) -> RunningSite:
+    """Start everything and return once the stack is deployed and every Airflow component is healthy.
+
+    ``prepare`` runs as soon as the stack is deployed, while Airflow still starts. Raises SiteError, ChildEndedError,
+    AirflowError, or what the deployment or ``prepare`` raised; the caller's ``tree`` then ends what was started.
+    """
+    aws_url = start_local_aws(tree, settings, say)
+    site = AirflowSite(settings.project, settings.airflow_home, free_port(settings.airflow_port, say), aws_url, REGION)
+    environment = site.environment()
+    deployed = _Background(lambda: _deploy(settings, site, say, prepare))
+    deployed.start()
+    _migrate_once(tree, site, environment, say)
+    say("Airflow: starting scheduler, DAG processor, triggerer and API server")
+    site.start(tree, environment)
+    client = AirflowClient(site.url, site.user, site.password())
+    _wait_until_healthy(tree, client)
+    say(f"Airflow: ready on {site.url}")
+    running = deployed.result(tree)
+    client.set_variable("stepbridge", running.deployment, "What `stepbridge deploy` made; read when tasks run")
+    client.close()
+    return running
+
+
+class _Background:
+    """A function on a thread of its own whose result, or exception, is collected later."""
+
+    def __init__(self, function: Callable[[], RunningSite]) -> None:
+        self._function = function
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._result: RunningSite | None = None
+        self._error: BaseException | None = None
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._result = self._function()
+        except BaseException as error:  # noqa: BLE001  handed to the caller of result()
+            self._error = error
+
+    def result(self, tree: ProcessTree) -> RunningSite:
+        while self._thread.is_alive():
+            tree.check()
+            self._thread.join(0.1)
+        if self._error is not None:
+            raise self._error
+        assert self._result is not None
+        return self._result
+
+
+def _deploy(
+    settings: SiteSettings, site: AirflowSite, say: Say, prepare: Callable[[RunningSite], object]
+) -> RunningSite:
+    with (settings.logs / "deploy.log").open("w") as log:
+        deployment = deploy_stack(
+            session=local_session(),
+            endpoint_url=site.aws_endpoint_url,
+            project_root=settings.project,
+            say=lambda line: print(line, file=log, flush=True),
+        )
+    say(f"Stack: {deployment.stack_name} deployed, state machine {deployment.state_machine_arn.rpartition(':')[2]}")
+    ticks = process_start_ticks(os.getpid())
+    assert ticks is not None
+    running = RunningSite(
+        pid=os.getpid(),
+        start_ticks=ticks,
+        airflow_url=site.url,
+        aws_endpoint_url=site.aws_endpoint_url,
+        user=site.user,
+        password=site.password(),
+        deployment=deployment.model_dump_json(),
+    )
+    prepare(running)
+    return running
+
+
+def _migrate_once(tree: ProcessTree, site: AirflowSite, environment: dict[str, str], say: Say) -> None:
+    """Migrate the database unless this very version of Airflow did already."""
+    marker, installed = site.home / "migrated", version("apache-airflow")
+    if marker.exists() and marker.read_text() == installed:
+        return
+    say("Airflow: preparing its database")
+    site.migrate_database(tree, environment)
+    marker.write_text(installed)
+
+
+def _wait_until_healthy(tree: ProcessTree, client: AirflowClient) -> None:
+    deadline = time.monotonic() + 180
+    while missing := client.unhealthy_components():
+        tree.check()
+        if time.monotonic() > deadline:
+            raise SiteError("Airflow", f"not healthy after 180 s: {', '.join(missing)}")
+        time.sleep(0.2)
