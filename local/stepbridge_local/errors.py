@@ -18,6 +18,7 @@ __all__ = [
     "LocalAwsError",
     "PortInUseError",
     "Problem",
+    "UnsupportedCommandError",
 ]
 
 
@@ -50,6 +51,10 @@ class ConfigurationError(LocalAwsError):
 
 class ImageBuildError(LocalAwsError):
     """An image could not be built from its Dockerfile and context."""
+
+
+class UnsupportedCommandError(LocalAwsError):
+    """A ``docker`` or ``aws`` command that the local AWS does not have. The build sees exit code 125 or 252."""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """What the services of the local AWS need from each other, as protocols and plain values.
 
-The Processing service knows neither moto nor a container engine: it sees an ``ObjectStore``, a ``LogSink``, an
-``ImageRegistry`` and a ``ContainerRuntime``. moto implements the first three behind ``moto_seams``; ``process_runtime``
-and ``docker_runtime`` implement the last.
+SageMaker and CodeBuild know neither moto nor a container engine: they see an ``ObjectStore``, a ``LogSink``, an
+``ImageRegistry`` and a ``ContainerRuntime``. The first three are implemented on moto, by ``services.s3.moto``,
+``services.logs.moto`` and ``services.ecr.moto``; the last by ``runtimes.process`` and ``runtimes.docker``.
 """
 
 from __future__ import annotations
@@ -93,6 +93,9 @@ class ImageRegistry(Protocol):
     def record(self, image_uri: str, manifest: bytes) -> str:
         """Record an image that was pushed elsewhere, by its very manifest, and return its digest."""
 
+    def find_digest(self, scope: Scope, repository_name: str, tag: str) -> str | None:
+        """The digest under a tag; None without such a tag. Raises ServiceError RepositoryNotFoundException."""
+
 
 class ImageHolder(Protocol):
     """What has the content of images whose manifests the ECR of the local AWS records."""
@@ -161,3 +164,34 @@ class ContainerRuntime(Protocol):
 
     def close(self) -> None:
         """Kill every container that still runs. Idempotent."""
+
+
+# --- the docker commands of builds ------------------------------------------------------------------------------------
+Output = Callable[[str, bool], None]
+"""``output(line, is_error)``: one line to a command's standard output or error."""
+
+
+@dataclass(frozen=True)
+class CommandCall:
+    """A command that a build ran. ``standard_input`` is read for commands that take a password from there."""
+
+    program: str
+    arguments: tuple[str, ...]
+    folder: Path
+    environment: Mapping[str, str]
+    standard_input: str
+    is_abandoned: Callable[[], bool] = lambda: False  # whether the command was killed while it is answered
+
+
+class DockerCommands(Protocol):
+    """Answers the ``docker`` commands of one build."""
+
+    def answer(self, call: CommandCall, output: Output) -> int:
+        """The exit status of a command."""
+
+
+DockerCommandsFactory = Callable[[ImageRegistry, Mapping[str, str]], DockerCommands]
+"""``factory(registry, passwords)``: the commands of one build, which pull from and push to ``registry``.
+
+``passwords`` are those of ``aws ecr get-login-password`` by region; they are filled in as the build asks for them.
+"""

@@ -21,7 +21,7 @@ from stepbridge_local.http.server import HttpServer
 from stepbridge_local.pages.application import PREFIX, Pages
 from stepbridge_local.persistence.data_folder import DataFolder
 from stepbridge_local.protocols import ContainerRuntime
-from stepbridge_local.runtimes.selection import Containers, open_containers
+from stepbridge_local.runtimes.selection import open_containers, plain_containers
 from stepbridge_local.services import installation as moto_seams
 from stepbridge_local.services.collaborators import LocalServices
 from stepbridge_local.services.ecr.moto import MotoImageRegistry
@@ -65,7 +65,10 @@ class LocalAws:
         return self.services.runtime.name
 
     def start(self) -> None:
-        """Return once requests are answered. Raises DataFolderInUseError or PortInUseError, and then nothing is left behind."""
+        """Return once requests are answered.
+
+        Raises DataFolderInUseError or PortInUseError, and then nothing is left behind.
+        """
         with ExitStack() as cleanup:
             folder = DataFolder(self._settings.data_dir.resolve())
             folder.hold()
@@ -93,7 +96,7 @@ class LocalAws:
         for folder in (settings.images_folder, settings.work_folder, settings.jobs_folder):
             folder.mkdir(parents=True, exist_ok=True)
         containers = (
-            Containers(self._runtime)
+            plain_containers(self._runtime)
             if self._runtime
             # late: the registry builds with this runtime
             else open_containers(settings, lambda uri: registry.resolve(uri), cleanup)
@@ -132,11 +135,11 @@ class LocalAws:
             logs,
             registry,
             runtime,
+            containers.docker_commands,
             processing,
             self.endpoint_url,
             disturbances=disturbances,
             permissions=permissions,
-            docker_commands=containers.docker_commands,
         )
 
 
@@ -198,7 +201,7 @@ def _health(services: LocalServices) -> tuple[str, object]:
         "status": "ok",
         "pid": os.getpid(),
         "runtime": services.runtime.name,
-        "version": version("stepbridge"),
+        "version": version("stepbridge-local"),
         "data_dir": str(services.settings.data_dir.resolve()),
     }
 

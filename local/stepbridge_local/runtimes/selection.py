@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
 from stepbridge_local.errors import ConfigurationError
-from stepbridge_local.protocols import ContainerRuntime, ImageHolder, ImageRegistry
+from stepbridge_local.protocols import (
+    ContainerRuntime,
+    DockerCommands,
+    DockerCommandsFactory,
+    ImageHolder,
+    ImageRegistry,
+)
+from stepbridge_local.runtimes.docker_commands.daemon import DockerDaemon
 from stepbridge_local.runtimes.process import ProcessRuntime
-from stepbridge_local.services.codebuild.aws_command import FindDigest
-from stepbridge_local.services.codebuild.run import MakeDockerCommands
 from stepbridge_local.settings import DEFAULT_RUNTIME, LocalAwsSettings
 
-__all__ = ["Containers", "open_containers"]
+__all__ = ["Containers", "open_containers", "plain_containers"]
 
 
 @dataclass(frozen=True)
 class Containers:
-    """A runtime. ``holder`` has its images where ECR's records do not say where they are; ``docker_commands(registry,
-    find_digest)`` makes what answers the docker commands of builds, where the runtime does not build by itself.
+    """A runtime, and what answers the docker commands of builds on it.
+
+    ``holder`` has its images where ECR's records do not say where they are.
     """
 
     runtime: ContainerRuntime
+    docker_commands: DockerCommandsFactory
     holder: ImageHolder | None = None
-    docker_commands: Callable[[ImageRegistry, FindDigest], MakeDockerCommands] | None = None
+
+
+def plain_containers(runtime: ContainerRuntime) -> Containers:
+    """A runtime that builds images itself, with its own ``docker`` commands."""
+    return Containers(runtime, lambda registry, passwords: DockerDaemon(runtime, registry, passwords))
 
 
 def open_containers(settings: LocalAwsSettings, resolve: Callable[[str], str], cleanup: ExitStack) -> Containers:
@@ -65,13 +76,13 @@ def _docker(settings: LocalAwsSettings, cleanup: ExitStack) -> Containers | None
     images = EngineImages(engine, oci)
     runtime = DockerRuntime(engine, settings.data_dir)
 
-    def docker_commands(registry: ImageRegistry, find_digest: FindDigest) -> MakeDockerCommands:
+    def docker_commands(registry: ImageRegistry, passwords: Mapping[str, str]) -> DockerCommands:
         network = None if runtime.has_bridge else "host"
-        shared = BuildEngine(program, oci, images, registry, find_digest, network)
-        return lambda passwords: BuildCommands(shared, passwords)
+        return BuildCommands(BuildEngine(program, oci, images, registry, network), passwords)
 
-    return Containers(runtime, images, docker_commands)
+    return Containers(runtime, docker_commands, images)
 
 
 def _processes(settings: LocalAwsSettings, resolve: Callable[[str], str]) -> Containers:
-    return Containers(ProcessRuntime(settings.images_folder.resolve(), settings.work_folder.resolve(), resolve=resolve))
+    runtime = ProcessRuntime(settings.images_folder.resolve(), settings.work_folder.resolve(), resolve=resolve)
+    return plain_containers(runtime)

@@ -6,9 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from stepbridge_local.fault_injection.board import Disturbances
-from stepbridge_local.protocols import ContainerRuntime, ImageRegistry, LogSink, ObjectStore
-from stepbridge_local.services.codebuild.aws_command import FindDigest
-from stepbridge_local.services.codebuild.run import MakeDockerCommands
+from stepbridge_local.protocols import ContainerRuntime, DockerCommandsFactory, ImageRegistry, LogSink, ObjectStore
 from stepbridge_local.services.iam.gate import UNENFORCED, Permissions
 from stepbridge_local.services.sagemaker.service import ProcessingService
 from stepbridge_local.settings import LocalAwsSettings
@@ -28,12 +26,12 @@ class LocalServices:
     logs: LogSink
     registry: ImageRegistry
     runtime: ContainerRuntime
+    docker_commands: DockerCommandsFactory
     processing: ProcessingService
     endpoint_url: str = ""
     stop_hooks: list[Callable[[], None]] = field(default_factory=list)
     disturbances: Disturbances = field(default_factory=Disturbances)
     permissions: Permissions = UNENFORCED
-    docker_commands: Callable[[ImageRegistry, FindDigest], MakeDockerCommands] | None = None  # None: the runtime builds
 
     def at_stop(self, hook: Callable[[], None]) -> None:
         """Run ``hook`` when the local AWS stops: after the last request, before jobs are stopped and records closed."""

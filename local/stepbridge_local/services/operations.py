@@ -1,9 +1,9 @@
 """Which services and operations the local AWS has: one table. What is not in it is refused by name.
 
 moto answers for many more services and operations than do anything here: instances that never start, scans that find
-nothing, replication that never happens. ``moto_seams.server`` lets through what this table has;
-docs/local-aws-operations.md shows it (``python -m stepbridge_local.services.operations`` prints it); tests hold it against
-botocore's service models and call every operation.
+nothing, replication that never happens. ``services.moto.application`` lets through what this table has.
+docs/operations.md shows it; ``python -m stepbridge_local.services.operations`` prints it. Tests compare it
+with botocore's service models and call every operation.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from stepbridge_local.protocols import ImageRegistry, Scope, ServiceError
+from stepbridge_local.errors import UnsupportedCommandError
+from stepbridge_local.protocols import CommandCall, ImageRegistry, Output, Scope, ServiceError
 from stepbridge_local.runtimes.docker.build_options import BuildOptions, read_build
 from stepbridge_local.runtimes.docker.command_line import DockerProgram
 from stepbridge_local.runtimes.docker.ecr_names import (
@@ -20,11 +21,8 @@ from stepbridge_local.runtimes.docker.ecr_names import (
 )
 from stepbridge_local.runtimes.docker.engine_images import EngineImages
 from stepbridge_local.runtimes.docker.oci_registry import OciRegistry
-from stepbridge_local.services.codebuild.aws_command import FindDigest
-from stepbridge_local.services.codebuild.docker_command import Login, PushImage, parse_docker
-from stepbridge_local.services.codebuild.ecr_login import EcrLogin
-from stepbridge_local.services.codebuild.errors import UnsupportedCommandError
-from stepbridge_local.services.codebuild.shims import Output, ShimCall
+from stepbridge_local.runtimes.docker_commands.ecr_login import EcrLogin
+from stepbridge_local.runtimes.docker_commands.parser import Login, PushImage, parse_docker
 
 __all__ = ["BuildCommands", "BuildEngine"]
 
@@ -54,7 +52,7 @@ _ECR: Final = re.compile(r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)
 
 @dataclass(frozen=True)
 class BuildEngine:
-    """What the builds of one local AWS share.
+    """What a build works with.
 
     ``network`` is named where the engine has no bridge; such an engine builds without BuildKit.
     """
@@ -63,7 +61,6 @@ class BuildEngine:
     oci: OciRegistry
     images: EngineImages
     registry: ImageRegistry
-    find_digest: FindDigest
     network: str | None = None
 
     @property
@@ -80,10 +77,10 @@ class BuildCommands:
         self._login = EcrLogin(passwords)
         self._named: set[str] = set()  # what this build named itself, and wins over what is in ECR
 
-    def answer(self, call: ShimCall, output: Output) -> int:
+    def answer(self, call: CommandCall, output: Output) -> int:
         """The exit status of a command."""
         words = _without_group(call.arguments)
-        handlers: dict[str, Callable[[list[str], ShimCall, Output], int]] = {
+        handlers: dict[str, Callable[[list[str], CommandCall, Output], int]] = {
             "build": self._build,
             "push": self._push,
             "pull": self._pull,
@@ -102,7 +99,7 @@ class BuildCommands:
             output(str(refusal), True)
             return UNSUPPORTED
 
-    def _pass_on(self, words: list[str], call: ShimCall, output: Output) -> int:
+    def _pass_on(self, words: list[str], call: CommandCall, output: Output) -> int:
         if words[0] == "tag" and len(words) == 3:
             self._named.add(self._local(words[2]))
         if words[0] == "run" and self._engine.network and not any(word.startswith("--net") for word in words):
@@ -110,7 +107,7 @@ class BuildCommands:
         return self._run([self._local(word) for word in words], call, output)
 
     # --- docker build -------------------------------------------------------------------------------------------------
-    def _build(self, words: list[str], call: ShimCall, output: Output) -> int:
+    def _build(self, words: list[str], call: CommandCall, output: Output) -> int:
         read = read_build(words[1:], classic=self._engine.network is not None)
         original = read.dockerfile(call.folder)
         text = original.read_text(errors="surrogateescape") if original.is_file() else ""
@@ -157,12 +154,12 @@ class BuildCommands:
                 continue  # named but not used, or else docker build says that it cannot be found
 
     # --- docker login, push, pull -------------------------------------------------------------------------------------
-    def _log_in(self, words: list[str], call: ShimCall, output: Output) -> int:
+    def _log_in(self, words: list[str], call: CommandCall, output: Output) -> int:
         command = parse_docker(words)
         assert isinstance(command, Login)
         return self._login.answer(command, call.standard_input, output)
 
-    def _push(self, words: list[str], call: ShimCall, output: Output) -> int:
+    def _push(self, words: list[str], call: CommandCall, output: Output) -> int:
         command = parse_docker(words)
         assert isinstance(command, PushImage)
         uri = _with_tag(command.image)
@@ -173,13 +170,13 @@ class BuildCommands:
             output("no basic auth credentials", True)
             return FAILED
         try:
-            self._engine.find_digest(Scope(name["account"], name["region"]), name["name"], "")
+            self._engine.registry.find_digest(Scope(name["account"], name["region"]), name["name"], "")
             return self._push_and_record(uri, name, call, output)
         except ServiceError as fault:
             output(f"{fault.code}: {fault.message}", True)
             return FAILED
 
-    def _push_and_record(self, uri: str, name: re.Match[str], call: ShimCall, output: Output) -> int:
+    def _push_and_record(self, uri: str, name: re.Match[str], call: CommandCall, output: Output) -> int:
         """The real push, and then the record in ECR, whose refusal is that of the push. Raises ServiceError."""
         pushed: list[str] = []
 
@@ -201,7 +198,7 @@ class BuildCommands:
         output(pushed[-1], False)
         return 0
 
-    def _pull(self, words: list[str], call: ShimCall, output: Output) -> int:
+    def _pull(self, words: list[str], call: CommandCall, output: Output) -> int:
         uris = ecr_references(" ".join(words))
         if not uris:
             return self._run(words, call, output)
@@ -219,7 +216,7 @@ class BuildCommands:
     def _local(self, text: str) -> str:
         return engine_name(text, self._engine.oci.address)
 
-    def _run(self, words: Sequence[str], call: ShimCall, output: Output) -> int:
+    def _run(self, words: Sequence[str], call: CommandCall, output: Output) -> int:
         address = self._engine.oci.address
         return self._engine.program.run(
             words,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from stepbridge_local.services.codebuild.errors import UnsupportedCommandError
+from stepbridge_local.errors import UnsupportedCommandError
 
 __all__ = ["BuildOptions", "read_build"]
 
@@ -45,7 +45,10 @@ class BuildOptions:
 
 
 def read_build(words: Sequence[str], classic: bool) -> BuildOptions:
-    """What follows ``docker build``; ``classic`` leaves out what only BuildKit knows. Raises UnsupportedCommandError."""
+    """What follows ``docker build``. Raises UnsupportedCommandError.
+
+    ``classic`` leaves out what only BuildKit knows.
+    """
     read = BuildOptions()
     contexts: list[str] = []
     rest = list(words)

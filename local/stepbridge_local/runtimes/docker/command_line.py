@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from stepbridge_local.errors import ConfigurationError
-from stepbridge_local.services.codebuild.shims import Output
+from stepbridge_local.protocols import Output
 
 __all__ = ["DockerProgram", "find_program"]
 

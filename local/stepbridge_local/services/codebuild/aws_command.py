@@ -11,9 +11,8 @@ from typing import Any, Final, Never
 import jmespath  # type: ignore[import-untyped]
 from jmespath.exceptions import JMESPathError  # type: ignore[import-untyped]
 
-from stepbridge_local.protocols import Scope, ServiceError
-from stepbridge_local.services.codebuild.errors import UnsupportedCommandError
-from stepbridge_local.services.codebuild.shims import Output, ShimCall
+from stepbridge_local.errors import UnsupportedCommandError
+from stepbridge_local.protocols import CommandCall, Output, Scope, ServiceError
 
 __all__ = ["AwsCli", "FindDigest"]
 
@@ -49,7 +48,7 @@ class AwsCli:
         self._find_digest = find_digest
         self._passwords = passwords
 
-    def answer(self, call: ShimCall, output: Output) -> int:
+    def answer(self, call: CommandCall, output: Output) -> int:
         """The exit status of a command."""
         words = list(call.arguments)
         try:

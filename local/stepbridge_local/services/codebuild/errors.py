@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from stepbridge_local.errors import LocalAwsError
 
-__all__ = ["BuildError", "BuildspecError", "SourceError", "UnsupportedCommandError"]
+__all__ = ["BuildError", "BuildspecError", "SourceError"]
 
 
 class BuildError(LocalAwsError):
@@ -23,7 +23,3 @@ class BuildspecError(BuildError):
 
 class SourceError(BuildError):
     """The source cannot be fetched or unpacked."""
-
-
-class UnsupportedCommandError(LocalAwsError):
-    """A ``docker`` or ``aws`` command that the local AWS does not have. The build sees exit code 125."""

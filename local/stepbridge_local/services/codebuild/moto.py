@@ -1,4 +1,4 @@
-"""CodeBuild: projects and builds are ``stepbridge_local.services.codebuild``'s; moto's builds would all succeed at once."""
+"""CodeBuild's API on ``services.codebuild``: moto's own builds would all succeed at once."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from typing import Any, ClassVar, Final
 
 import moto.codebuild.urls
 from moto.core.responses import ActionResult, BaseResponse, EmptyResult
-from moto.ecr.models import ecr_backends
 
 from stepbridge_local.protocols import Scope, ServiceError
 from stepbridge_local.services.codebuild.history import RECORDS_FILE, BuildHistory
-from stepbridge_local.services.codebuild.run import Surroundings
+from stepbridge_local.services.codebuild.run import BuildServices
 from stepbridge_local.services.codebuild.service import BuildService
 from stepbridge_local.services.collaborators import LocalServices
 from stepbridge_local.services.moto.api_errors import ApiError
@@ -103,27 +102,12 @@ class _BuildResponse(BaseResponse):
         return ActionResult(answer)
 
 
-def _find_digest(scope: Scope, repository_name: str, tag: str) -> str | None:
-    """The digest under a tag. Raises ServiceError RepositoryNotFoundException."""
-    repository = ecr_backends[scope.account_id][scope.region].repositories.get(repository_name)
-    if repository is None:
-        raise ServiceError(
-            "RepositoryNotFoundException",
-            f"The repository with name '{repository_name}' does not exist in the registry with id '{scope.account_id}'",
-        )
-    return next((image.get_image_digest() for image in repository.images if tag in image.image_tags), None)
-
-
 def install(services: LocalServices) -> None:
     """Run builds on the services of the local AWS."""
-    make = services.docker_commands
-    docker_commands = make(services.registry, _find_digest) if make else None
-    surroundings = Surroundings(services.store, services.runtime, services.registry, _find_digest, docker_commands)
     builds = _BuildResponse.builds = BuildService(
-        surroundings,
+        BuildServices(services.store, services.registry, services.docker_commands),
         services.logs,
         permissions=services.permissions,
-        docker_commands_of=make,
         history=BuildHistory(services.settings.data_dir.resolve() / "builds" / RECORDS_FILE),
     )
     atexit.register(builds.stop_all)  # a shell of a build must not outlive the local AWS

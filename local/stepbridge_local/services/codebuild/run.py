@@ -13,47 +13,30 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
-from stepbridge_local.protocols import ContainerRuntime, ImageRegistry, ObjectStore, Scope
-from stepbridge_local.services.codebuild.aws_command import AwsCli, FindDigest
+from stepbridge_local.protocols import DockerCommandsFactory, ImageRegistry, ObjectStore, Scope
+from stepbridge_local.services.codebuild.aws_command import AwsCli
 from stepbridge_local.services.codebuild.buildspec import PHASES, Buildspec, PhaseCommands, parse_buildspec
-from stepbridge_local.services.codebuild.docker_daemon import DockerDaemon
 from stepbridge_local.services.codebuild.errors import BuildError, BuildspecError
 from stepbridge_local.services.codebuild.record import BuildRecord
 from stepbridge_local.services.codebuild.shell import BuildShell, ShellStoppedError
-from stepbridge_local.services.codebuild.shims import Output, ShimCall, ShimServer
+from stepbridge_local.services.codebuild.shims import ShimServer
 from stepbridge_local.services.codebuild.source import fetch_source
 
-__all__ = ["BuildPlan", "BuildRun", "DockerCommands", "MakeDockerCommands", "Surroundings"]
+__all__ = ["BuildPlan", "BuildRun", "BuildServices"]
 
 SYSTEM_PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 ABORTS_BY_DEFAULT: Final = frozenset({"install", "pre_build"})  # after a failed build phase, post_build still runs
 
 
-class DockerCommands(Protocol):
-    """Answers the ``docker`` commands of one build."""
-
-    def answer(self, call: ShimCall, output: Output) -> int:
-        """The exit status of a command."""
-
-
-MakeDockerCommands = Callable[[Mapping[str, str]], DockerCommands]
-"""Given the passwords of ``aws ecr get-login-password`` by region, which are filled in as the build asks for them."""
-
-
 @dataclass(frozen=True)
-class Surroundings:
-    """What every build uses. ``find_digest`` looks into the ECR of the local AWS.
-
-    ``docker_commands`` makes what answers one build's ``docker`` commands; None has images built by ``runtime``.
-    """
+class BuildServices:
+    """What a build uses of the local AWS."""
 
     store: ObjectStore
-    runtime: ContainerRuntime
     registry: ImageRegistry
-    find_digest: FindDigest
-    docker_commands: MakeDockerCommands | None = None
+    docker_commands: DockerCommandsFactory
     check_login: Callable[[], None] = lambda: None  # raises ServiceError when the build may not log in to ECR
 
 
@@ -74,11 +57,11 @@ class BuildRun:
     """One build, run by the thread that calls ``run``; any thread may call ``stop``."""
 
     def __init__(
-        self, plan: BuildPlan, record: BuildRecord, surroundings: Surroundings, write_log: Callable[[str], None]
+        self, plan: BuildPlan, record: BuildRecord, services: BuildServices, write_log: Callable[[str], None]
     ) -> None:
         self._plan = plan
         self._record = record
-        self._surroundings = surroundings
+        self._services = services
         self._write_log = write_log
         self._shell: BuildShell | None = None
         self._lock = threading.Lock()
@@ -120,8 +103,8 @@ class BuildRun:
             with self._phase("DOWNLOAD_SOURCE") as fail:
                 try:
                     buildspec = self._prepare(folder, scratch)
-                except BuildError as fault:
-                    fail(fault.status_code, str(fault))
+                except BuildError as error:
+                    fail(error.status_code, str(error))
             succeeded = buildspec is not None and self._commands(buildspec, folder, scratch)
             for phase in ("UPLOAD_ARTIFACTS", "FINALIZING"):
                 with self._phase(phase):
@@ -133,7 +116,7 @@ class BuildRun:
     def _prepare(self, folder: Path, scratch: Path) -> Buildspec:
         plan = self._plan
         if plan.source_type == "S3":
-            fetch_source(self._surroundings.store, plan.scope, plan.source_location, folder, scratch)
+            fetch_source(self._services.store, plan.scope, plan.source_location, folder, scratch)
         if "\n" in plan.buildspec or ":" in plan.buildspec:
             return parse_buildspec(plan.buildspec, "buildspec")
         file = folder / (plan.buildspec or "buildspec.yml")
@@ -145,12 +128,9 @@ class BuildRun:
     def _commands(self, buildspec: Buildspec, folder: Path, scratch: Path) -> bool:
         passwords: dict[str, str] = {}
         environment = self._environment(buildspec, folder, scratch)
-        surroundings = self._surroundings
-        make_docker = surroundings.docker_commands or (
-            lambda known: DockerDaemon(surroundings.runtime, surroundings.registry, known)
-        )
-        docker = make_docker(passwords)
-        aws = AwsCli(self._plan.scope, surroundings.find_digest, passwords, surroundings.check_login)
+        services = self._services
+        docker = services.docker_commands(services.registry, passwords)
+        aws = AwsCli(self._plan.scope, services.registry.find_digest, passwords, services.check_login)
         shims = ShimServer(scratch, lambda call, out: (docker if call.program == "docker" else aws).answer(call, out))
         environment["PATH"] = f"{shims.bin}:{SYSTEM_PATH}"
         shell = BuildShell(buildspec.shell, folder, environment, scratch / "tmp", self._write_log)

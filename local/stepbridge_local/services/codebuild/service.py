@@ -21,8 +21,8 @@ from stepbridge_local.services.codebuild.requests import (
     merged_variables,
     plain_variables,
 )
-from stepbridge_local.services.codebuild.role import DockerCommandsOf, as_role
-from stepbridge_local.services.codebuild.run import BuildPlan, BuildRun, Surroundings
+from stepbridge_local.services.codebuild.role import as_role
+from stepbridge_local.services.codebuild.run import BuildPlan, BuildRun, BuildServices
 from stepbridge_local.services.iam.decision import Need
 from stepbridge_local.services.iam.gate import UNENFORCED, Acting, Permissions, RoleNotAssumableError
 from stepbridge_local.services.iam.role_access import RoleLogs, log_stream_needs
@@ -61,7 +61,7 @@ class _Region:
 
 
 class BuildService:
-    """The operations on projects and builds: AWS's JSON shapes with datetimes for times; errors are ServiceFaults.
+    """The operations on projects and builds: AWS's JSON shapes with datetimes for times; errors are ServiceErrors.
 
     At most ``max_concurrent_builds`` builds run at once, further ones stay QUEUED. The builds of ``history`` are there
     from the start; what was running when it was written last is FAILED.
@@ -69,17 +69,15 @@ class BuildService:
 
     def __init__(
         self,
-        surroundings: Surroundings,
+        services: BuildServices,
         logs: LogSink,
         max_concurrent_builds: int | None = None,
         *,
         permissions: Permissions = UNENFORCED,
-        docker_commands_of: DockerCommandsOf | None = None,
         history: BuildHistory | None = None,
     ) -> None:
         self._permissions = permissions
-        self._docker_commands_of = docker_commands_of
-        self._surroundings = surroundings
+        self._services = services
         self._logs = logs
         self._regions: dict[Scope, _Region] = {}
         self._lock = threading.RLock()
@@ -239,8 +237,8 @@ class BuildService:
 
         acting = self._acting(scope, project, fixed)
         logs = RoleLogs(self._logs, acting)
-        surroundings = as_role(self._surroundings, acting, self._docker_commands_of)
-        build = _Build(scope, record, BuildRun(plan, record, surroundings, write_log))
+        services = as_role(self._services, acting)
+        build = _Build(scope, record, BuildRun(plan, record, services, write_log))
         if group and stream:
             build.denial = _log_denial(acting, log_stream_needs(scope, group, stream), fixed)
         return build

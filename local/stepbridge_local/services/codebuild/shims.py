@@ -8,31 +8,17 @@ import shlex
 import socketserver
 import sys
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from io import BufferedIOBase
 from pathlib import Path
 from typing import Final
 
-__all__ = ["Output", "ShimCall", "ShimServer"]
+from stepbridge_local.protocols import CommandCall, Output
+
+__all__ = ["ShimServer"]
 
 PROGRAMS: Final = ("docker", "aws")
 _CLIENT: Final = Path(__file__).with_name("shim_client.py")
-
-Output = Callable[[str, bool], None]
-"""``output(line, is_error)``: one line to the command's standard output or error."""
-
-
-@dataclass(frozen=True)
-class ShimCall:
-    """A command that a build ran. ``standard_input`` is read for commands that take a password from there."""
-
-    program: str
-    arguments: tuple[str, ...]
-    folder: Path
-    environment: Mapping[str, str]
-    standard_input: str
-    is_abandoned: Callable[[], bool] = lambda: False  # whether the command was killed while it is answered
 
 
 class ShimServer:
@@ -42,7 +28,7 @@ class ShimServer:
     holds 107 characters at most.
     """
 
-    def __init__(self, folder: Path, answer: Callable[[ShimCall, Output], int]) -> None:
+    def __init__(self, folder: Path, answer: Callable[[CommandCall, Output], int]) -> None:
         self.bin = folder / "bin"
         self.bin.mkdir()
         socket_path = folder / "s"
@@ -67,11 +53,11 @@ class ShimServer:
         self._server.server_close()
 
 
-def _handler(answer: Callable[[ShimCall, Output], int]) -> type[socketserver.StreamRequestHandler]:
+def _handler(answer: Callable[[CommandCall, Output], int]) -> type[socketserver.StreamRequestHandler]:
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
             request = json.loads(self.rfile.readline())
-            call = ShimCall(
+            call = CommandCall(
                 program=request["program"],
                 arguments=tuple(request["arguments"]),
                 folder=Path(request["folder"]),

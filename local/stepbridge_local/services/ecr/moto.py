@@ -133,6 +133,12 @@ class MotoImageRegistry:
         text = manifest.decode()
         return self._put(_ImageReference(image_uri), text, json.loads(text).get("mediaType", _MANIFEST_TYPE))
 
+    def find_digest(self, scope: Scope, repository_name: str, tag: str) -> str | None:
+        repository = ecr_backends[scope.account_id][scope.region].repositories.get(repository_name)
+        if repository is None:
+            raise ServiceError("RepositoryNotFoundException", _no_repository(scope.account_id, repository_name))
+        return next((image.get_image_digest() for image in repository.images if tag in image.image_tags), None)
+
     def _put(self, reference: _ImageReference, manifest: str, media_type: str) -> str:
         digest = _sha256(manifest)
         with self._changing:
@@ -230,11 +236,7 @@ class _StoredECRBackend(ECRBackend):
     def put_image(self, repository_name: str, image_manifest: str, *rest: Any, **options: Any) -> Image:
         """moto fails of itself where there is no repository, and for what is no manifest."""
         if repository_name not in self.repositories:
-            raise ApiError(
-                "RepositoryNotFoundException",
-                f"The repository with name '{repository_name}' does not exist in the registry with id "
-                f"'{self.account_id}'",
-            )
+            raise ApiError("RepositoryNotFoundException", _no_repository(self.account_id, repository_name))
         try:
             json.loads(image_manifest)["config"]["digest"]
         except (ValueError, TypeError, KeyError) as error:
@@ -259,6 +261,10 @@ class _StoredECRBackend(ECRBackend):
         for failure, image_id in zip(response["failures"], missing, strict=True):
             failure["imageId"] = image_id
         return response
+
+
+def _no_repository(account_id: str, name: str) -> str:
+    return f"The repository with name '{name}' does not exist in the registry with id '{account_id}'"
 
 
 def _sha256(text: str) -> str:

@@ -21,7 +21,7 @@ from stepbridge_local.protocols import (
 from stepbridge_local.services.iam.decision import Need
 from stepbridge_local.services.iam.gate import Acting
 
-__all__ = ["RoleLogs", "RoleRegistry", "RoleStore", "log_stream_needs", "login_needs", "pull_needs", "tag_needs"]
+__all__ = ["RoleLogs", "RoleRegistry", "RoleStore", "log_stream_needs", "login_needs", "pull_needs"]
 
 _log = logging.getLogger(__name__)
 _IMAGE: Final = re.compile(
@@ -45,11 +45,6 @@ def login_needs() -> list[Need]:
 def pull_needs(image_uri: str) -> list[Need]:
     """What pulling the image takes, the login not included; nothing for an image outside of ECR."""
     return _image_needs(image_uri, _PULL)
-
-
-def tag_needs(scope: Scope, repository: str) -> list[Need]:
-    """What looking a tag up takes."""
-    return [Need("ecr:BatchGetImage", _repository_arn(scope.region, scope.account_id, repository))]
 
 
 def log_stream_needs(scope: Scope, group: str, stream: str) -> list[Need]:
@@ -120,6 +115,11 @@ class RoleRegistry:
     def record(self, image_uri: str, manifest: bytes) -> str:
         self._acting.require(_image_needs(image_uri, _PUSH))
         return self._registry.record(image_uri, manifest)
+
+    def find_digest(self, scope: Scope, repository_name: str, tag: str) -> str | None:
+        repository_arn = _repository_arn(scope.region, scope.account_id, repository_name)
+        self._acting.require([Need("ecr:BatchGetImage", repository_arn)])
+        return self._registry.find_digest(scope, repository_name, tag)
 
 
 def _image_needs(image_uri: str, actions: Sequence[str]) -> list[Need]:

@@ -1,8 +1,8 @@
 """What the local AWS makes of every member and value that SageMaker Processing has: one table.
 
-``rules`` refuses by name what the table marks so, and whatever it does not hold. The page docs/local-aws-processing.md
-shows the table (``python -m stepbridge_local.services.sagemaker.contract`` prints it). A test holds it against botocore's
-service model, so that a new member or value of a later model is noticed.
+``rules`` refuses by name what the table marks so, and whatever it does not hold. The page docs/processing.md
+shows the table (``python -m stepbridge_local.services.sagemaker.contract`` prints it). A test compares it with
+botocore's service model, so that a new member or value of a later model is noticed.
 
 A path is ``Operation.Member.Member``; ``[]`` stands for the items of a list, ``{}`` for the entries of a map, ``=`` for
 a value of an enumeration (``=*``: each of them alike). Members of responses begin with ``Operation->``.

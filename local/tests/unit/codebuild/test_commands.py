@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from stepbridge_local.protocols import Scope
-from stepbridge_local.services.codebuild.aws_command import AwsCli
-from stepbridge_local.services.codebuild.docker_command import (
+from stepbridge_local.errors import UnsupportedCommandError
+from stepbridge_local.protocols import CommandCall, Scope
+from stepbridge_local.runtimes.docker_commands.parser import (
     BuildImage,
     DockerCommand,
     Login,
@@ -18,8 +18,7 @@ from stepbridge_local.services.codebuild.docker_command import (
     TagImage,
     parse_docker,
 )
-from stepbridge_local.services.codebuild.errors import UnsupportedCommandError
-from stepbridge_local.services.codebuild.shims import ShimCall
+from stepbridge_local.services.codebuild.aws_command import AwsCli
 
 HOST = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 UNDERSTOOD: list[tuple[list[str], DockerCommand]] = [
@@ -84,7 +83,7 @@ class Shown:
         self.error: list[str] = []
         self.passwords: dict[str, str] = {}
         cli = AwsCli(Scope("123456789012", "us-east-1"), self._digest, self.passwords)
-        call = ShimCall("aws", words, Path(), {}, "")
+        call = CommandCall("aws", words, Path(), {}, "")
         self.status = cli.answer(call, lambda line, error: (self.error if error else self.out).append(line))
 
     @staticmethod

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from stepbridge_local.errors import UnsupportedCommandError
 from stepbridge_local.runtimes.docker.build_options import read_build
-from stepbridge_local.services.codebuild.errors import UnsupportedCommandError
 
 
 def test_every_form_of_an_option() -> None:

@@ -74,7 +74,7 @@ def test_every_line_that_is_not_plainly_honoured_says_why() -> None:
 
 
 def test_the_page_shows_the_table() -> None:
-    """docs/local-aws-processing.md; python -m stepbridge_local.services.sagemaker.contract prints what belongs there."""
+    """docs/processing.md; ``python -m stepbridge_local.services.sagemaker.contract`` prints it."""
     assert markdown() in PAGE.read_text(encoding="utf-8")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Never
 
-from stepbridge_local.services.codebuild.errors import UnsupportedCommandError
+from stepbridge_local.errors import UnsupportedCommandError
 
 __all__ = ["BuildImage", "DockerCommand", "Login", "PushImage", "ShowVersion", "TagImage", "parse_docker"]
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from stepbridge_local.services.codebuild.docker_command import Login
-from stepbridge_local.services.codebuild.errors import UnsupportedCommandError
-from stepbridge_local.services.codebuild.shims import Output
+from stepbridge_local.errors import UnsupportedCommandError
+from stepbridge_local.protocols import Output
+from stepbridge_local.runtimes.docker_commands.parser import Login
 
 __all__ = ["EcrLogin"]
 

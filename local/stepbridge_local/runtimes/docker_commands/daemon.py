@@ -6,9 +6,10 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from stepbridge_local.errors import ImageBuildError
-from stepbridge_local.protocols import BuiltImage, ContainerRuntime, ImageRegistry, ServiceError
-from stepbridge_local.services.codebuild.docker_command import (
+from stepbridge_local.errors import ImageBuildError, UnsupportedCommandError
+from stepbridge_local.protocols import BuiltImage, CommandCall, ContainerRuntime, ImageRegistry, Output, ServiceError
+from stepbridge_local.runtimes.docker_commands.ecr_login import EcrLogin
+from stepbridge_local.runtimes.docker_commands.parser import (
     BuildImage,
     Login,
     PushImage,
@@ -16,9 +17,6 @@ from stepbridge_local.services.codebuild.docker_command import (
     TagImage,
     parse_docker,
 )
-from stepbridge_local.services.codebuild.ecr_login import EcrLogin
-from stepbridge_local.services.codebuild.errors import UnsupportedCommandError
-from stepbridge_local.services.codebuild.shims import Output, ShimCall
 
 __all__ = ["DockerDaemon"]
 
@@ -37,7 +35,7 @@ class DockerDaemon:
         self._images: dict[str, BuiltImage] = {}
         self._lock = threading.Lock()
 
-    def answer(self, call: ShimCall, output: Output) -> int:
+    def answer(self, call: CommandCall, output: Output) -> int:
         """The exit status of a command."""
         try:
             command = parse_docker(call.arguments)
@@ -56,7 +54,7 @@ class DockerDaemon:
             return UNSUPPORTED
         return 0
 
-    def _build(self, command: BuildImage, call: ShimCall, output: Output) -> int:
+    def _build(self, command: BuildImage, call: CommandCall, output: Output) -> int:
         folder = call.folder
         context = (folder / command.context).resolve()
         file = (folder / command.dockerfile).resolve() if command.dockerfile else context / "Dockerfile"
