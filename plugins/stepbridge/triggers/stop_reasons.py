@@ -9,16 +9,12 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from stepbridge.core.failures import KILLED, STOPPED
+
 __all__ = ["KILLED", "STOPPED", "STOP_ERRORS", "WAITING_TRY_KEY", "reason_to_stop", "was_stopped_for_another_try"]
 
 WAITING_TRY_KEY: Final = "waiting_try"
 """The XCom in which a wait says which of its tries waits in the triggerer."""
-
-KILLED: Final = "stepbridge.Killed"
-"""The error of an execution whose task was ended by somebody; the cause names the task instance and what was done."""
-
-STOPPED: Final = "stepbridge.Stopped"
-"""The error of an execution that went on past a deadline; the cause likewise."""
 
 STOP_ERRORS: Final = (KILLED, STOPPED)
 

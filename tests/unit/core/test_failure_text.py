@@ -4,8 +4,9 @@ import botocore.session
 import pytest
 from tests.unit.core.execution_story import Story, execution, job_arn, recorded
 
-from stepbridge.core.run_report import build_run_report, failure_text, remedy_for
-from stepbridge.core.run_report.instances import alternatives
+from stepbridge.core.failures import remedy_for
+from stepbridge.core.instance_types import alternatives
+from stepbridge.core.run_report import build_run_report, failure_text
 from stepbridge.core.run_report.script_error import traceback_of
 
 TRACEBACK = (

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pkgutil
+from importlib import import_module
+
 import pytest
 from airflow.sdk import RetryAction
 
@@ -16,17 +19,18 @@ from stepbridge.aws.calls import (
     ServiceUnavailableError,
     ThrottledError,
 )
-from stepbridge.dag_factory.retry_policy import LATE, ModelRetryPolicy, decided
-from stepbridge.errors import CardError, ConfigurationError, ExecutionInputError
+from stepbridge.core.failures import TASK_ERRORS
+from stepbridge.dag_factory.retry_policy import RETRY_LATER, ModelRetryPolicy, decide
+from stepbridge.errors import CardError, ConfigurationError, ExecutionInputError, StepbridgeError
 from stepbridge.reporting.run_facts import EmptyOutputError
 from stepbridge.sensors.errors import ExecutionFailedError, WatchError
 
 FAIL, RETRY, DEFAULT = RetryAction.FAIL, RetryAction.RETRY, RetryAction.DEFAULT
 
 
-def coded(fault: AwsError, code: str) -> AwsError:
-    fault.code = code
-    return fault
+def coded(error: AwsError, code: str) -> AwsError:
+    error.code = code
+    return error
 
 
 @pytest.mark.parametrize(
@@ -50,11 +54,11 @@ def coded(fault: AwsError, code: str) -> AwsError:
         (RuntimeError("anything"), DEFAULT),
     ],
 )
-def test_each_kind_of_fault(error: Exception, expected: RetryAction) -> None:
+def test_each_kind_of_error(error: Exception, expected: RetryAction) -> None:
     """What would fail again fails at once; what is short is tried late."""
     decision = ModelRetryPolicy().evaluate(error, 1, 3)
     assert decision.action == expected
-    assert decision.retry_delay == (LATE if expected == RETRY else None)
+    assert decision.retry_delay == (RETRY_LATER if expected == RETRY else None)
     assert bool(decision.reason) is (expected != DEFAULT)
 
 
@@ -81,4 +85,29 @@ def test_each_kind_of_fault(error: Exception, expected: RetryAction) -> None:
 )
 def test_each_end_of_an_execution(status: str, error: str, text: str, expected: RetryAction) -> None:
     """By the execution's error, as the state machine words it."""
-    assert decided(ExecutionFailedError("arn", status, text, error)).action == expected
+    assert decide(ExecutionFailedError("arn", status, text, error)).action == expected
+
+
+def test_each_row_names_one_class() -> None:
+    """``core.failures`` cannot import the classes, so their names are compared with those that there are."""
+    import stepbridge
+
+    for module in pkgutil.walk_packages(stepbridge.__path__, "stepbridge."):
+        if not module.name.startswith("stepbridge.cli"):
+            import_module(module.name)
+    names = [each.__name__ for each in _subclasses(StepbridgeError)]
+    for row in TASK_ERRORS:
+        assert names.count(row.error) == 1, row
+
+
+def test_a_class_of_the_same_name_elsewhere_is_not_meant() -> None:
+    """Only stepbridge's own errors are in the table."""
+
+    class ConfigurationError(Exception):
+        pass
+
+    assert decide(ConfigurationError()).action == DEFAULT
+
+
+def _subclasses(of: type) -> set[type]:
+    return set(of.__subclasses__()).union(*(_subclasses(each) for each in of.__subclasses__()))

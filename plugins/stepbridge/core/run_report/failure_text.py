@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from stepbridge.core.failures import remedy_for
 from stepbridge.core.run_report.history import parsed_object
 from stepbridge.core.run_report.model import NOT_STARTED, RunReport, StageReport
-from stepbridge.core.run_report.remedies import remedy_for
 from stepbridge.core.run_report.script_error import traceback_of
 from stepbridge.core.run_report.timeline import duration
 

@@ -1,7 +1,7 @@
-"""Instance types that can take another's place: the same size in a sibling family.
+"""Instance types to take when one is not to be had: the same size in a sibling family.
 
 The families and sizes are those of SageMaker's ``ProcessingInstanceType``; a test holds them against botocore's model.
-Which of them a region has, and an account's quota for them, AWS alone knows.
+Only AWS knows which of them a region has, and an account's quota for them.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import Final
 
 __all__ = ["alternatives"]
 
-_KINDS: Final = (("m5", "m6i", "m7i"), ("c5", "c6i", "c7i"), ("r5", "r6i", "r7i"), ("g4dn", "g5", "g6"))
-"""Families of a kind, which have about the same memory and processors per size."""
+_SIBLINGS: Final = (("m5", "m6i", "m7i"), ("c5", "c6i", "c7i"), ("r5", "r6i", "r7i"), ("g4dn", "g5", "g6"))
+"""Families that have about the same memory and processors per size."""
 
 _SIZES: Final = {
     "m5": "large xlarge 2xlarge 4xlarge 12xlarge 24xlarge",
@@ -32,9 +32,9 @@ _INSTEAD_OF: Final = {"m4": "m5", "t3": "m5", "c4": "c5", "r5d": "r5"}
 
 
 def alternatives(instance_type: str | None) -> tuple[str, ...]:
-    """Types like ``instance_type`` (``ml.m5.large``), the nearest family first; none for one of no known kind."""
+    """Types like ``instance_type`` (``ml.m5.large``), the nearest family first; none for an unknown family."""
     _, _, rest = (instance_type or "").partition("ml.")
     family, _, size = rest.partition(".")
     known = _INSTEAD_OF.get(family, family)
-    kind = next((kind for kind in _KINDS if known in kind), ())
-    return tuple(f"ml.{other}.{size}" for other in kind if other != family and size in _SIZES[other].split())
+    siblings = next((families for families in _SIBLINGS if known in families), ())
+    return tuple(f"ml.{other}.{size}" for other in siblings if other != family and size in _SIZES[other].split())

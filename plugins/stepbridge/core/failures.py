@@ -1,0 +1,311 @@
+"""Every failure that stepbridge knows: who tries it again, when, and what a person does about it.
+
+``EXECUTION_FAILURES`` are the ends of an execution. The retry policy of the DAGs, the text of a failed task and the
+table in docs/model-card.md are made from it, and a test holds the state machine (asl/batch_inference.asl.json) against
+it. ``TASK_ERRORS`` are the exceptions that a task ends with before or beside an execution; they bring their own text.
+
+To add a failure, add a row above the more general ones: the first row that matches counts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from fnmatch import fnmatchcase
+from typing import Final
+
+from stepbridge.core.instance_types import alternatives
+from stepbridge.core.permissions import Denial, denial_in
+from stepbridge.errors import StepbridgeError
+
+__all__ = [
+    "BACK_OFF",
+    "EXECUTION_FAILURES",
+    "KILLED",
+    "RETRY_LATER_SECONDS",
+    "STOPPED",
+    "TASK_ERRORS",
+    "BackOff",
+    "ExecutionFailure",
+    "Retrier",
+    "Retry",
+    "TaskError",
+    "execution_failure",
+    "remedy_for",
+    "task_error",
+]
+
+RETRY_LATER_SECONDS: Final = 15 * 60
+
+KILLED: Final = "stepbridge.Killed"
+"""The error of an execution whose task was ended by somebody; the cause names the task instance and what was done."""
+
+STOPPED: Final = "stepbridge.Stopped"
+"""The error of an execution that went on past a deadline; the cause likewise."""
+
+
+class Retry(Enum):
+    """Whether and when Airflow tries the task again, at most as often as the card's ``retries`` say."""
+
+    NEVER = "never: it would fail again"
+    LATER = f"after {RETRY_LATER_SECONDS // 60} minutes"
+    AS_SET = "after 1, 2, 4 … at most 30 minutes"
+
+
+@dataclass(frozen=True)
+class Retrier:
+    """The state that failed asks SageMaker again: a Retry of Step Functions, with full jitter and a doubling delay."""
+
+    interval_seconds: int
+    max_delay_seconds: int
+    max_attempts: int
+
+
+@dataclass(frozen=True)
+class BackOff:
+    """The state machine goes through its state "Back off" and runs the stage again, with a doubling delay."""
+
+    first_seconds: int
+    longest_seconds: int
+    attempts: int
+
+
+THROTTLED_RETRIER: Final = Retrier(interval_seconds=2, max_delay_seconds=120, max_attempts=40)
+QUOTA_RETRIER: Final = Retrier(interval_seconds=15, max_delay_seconds=300, max_attempts=12)
+BACK_OFF: Final = BackOff(first_seconds=10, longest_seconds=900, attempts=8)
+
+
+@dataclass(frozen=True)
+class ExecutionFailure:
+    """How an execution can end. ``error`` is Step Functions' name for it, in which ``*`` stands for any text.
+
+    ``text`` is a regular expression, searched in all that was said (cause, reason, log); its groups, and
+    ``instance_type`` and ``alternatives``, can stand in ``remedy``, the sentences for a person. ``kind`` is the row's
+    name in the docs and ``why`` the retry policy's reason. ``machine`` is what the state machine tries first.
+    """
+
+    error: str
+    kind: str
+    retry: Retry
+    remedy: str
+    text: str = ""
+    why: str = ""
+    status: str = "FAILED"
+    machine: Retrier | BackOff | None = None
+
+    def match(self, status: str, error: str, text: str) -> re.Match[str] | None:
+        if status != self.status or not fnmatchcase(error, self.error):
+            return None
+        return re.search(self.text, text)
+
+
+@dataclass(frozen=True)
+class TaskError:
+    """An exception by the name of its class or of a base class, and by AWS's error ``code`` where it has one."""
+
+    error: str
+    retry: Retry
+    why: str = "it would fail again"
+    code: str = ""
+
+
+_AGAIN: Final = "then clear the failed task: the execution goes on with the stage that failed"
+_OTHER_TYPE: Final = "choose another instance_type{alternatives}"
+_SCRIPT: Final = "the script or container failed, and would fail again on the same input"
+_UNUSABLE: Final = "SageMaker could not use the input, the image or the role as they are"
+_MACHINE: Final = "the state machine cannot process this input"
+_REFUSED: Final = "SageMaker refused the request, and would again"
+_TIMEOUT: Final = "it took longer than max_runtime allows"
+
+_THROTTLED_TEXT: Final = "Throttl|Rate exceeded"
+_SERVICE_TEXT: Final = "Status Code: 5|Unable to execute HTTP request"
+_THROTTLED: Final = f"SageMaker takes few requests a second: start fewer runs at once, {_AGAIN}."
+_SERVICE: Final = (
+    "SageMaker itself failed, after several attempts: clear the failed task; the execution goes on with the stage "
+    "that failed. If it stays so, look at the AWS Health Dashboard."
+)
+_ABORTED: Final = (
+    "The execution was stopped, not failed: to go on with the stage it had reached, clear the failed task."
+)
+_DEPLOY: Final = "run 'stepbridge deploy' so that the deployed definition is the one of this version"
+
+_Row = ExecutionFailure
+EXECUTION_FAILURES: Final[tuple[ExecutionFailure, ...]] = (
+    _Row("InvalidInput", "the execution input is not valid", Retry.NEVER, why="the execution input is not valid",
+         remedy="Correct the execution input as the text says and start again; nothing was run."),
+    # The stage's own code, by what it said.
+    _Row("AlgorithmError", "a script needs a module that its image lacks", Retry.NEVER, why=_SCRIPT,
+         text=r"ModuleNotFoundError: No module named '(?P<module>[\w.]+)'",
+         remedy="The stage's image lacks the module {module}: for inference add its distribution to the container's "
+         "requirements.txt; preprocessing and postprocessing have what the prebuilt scikit-learn image has. Then "
+         "clear build_image."),
+    _Row("AlgorithmError", "a script asks for a file that is not there", Retry.NEVER, why=_SCRIPT,
+         text=r"FileNotFoundError: .*?(?P<path>/opt/ml/processing/\S+?)['\"]?(?:\n|$)",
+         remedy="The script asked for {path}, which is not there: compare the name with the objects below the stage's "
+         "input, and remember that an input lands in /opt/ml/processing/input. Correct the one or the other and clear "
+         "the run's tasks."),
+    _Row("AlgorithmError", "a stage runs out of memory", Retry.NEVER, why=_SCRIPT,
+         text=r"(?i)exit(ed with)? (code|status):? 137|\bMemoryError\b|out of memory|\bOOM\b",
+         remedy="The stage ran out of memory: choose a larger instance_type in the card or in the trigger's form, or "
+         "let the script read less at once."),
+    _Row("AlgorithmError", "a job's volume is full", Retry.NEVER, why=_SCRIPT, text="No space left on device",
+         remedy="The job's volume is full: raise volume_size in the card or in the trigger's form."),
+    _Row("AlgorithmError", "a script or a container fails", Retry.NEVER, why=_SCRIPT,
+         remedy="The stage's own code ended with an error; its last log lines say where. It is not retried, since it "
+         "would fail again: correct the script or the image, then clear the run's tasks."),
+    # What SageMaker could not use.
+    _Row("ClientError", "the input is empty or missing", Retry.NEVER, why=_UNUSABLE,
+         text=r"(?i)no S3 objects found|NoSuchKey|does not exist under|found no object",
+         remedy="There was nothing to read below the stage's input: check input_uri, and whether the day's data has "
+         f"arrived; {_AGAIN}."),
+    _Row("ClientError", "the image cannot be pulled", Retry.NEVER, why=_UNUSABLE,
+         text=r"(?i)image.*(not found|does not exist|cannot be pulled|pull)|RepositoryNotFound|ImageNotFound",
+         remedy="The image could not be pulled: check that it is in ECR and that the processing role may read it; "
+         "clear build_image to build it again."),
+    _Row("ClientError", "SageMaker cannot use the input, the image or the role", Retry.NEVER, why=_UNUSABLE,
+         remedy=f"The request does not suit SageMaker or S3, as the reason says: correct the card, {_AGAIN}."),
+    # What passes with time.
+    _Row("CapacityError", "AWS has no such instance free", Retry.LATER, machine=BACK_OFF,
+         remedy="AWS had no such instance free, after several attempts: clear the failed task later, and the "
+         f"execution goes on with the stage that failed; or {_OTHER_TYPE} in the card or in the trigger's form, which "
+         "starts a new execution."),
+    _Row("InternalServerError", "SageMaker itself fails", Retry.AS_SET, machine=BACK_OFF, remedy=_SERVICE),
+    # What stopped a job.
+    _Row("JobStopped", "a job runs past max_runtime", Retry.NEVER, text="MaxRuntime", why=_TIMEOUT,
+         remedy="The job ran past max_runtime and was stopped: raise max_runtime in the card or in the trigger's "
+         "form, or let the stage do less at once, then clear the run's tasks."),
+    _Row("JobStopped", "somebody stops a job", Retry.NEVER, why="somebody stopped the Processing job",
+         remedy="The job was stopped: by somebody, or because it ran past max_runtime. Raise max_runtime if it needs "
+         f"longer, {_AGAIN}."),
+    # What SageMaker's API answers.
+    _Row("SageMaker.ResourceLimitExceededException", "a quota is reached", Retry.LATER, machine=QUOTA_RETRIER,
+         text=r"service limit '(?P<quota>[^']+)' is (?P<limit>\d+)",
+         remedy="The account's quota '{quota}' is {limit}: ask for more in Service Quotas (Amazon SageMaker, "
+         f"'{{quota}}'), {_AGAIN}; or {_OTHER_TYPE}."),
+    _Row("SageMaker.ResourceLimitExceededException", "a quota is reached", Retry.LATER, machine=QUOTA_RETRIER,
+         remedy="A quota of the account is used up: wait for other jobs, or ask for more in Service Quotas (Amazon "
+         f"SageMaker, '{{instance_type}} for processing job usage'), {_AGAIN}; or {_OTHER_TYPE}."),
+    _Row("ThrottlingException", "SageMaker throttles", Retry.LATER, machine=THROTTLED_RETRIER, remedy=_THROTTLED),
+    _Row("SageMaker.ThrottlingException", "SageMaker throttles", Retry.LATER, machine=THROTTLED_RETRIER,
+         remedy=_THROTTLED),
+    _Row("SageMaker.AmazonSageMakerException", "SageMaker throttles", Retry.LATER, machine=BACK_OFF,
+         text=_THROTTLED_TEXT, remedy=_THROTTLED),
+    _Row("SageMaker.AmazonSageMakerException", "SageMaker itself fails", Retry.AS_SET, machine=BACK_OFF,
+         text=_SERVICE_TEXT, remedy=_SERVICE),
+    _Row("SageMaker.*", "SageMaker throttles", Retry.LATER, text=_THROTTLED_TEXT, remedy=_THROTTLED),
+    _Row("SageMaker.*", "SageMaker itself fails", Retry.AS_SET, text=_SERVICE_TEXT, remedy=_SERVICE),
+    _Row("SageMaker.ResourceInUseException", "a job's name is taken", Retry.NEVER, why=_REFUSED,
+         remedy="A job of that name exists already: start a new execution under another name."),
+    _Row("SageMaker.ResourceNotFoundException", "the request names something that does not exist", Retry.NEVER,
+         why=_REFUSED,
+         remedy="Something that the request names does not exist: check role, image and S3 URIs in the execution "
+         "input."),
+    _Row("SageMaker.*", "SageMaker refuses a request", Retry.NEVER, why=_REFUSED,
+         remedy=f"SageMaker refused the request, as the text says: correct the execution input, {_AGAIN}."),
+    # What Step Functions itself ends a stage with.
+    _Row("States.Timeout", "a stage does not end in time", Retry.NEVER, why=_TIMEOUT,
+         remedy="The stage did not end within max_runtime and an hour more: look at the job's log for what it waits "
+         f"for, or raise max_runtime, {_AGAIN}."),
+    _Row("States.QueryEvaluationError", "the state machine cannot process the input", Retry.NEVER, why=_MACHINE,
+         remedy=f"An expression of the state machine failed: {_DEPLOY}; if it stays so, the definition is wrong."),
+    _Row("States.Runtime", "the state machine cannot process the input", Retry.NEVER, why=_MACHINE,
+         remedy=f"Step Functions could not run the definition: {_DEPLOY}."),
+    _Row("States.DataLimitExceeded", "the input or a result is too large", Retry.NEVER,
+         why="the input or a result is larger than Step Functions takes",
+         remedy="The execution input or a result is larger than the 256 KiB that Step Functions takes: shorten the "
+         "card's environment and tags, then clear the run's tasks."),
+    _Row("States.TaskFailed", "a job fails without a reason", Retry.AS_SET,
+         remedy=f"The job failed and gave no reason: its log says more; correct it, {_AGAIN}."),
+    _Row("*", "anything else", Retry.AS_SET,
+         remedy="Look at the execution's history in Step Functions for the event that failed."),
+    # What ended the execution as a whole.
+    _Row(KILLED, "stepbridge stops the execution with its task", Retry.AS_SET, status="ABORTED", remedy=_ABORTED),
+    _Row(STOPPED, "stepbridge stops the execution with its task", Retry.AS_SET, status="ABORTED", remedy=_ABORTED),
+    _Row("*", "somebody stops the execution outside of Airflow", Retry.NEVER, status="ABORTED", remedy=_ABORTED,
+         why="the execution was aborted outside of Airflow, and somebody meant that"),
+    _Row("*", "the execution does not end in time", Retry.NEVER, status="TIMED_OUT", why=_TIMEOUT,
+         remedy="The execution ran past the state machine's own TimeoutSeconds: look for the stage that hangs, "
+         f"{_AGAIN}."),
+)  # fmt: skip
+
+TASK_ERRORS: Final[tuple[TaskError, ...]] = (
+    TaskError("ConfigurationError", Retry.NEVER),  # cards, forms, execution inputs and deployments
+    TaskError("FolderError", Retry.NEVER),
+    TaskError("InputNotFoundError", Retry.NEVER),
+    TaskError("InputCheckError", Retry.NEVER),
+    TaskError("EmptyOutputError", Retry.NEVER),
+    TaskError("UnknownStatusError", Retry.NEVER),
+    TaskError("AccessDeniedError", Retry.NEVER),
+    TaskError("RequestRejectedError", Retry.NEVER),
+    # An execution that was started a moment ago may not be known everywhere yet.
+    TaskError("NotFoundError", Retry.AS_SET, code="(ExecutionDoesNotExist)?"),
+    TaskError("NotFoundError", Retry.NEVER, why="it has to be made first"),
+    TaskError("QuotaExceededError", Retry.LATER),
+    TaskError("ThrottledError", Retry.LATER),
+    TaskError("CredentialsError", Retry.LATER),  # somebody has to renew them
+)
+
+
+def execution_failure(status: str, error: str, text: str) -> ExecutionFailure:
+    """The row of an execution that ended with ``status`` and ``error``; ``text`` is all that was said about it."""
+    return _matched(status, error, text)[0]
+
+
+def task_error(exception: BaseException) -> TaskError | None:
+    """The row of an exception; None for one that is tried again as the task's own retries say."""
+    if not isinstance(exception, StepbridgeError):
+        return None
+    code = getattr(exception, "code", "")
+    for name in _names(type(exception)):
+        for row in TASK_ERRORS:
+            if row.error == name and re.fullmatch(row.code or ".*", code):
+                return row
+    return None
+
+
+def remedy_for(status: str, error: str | None, text: str, instance_type: str | None = None) -> str:
+    """What to do about an execution that ended with ``status`` and ``error``; ``text`` is all that was said about it.
+
+    ``instance_type`` is the failed stage's. Always a sentence: for an unknown error, where to look.
+    """
+    row, match = _matched(status, error or "", text)
+    if error and row.status == "FAILED":
+        denial = denial_in(text)
+        if denial is not None:
+            return _permission_remedy(denial)
+    return row.remedy.format(**match.groupdict(), **_instances(instance_type))
+
+
+def _matched(status: str, error: str, text: str) -> tuple[ExecutionFailure, re.Match[str]]:
+    for row in EXECUTION_FAILURES:
+        match = row.match(status, error, text)
+        if match is not None:
+            return row, match
+    return _matched("FAILED", error, text)  # whose last row takes every error
+
+
+def _names(of: type[BaseException]) -> Iterable[str]:
+    """The names of stepbridge's own classes among the exception's, the most special first."""
+    return (each.__name__ for each in of.__mro__ if issubclass(each, StepbridgeError))
+
+
+def _permission_remedy(denial: Denial) -> str:
+    if denial.explicit:
+        return (
+            f"A Deny statement of a policy is in the way, which no other statement overrules: find the one that keeps "
+            f"{denial.who} from {denial.statement}; {_AGAIN}."
+        )
+    return (
+        f"A permission is missing: add {denial.statement} to a policy of {denial.who}, or run 'stepbridge deploy' "
+        f"again if the stack's roles were changed by hand; {_AGAIN}."
+    )
+
+
+def _instances(instance_type: str | None) -> dict[str, str]:
+    others = alternatives(instance_type)
+    return {
+        "instance_type": instance_type or "<instance type>",
+        "alternatives": f", such as {' or '.join(others)}," if others else "",
+    }
