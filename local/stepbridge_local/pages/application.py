@@ -10,14 +10,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import parse_qs, quote, unquote
 
 from botocore.exceptions import ClientError
 
-from stepbridge.core.run_report import RunReport, build_run_report, duration, failure_text, job_names, timeline
 from stepbridge_local.pages.templates import rendered
+from stepbridge_local.pages.timeline import StateVisit, chart, duration, event_details, read_history
 
 __all__ = ["PREFIX", "Page", "Pages"]
 
@@ -27,6 +27,7 @@ REGION: Final = "us-east-1"
 PROCESSING_LOG_GROUP: Final = "/aws/sagemaker/ProcessingJobs"
 REFRESH_SECONDS: Final = 3
 LINES: Final = 2000
+FAILED_LINES: Final = 50
 OBJECTS: Final = 1000  # a page of ListObjectsV2
 MISSING: Final = frozenset({
     "ExecutionDoesNotExist", "NoSuchBucket", "ResourceNotFoundException", "StateMachineDoesNotExist",
@@ -42,6 +43,19 @@ class Page:
 
     status: str
     html: str
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A Processing job as a row of an execution's page. ``page`` and ``log`` are addresses."""
+
+    state: str
+    name: str
+    status: str
+    time: str
+    message: str
+    page: str
+    log: str
 
 
 @dataclass(frozen=True)
@@ -85,26 +99,26 @@ class Pages:
         client = self._clients(parts[4], parts[3])
         execution = client("stepfunctions").describe_execution(executionArn=arn)
         history = _history(client, arn)
-        report = build_run_report(execution, history, _jobs(client, job_names(history)))
-        running = report.status == "RUNNING"
+        visits = read_history(history)
+        running = execution["status"] == "RUNNING"
+        ended_at = execution.get("stopDate") if not running else None
+        jobs = [job for visit in visits for job in _jobs(client, visit)]
         values = {
-            "title": f"{report.status} {report.execution_name}",
+            "title": f"{execution['status']} {execution['name']}",
             "place": f"account {parts[4]}, {parts[3]}",
             "refresh_seconds": REFRESH_SECONDS if running else None,
-            "report": report,
-            "failure": "" if running or report.succeeded else failure_text(report, _failed_lines(client, report)),
-            "cause": _indented(report.cause),
-            "timeline": timeline(report),
-            "jobs": [
-                (stage.stage, job, _log_link(parts[4], parts[3], job.job_name))
-                for stage in report.stages
-                for job in stage.jobs
-            ],
+            "execution": execution,
+            "ended_at": ended_at,
+            "chart": chart(visits, execution["startDate"], ended_at or datetime.now(UTC)),
+            "visits": [visit for visit in visits if visit.error],
+            "jobs": jobs,
+            "failed_lines": _failed_lines(client, jobs),
+            "cause": _indented(execution.get("cause")),
             "input": _indented(execution.get("input")),
             "output": _indented(execution.get("output")),
             "events": "\n".join(_event_line(event) for event in history),
         }
-        return Page("200 OK", rendered("execution", at=_moment, duration=duration, **values))
+        return Page("200 OK", rendered("execution", at=_moment, indented=_indented, **values))
 
     def _job(self, account: str, region: str, name: str) -> Page:
         job = self._clients(account, region)("sagemaker").describe_processing_job(ProcessingJobName=name)
@@ -170,16 +184,32 @@ def _history(client: Callable[[str], Any], arn: str) -> list[Mapping[str, Any]]:
     return [event for page in pages for event in page["events"]]
 
 
-def _jobs(client: Callable[[str], Any], names: Sequence[str]) -> dict[str, Mapping[str, Any]]:
-    return {name: client("sagemaker").describe_processing_job(ProcessingJobName=name) for name in names}
+def _jobs(client: Callable[[str], Any], visit: StateVisit) -> list[_Job]:
+    return [
+        _job(visit.name, client("sagemaker").describe_processing_job(ProcessingJobName=name)) for name in visit.jobs
+    ]
 
 
-def _failed_lines(client: Callable[[str], Any], report: RunReport) -> dict[str, list[str]]:
-    stage = report.failed_stage
-    if stage is None or not stage.job_arn or not stage.job_name:
-        return {}
-    streams = _streams(client, PROCESSING_LOG_GROUP, f"{stage.job_name}/")
-    return {stage.job_name: [line for stream in streams for line in stream.lines]}
+def _job(state: str, job: Mapping[str, Any]) -> _Job:
+    _, _, _, region, account, _ = job["ProcessingJobArn"].split(":", 5)
+    name = job["ProcessingJobName"]
+    return _Job(
+        state=state,
+        name=name,
+        status=job["ProcessingJobStatus"],
+        time=duration(job.get("ProcessingStartTime"), job.get("ProcessingEndTime")),
+        message=job.get("ExitMessage") or job.get("FailureReason") or "",
+        page=f"{PREFIX}jobs/{quote(name, safe='')}?account={account}&region={region}",
+        log=_log_link(account, region, name),
+    )
+
+
+def _failed_lines(client: Callable[[str], Any], jobs: Sequence[_Job]) -> list[str]:
+    """The end of the log of the last job, if that failed."""
+    if not jobs or jobs[-1].status != "Failed":
+        return []
+    streams = _streams(client, PROCESSING_LOG_GROUP, f"{jobs[-1].name}/")
+    return [line for stream in streams for line in stream.lines[-FAILED_LINES:]]
 
 
 def _streams(client: Callable[[str], Any], group: str, prefix: str) -> Iterator[_Stream]:
@@ -206,11 +236,9 @@ def _log_link(account: str, region: str, job_name: str) -> str:
 
 
 def _event_line(event: Mapping[str, Any]) -> str:
-    details = event.get("stateEnteredEventDetails") or event.get("stateExitedEventDetails") or {}
-    kinds = (value for key, value in event.items() if key.endswith("EventDetails") and "error" in value)
-    failure: Mapping[str, Any] = next(kinds, {})
-    said = details.get("name") or failure.get("error") or ""
-    return f"{_moment(event['timestamp'])}  {event['type']}  {said}".rstrip()
+    details = event_details(event)
+    subject = details.get("name") or details.get("error") or ""
+    return f"{_moment(event['timestamp'])}  {event['type']}  {subject}".rstrip()
 
 
 def _moment(value: datetime | None) -> str:
@@ -218,7 +246,7 @@ def _moment(value: datetime | None) -> str:
 
 
 def _indented(text: str | None) -> str:
-    """JSON with its members on lines of their own; what is no JSON as it is."""
+    """JSON with its members on lines of their own; any other text as it is."""
     try:
         return json.dumps(json.loads(text), indent=2, ensure_ascii=False) if text else ""
     except ValueError:

@@ -51,28 +51,31 @@ _STATUS: Final = """\
 _EXECUTION: Final = """\
 {% extends "frame" %}{% from "status" import status %}
 {% block body %}
-<h1>Execution {{ report.execution_name }} {{ status(report.status) }}</h1>
+<h1>Execution {{ execution.name }} {{ status(execution.status) }}</h1>
 <table>
-<tr><th>ARN</th><td>{{ report.execution_arn }}</td></tr>
-<tr><th>State machine</th><td>{{ report.state_machine_arn }}</td></tr>
-<tr><th>Started</th><td>{{ at(report.started_at) }}</td></tr>
-<tr><th>Ended</th><td>{{ at(report.ended_at) }}</td></tr>
-<tr><th>Redrives</th><td>{{ report.redrive_count }}</td></tr>
+<tr><th>ARN</th><td>{{ execution.executionArn }}</td></tr>
+<tr><th>State machine</th><td>{{ execution.stateMachineArn }}</td></tr>
+<tr><th>Started</th><td>{{ at(execution.startDate) }}</td></tr>
+<tr><th>Ended</th><td>{{ at(ended_at) }}</td></tr>
+<tr><th>Redrives</th><td>{{ execution.redriveCount or 0 }}</td></tr>
 </table>
-{% if failure %}<h2>Failure</h2><pre>{{ failure }}</pre>{% endif %}
-<h2>Timeline</h2><pre class="chart">{{ timeline }}</pre>
+{% if execution.error or cause %}<h2>Error and cause</h2><pre>{{ execution.error or "" }}
+{{ cause }}</pre>{% endif %}
+{% if failed_lines %}<h2>Last lines of {{ jobs[-1].name }}</h2><pre>{% for line in failed_lines %}{{ line }}
+{% endfor %}</pre>{% endif %}
+<h2>States</h2><pre class="chart">{{ chart }}</pre>
+{% for visit in visits %}<p>{{ visit.name }}, {{ visit.attempts }} attempt{{ "" if visit.attempts == 1 else "s" }}:
+{{ visit.error }}</p><pre>{{ indented(visit.cause) }}</pre>{% endfor %}
 <h2>Jobs</h2>
 {% if jobs %}<table>
-<tr><th>Stage</th><th>Job</th><th>Status</th><th>Time</th><th>Exit message or failure reason</th><th></th></tr>
-{% for stage, job, link in jobs %}<tr><td>{{ stage }}</td><td>{{ job.job_name }}</td><td>{{ status(job.status) }}</td>
-<td>{{ duration(job.seconds) }}</td><td>{{ job.exit_message or job.failure_reason or "" }}</td>
-<td><a href="{{ link }}">log</a></td></tr>
+<tr><th>State</th><th>Job</th><th>Status</th><th>Time</th><th>Exit message or failure reason</th><th></th></tr>
+{% for job in jobs %}<tr><td>{{ job.state }}</td><td><a href="{{ job.page }}">{{ job.name }}</a></td>
+<td>{{ status(job.status) }}</td><td>{{ job.time }}</td><td>{{ job.message }}</td>
+<td><a href="{{ job.log }}">log</a></td></tr>
 {% endfor %}</table>{% else %}<p>No job yet.</p>{% endif %}
 <h2>Input</h2><pre>{{ input }}</pre>
 {% if output %}<h2>Output</h2><pre>{{ output }}</pre>{% endif %}
-{% if report.cause %}<h2>Error and cause</h2><pre>{{ report.error or "" }}
-{{ cause }}</pre>{% endif %}
-<h2>States and events</h2><pre>{{ events }}</pre>
+<h2>Events</h2><pre>{{ events }}</pre>
 {% endblock %}
 """
 

@@ -1,4 +1,4 @@
-"""The local AWS's pages: what the links of Airflow's tasks lead to."""
+"""The local AWS's pages for people."""
 
 from __future__ import annotations
 
@@ -8,19 +8,30 @@ import time
 from collections.abc import Callable
 from html import unescape
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import httpx
 import pytest
 import yaml
 
-from stepbridge.links.addresses import build_address, execution_address, job_address, log_address, objects_address
 from stepbridge_local.testing import LocalAwsProcess
 
 ROLE_ARN = "arn:aws:iam::123456789012:role/any"
-JOB_ARN = "arn:aws:sagemaker:us-east-1:123456789012:processing-job/any"
+IMAGE_URI = "123456789012.dkr.ecr.us-east-1.amazonaws.com/no-such-repository:one"
+CLUSTER = {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 1}
 HOSTILE = "<script>alert('&')</script>"
 ESCAPED = "&lt;script&gt;alert(&#39;&amp;&#39;)&lt;/script&gt;"
 ENDED_WITHIN_SECONDS = 20.0
+
+
+def address(local_aws: LocalAwsProcess, *path: str, **query: str) -> str:
+    """The address of a page, as its module documents it."""
+    parts = "/".join(quote(part, safe="") for part in path)
+    return f"{local_aws.endpoint_url}/_stepbridge/{parts}?{urlencode(query)}"
+
+
+def place(region: str = "us-east-1") -> dict[str, str]:
+    return {"account": "123456789012", "region": region}
 
 
 def page(address: str, status: int = 200) -> str:
@@ -49,7 +60,7 @@ def test_an_execution_s_page(local_aws: LocalAwsProcess, client: Callable[..., A
     """Status, error, cause, input and events; what a user wrote is text, never HTML."""
     failing = {"Type": "Fail", "Error": "Broken", "Cause": HOSTILE}
     execution = executed(client, name, failing, {"note": HOSTILE})
-    html = page(execution_address(execution["executionArn"], local_aws.endpoint_url))
+    html = page(address(local_aws, "executions", execution["executionArn"]))
     assert execution["executionArn"] in html
     assert '<span class="status bad">FAILED</span>' in html
     assert "Broken" in html
@@ -66,14 +77,37 @@ def test_a_running_execution_s_page_is_loaded_again(
     definition = json.dumps({"StartAt": "Only", "States": {"Only": {"Type": "Wait", "Seconds": 600, "End": True}}})
     machine = machines.create_state_machine(name=name, definition=definition, roleArn=ROLE_ARN)["stateMachineArn"]
     arn = machines.start_execution(stateMachineArn=machine)["executionArn"]
-    html = page(execution_address(arn, local_aws.endpoint_url))
+    html = page(address(local_aws, "executions", arn))
     machines.stop_execution(executionArn=arn)
     assert 'http-equiv="refresh"' in html
     assert "No job yet." in html
 
 
+def test_an_execution_s_page_leads_to_its_jobs(
+    local_aws: LocalAwsProcess, client: Callable[..., Any], name: str
+) -> None:
+    """State, job, status and failure; the job's page and its log are links."""
+    job = {
+        "ProcessingJobName": name,
+        "ProcessingResources": {"ClusterConfig": CLUSTER},
+        "AppSpecification": {"ImageUri": IMAGE_URI},
+        "RoleArn": ROLE_ARN,
+    }
+    resource = "arn:aws:states:::sagemaker:createProcessingJob.sync"
+    execution = executed(client, name, {"Type": "Task", "Resource": resource, "Parameters": job, "End": True}, {})
+    html = page(address(local_aws, "executions", execution["executionArn"]))
+    assert re.search(r"Only +\d+\.\d\d s  \|█+\|  FAILED", html)
+    assert "Only, 1 attempt:" in html
+    assert '<span class="status bad">Failed</span>' in html
+    assert "no-such-repository" in html
+    (job_page,) = re.findall(f'<a href="([^"]*)">{name}</a>', html)
+    assert "processing-job" in page(local_aws.endpoint_url + unescape(job_page))
+    (log,) = re.findall('<a href="([^"]*)">log</a>', html)
+    assert "No log stream" in page(local_aws.endpoint_url + unescape(log))
+
+
 @pytest.mark.parametrize(
-    ("path", "status", "told"),
+    ("path", "status", "text"),
     [
         ("executions/nonsense", 400, "is not the ARN of an execution"),
         (
@@ -84,9 +118,9 @@ def test_a_running_execution_s_page_is_loaded_again(
         ("builds/no%3Ano", 404, "There is no build"),
     ],
 )
-def test_what_is_not_there_is_told(local_aws: LocalAwsProcess, path: str, status: int, told: str) -> None:
+def test_a_page_of_what_does_not_exist_says_so(local_aws: LocalAwsProcess, path: str, status: int, text: str) -> None:
     """With the HTTP status that fits."""
-    assert told in page(f"{local_aws.endpoint_url}/_stepbridge/{path}", status)
+    assert text in page(f"{local_aws.endpoint_url}/_stepbridge/{path}", status)
 
 
 def test_a_log_s_page_holds_every_stream_of_the_prefix(
@@ -101,12 +135,12 @@ def test_a_log_s_page_holds_every_stream_of_the_prefix(
         logs.put_log_events(
             logGroupName=f"/{name}", logStreamName=stream, logEvents=[{"timestamp": now, "message": line}]
         )
-    html = page(log_address(JOB_ARN, f"/{name}", "job/", local_aws.endpoint_url))
+    html = page(address(local_aws, "logs", f"/{name}", "job/", **place()))
     assert "<h2>job/algo-1</h2>" in html
     assert "<pre>one\n</pre>" in html
     assert f"<pre>{ESCAPED}\n</pre>" in html
     assert "of another job" not in html
-    elsewhere = page(log_address(JOB_ARN.replace("us-east-1", "eu-west-1"), f"/{name}", "job/", local_aws.endpoint_url))
+    elsewhere = page(address(local_aws, "logs", f"/{name}", "job/", **place("eu-west-1")))
     assert "No log stream of this group begins like that" in elsewhere
 
 
@@ -126,23 +160,23 @@ def test_a_build_s_page(local_aws: LocalAwsProcess, client: Callable[..., Any], 
     while not codebuild.batch_get_builds(ids=[build["id"]])["builds"][0]["buildComplete"]:
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    html = page(build_address(build["arn"], local_aws.endpoint_url))
+    html = page(address(local_aws, "builds", build["id"], **place()))
     assert '<span class="status bad">FAILED</span>' in html
     assert "<td>BUILD</td>" in html
     assert ESCAPED in html
 
 
 def test_a_job_s_page(local_aws: LocalAwsProcess, client: Callable[..., Any], name: str) -> None:
-    """What DescribeProcessingJob tells, and the way to the log."""
+    """The answer of DescribeProcessingJob, and a link to the log."""
     client("s3").create_bucket(Bucket=name)
     arn = client("sagemaker").create_processing_job(
         ProcessingJobName=name,
-        ProcessingResources={"ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 1}},
-        AppSpecification={"ImageUri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/no-such-repository:one"},
+        ProcessingResources={"ClusterConfig": CLUSTER},
+        AppSpecification={"ImageUri": IMAGE_URI},
         Environment={"NOTE": HOSTILE},
         RoleArn=ROLE_ARN,
     )["ProcessingJobArn"]
-    html = page(job_address(arn, local_aws.endpoint_url))
+    html = page(address(local_aws, "jobs", name, **place()))
     assert arn in html
     assert ESCAPED in html
     (log,) = re.findall('<a href="([^"]*)">Log</a>', html)
@@ -156,9 +190,9 @@ def test_the_page_of_a_prefix(local_aws: LocalAwsProcess, client: Callable[..., 
     s3.create_bucket(Bucket=bucket)
     s3.put_object(Bucket=bucket, Key=f"in/{HOSTILE}.csv", Body=b"12345")
     s3.put_object(Bucket=bucket, Key="elsewhere.csv", Body=b"")
-    html = page(objects_address(f"s3://{bucket}/in/", "us-east-1", local_aws.endpoint_url))
+    html = page(address(local_aws, "buckets", bucket, prefix="in/"))
     assert f"in/{ESCAPED}.csv" in html
     assert "<td>5</td>" in html
     assert "elsewhere" not in html
-    assert "No object" in page(objects_address(f"s3://{bucket}/none/", "us-east-1", local_aws.endpoint_url))
-    assert "NoSuchBucket" in page(objects_address("s3://no-such-bucket", "us-east-1", local_aws.endpoint_url), 404)
+    assert "No object" in page(address(local_aws, "buckets", bucket, prefix="none/"))
+    assert "NoSuchBucket" in page(address(local_aws, "buckets", "no-such-bucket"), 404)
