@@ -51,8 +51,8 @@ FURTHER_IMAGES, FURTHER_READ, FURTHER_WRITE = "further-images", "further-read", 
 WITHIN_SECONDS = 60.0
 
 
-class Failed(Exception):
-    """What the path was for did not come about."""
+class StepFailedError(Exception):
+    """A step of the main path did not do what it is for."""
 
 
 def statements_of(template: dict[str, Any]) -> Iterator[tuple[str, list[dict[str, Any]], int]]:
@@ -164,7 +164,7 @@ class Stack:
         if ecr.image_digest(self.deployment.repository_name, tag) or codebuild.running(
             self.deployment.codebuild_project
         ):
-            raise Failed(f"{tag} is there or is being built already")
+            raise StepFailedError(f"{tag} is there or is being built already")
         source = S3Uri(self.deployment.bucket, f"stepbridge/builds/tiny/{tag}.zip")
         if not s3.exists(source):
             s3.upload(self._context(tag), source)
@@ -175,11 +175,11 @@ class Stack:
         if not build.succeeded:
             phase = build.failed_phase
             said = [line for line in lines if "not authorized" in line]
-            raise Failed(
+            raise StepFailedError(
                 f"build {build.status}: {phase and phase.message.partition('set -eu')[0]} {said or lines[-8:]}"
             )
         if not any("digest" in line for line in lines):
-            raise Failed(f"the build's log cannot be read: {lines}")
+            raise StepFailedError(f"the build's log cannot be read: {lines}")
         self.image = f"{self.deployment.repository_uri}@{ecr.image_digest(self.deployment.repository_name, tag)}"
 
     def upload(self) -> None:
@@ -187,7 +187,7 @@ class Stack:
         s3 = S3(self.client("s3"))
         prefix = S3Uri(self.deployment.bucket, f"stepbridge/code/tiny/{next(self._numbers)}/")
         if s3.exists(prefix.child("manifest.json")):
-            raise Failed(f"{prefix} is there already")
+            raise StepFailedError(f"{prefix} is there already")
         for stage in ("preprocessing", "postprocessing"):
             s3.write(prefix.child(f"{stage}.py"), SCRIPT.format(stage=stage).encode(), "text/x-python")
         s3.write(prefix.child("manifest.json"), b"{}", "application/json")
@@ -229,7 +229,7 @@ class Stack:
             cause = str(execution.description.get("cause"))
             if cause.startswith("{"):
                 cause = str(json.loads(cause).get("FailureReason"))
-            raise Failed(f"{execution.status}: {execution.description.get('error')}: {cause}")
+            raise StepFailedError(f"{execution.status}: {execution.description.get('error')}: {cause}")
         jobs = {name: sagemaker.describe_job(name) for name in job_names(history)}
         report = build_run_report(execution.description, history, jobs)
         self._require_logs(report)
@@ -257,9 +257,9 @@ class Stack:
         self.aws.client("sqs").send_message(QueueUrl=queue_url, MessageBody=sent)
         messages = _until(lambda: sqs.receive(queue_url, 1, 5), lambda found: any(one.body == sent for one in found))
         if problems := sqs.hand_back(queue_url, [(message, 5) for message in messages]):
-            raise Failed(f"not handed back: {problems}")
+            raise StepFailedError(f"not handed back: {problems}")
         if problems := sqs.delete(queue_url, messages):
-            raise Failed(f"not deleted: {problems}")
+            raise StepFailedError(f"not deleted: {problems}")
 
     def notify(self) -> None:
         """Publish to a topic whose name begins with the stack's."""
@@ -307,6 +307,6 @@ def _until(look: Callable[[], Any], good: Callable[[Any], bool], within: float =
     deadline = time.monotonic() + within
     while not good(seen := look()):
         if time.monotonic() > deadline:
-            raise Failed(f"not within {within} s; last seen: {seen}")
+            raise StepFailedError(f"not within {within} s; last seen: {seen}")
         time.sleep(0.05)
     return seen

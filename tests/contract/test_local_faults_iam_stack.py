@@ -12,7 +12,7 @@ from stepbridge.aws.calls import AwsError
 from stepbridge.deployment.errors import StackFailedError
 from stepbridge.deployment.template import parse_template
 from stepbridge_local.testing import LocalAwsProcess
-from tests.contract.iam_stack import FURTHER_READ, FURTHER_WRITE, PROJECT, Failed, Stack, statements_of
+from tests.contract.iam_stack import FURTHER_READ, FURTHER_WRITE, PROJECT, StepFailedError, Stack, statements_of
 
 TEMPLATE = PROJECT / "infra" / "stack.yaml"
 STATEMENTS = [name for name, _, _ in statements_of(parse_template(TEMPLATE.read_text(), str(TEMPLATE)))]
@@ -64,10 +64,10 @@ def leave_scripts_alone(stack: Stack) -> None:
     failure = ""
     try:
         stack.execute(("preprocessing",), output_uri=f"s3://{stack.deployment.bucket}/stepbridge/evil")
-    except Failed as failed:
+    except StepFailedError as failed:
         failure = str(failed)
     if not failure:
-        raise Failed("a job wrote into stepbridge/")
+        raise StepFailedError("a job wrote into stepbridge/")
     assert "s3:PutObject" in failure
     assert "with an explicit deny in an identity-based policy" in failure
 
@@ -162,7 +162,7 @@ def test_each_statement_is_needed(stack: Stack, name: str) -> None:
     """Without it, the part of the path that it is for fails, and says what is not allowed."""
     part, missing = PARTS[name]
     stack.change(name)
-    with pytest.raises((AwsError, ClientError, Failed, StackFailedError)) as caught:
+    with pytest.raises((AwsError, ClientError, StepFailedError, StackFailedError)) as caught:
         part(stack)
     assert missing in str(caught.value)
 
@@ -181,7 +181,7 @@ def test_a_role_is_only_for_the_stacks_account(
     """A service that acts for another account's resource cannot assume it: the confused deputy."""
     stack.change("")
     stack.distrust(role)
-    with pytest.raises((AwsError, Failed)) as caught:
+    with pytest.raises((AwsError, StepFailedError)) as caught:
         part(stack)
     assert said in str(caught.value)
 

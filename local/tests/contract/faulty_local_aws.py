@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -12,36 +10,21 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from stepbridge_local.scripted_jobs import ScriptedLocalAws
 from tests.contract.stepfunctions.conftest import Lab
-
-SCRIPTED = Path(__file__).parent / "stepfunctions" / "scripted_local_aws.py"
 
 
 class FaultyLab(Lab):
     """The ``Lab`` of the Step Functions tests, with the admin API of faults. ``data_dir`` is its data folder."""
 
     def __init__(self, folder: Path) -> None:
-        self.data_dir = folder / "data"
-        self._log = folder / "log"
-        with self._log.open("w") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, str(SCRIPTED), str(folder)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
-        assert self._process.stdout is not None
-        endpoint_url = self._process.stdout.readline().strip()
-        assert endpoint_url, self._log.read_text()
-        super().__init__(endpoint_url)
+        self._server = ScriptedLocalAws(folder)
+        self.data_dir = self._server.data_dir
+        super().__init__(self._server.endpoint_url)
 
     def close(self) -> None:
         """End it; it must have had no error of its own."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        assert self._process.wait(20) == 0, self._log.read_text()
-        assert "Traceback" not in self._log.read_text(), self._log.read_text()
+        self._server.close()
 
     def faults(self, *faults: dict[str, Any]) -> list[dict[str, Any]]:
         """Let exactly these faults be set; the listing."""

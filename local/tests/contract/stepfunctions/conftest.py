@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
+
+from stepbridge_local.scripted_jobs import ScriptedLocalAws
 
 ROLE_ARN = "arn:aws:iam::123456789012:role/states"
 IMAGE_URI = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
@@ -117,21 +116,6 @@ class Lab:
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    folder = tmp_path_factory.mktemp("scripted-local-aws")
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("scripted_local_aws.py")), str(folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        )
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            endpoint_url = process.stdout.readline().strip()
-            assert endpoint_url, f"the local AWS did not start:\n{(folder / 'log').read_text()}"
-            yield Lab(endpoint_url)
-        finally:
-            process.stdin.close()
-            process.wait(20)
+    server = ScriptedLocalAws(tmp_path_factory.mktemp("scripted-local-aws"))
+    yield Lab(server.endpoint_url)
+    server.close()

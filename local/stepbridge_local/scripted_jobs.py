@@ -1,13 +1,16 @@
-"""A local AWS whose jobs do what their environment says: ``python scripted_local_aws.py FOLDER``.
+"""A local AWS for tests of state machines: no containers run, a job does what its Environment says.
 
-Prints its endpoint and runs until its standard input ends. Only the container runtime is scripted, at its port; HTTP,
-moto, the interpreter and the Processing service are the real ones. A job's Environment:
-SECONDS (how long it runs), EXIT_CODE, MESSAGE (its exit message), GATE (runs until the file of that name exists),
-NEEDS (fails where the file of that name does not exist).
+Only the container runtime is replaced; HTTP, moto, the interpreter and the Processing service are the real ones.
+A job's Environment: SECONDS (how long it runs), EXIT_CODE, MESSAGE (its exit message), GATE (runs until the file of
+that name exists), NEEDS (fails where the file of that name does not exist).
+
+``ScriptedLocalAws(folder)`` starts one in a process of its own: ``python -m stepbridge_local.scripted_jobs FOLDER``,
+which prints its endpoint and runs until its standard input ends.
 """
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -17,7 +20,35 @@ from stepbridge_local.protocols import BuiltImage, ContainerExit, ContainerSpec
 from stepbridge_local.server import LocalAws
 from stepbridge_local.settings import LocalAwsSettings
 
+__all__ = ["ScriptedLocalAws", "ScriptedRuntime"]
+
 KILLED = 137
+
+
+class ScriptedLocalAws:
+    """A local AWS with scripted jobs, running in another process; its data is in ``folder / "data"``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data_dir = folder / "data"
+        self._log = folder / "log"
+        with self._log.open("w") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "stepbridge_local.scripted_jobs", str(folder)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        assert self._process.stdout is not None
+        self.endpoint_url = self._process.stdout.readline().strip()
+        assert self.endpoint_url, f"the local AWS did not start:\n{self._log.read_text()}"
+
+    def close(self) -> None:
+        """End it; it must have had no error of its own."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        assert self._process.wait(20) == 0, self._log.read_text()
+        assert "Traceback" not in self._log.read_text(), self._log.read_text()
 
 
 class ScriptedContainer:
