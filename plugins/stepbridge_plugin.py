@@ -1,16 +1,12 @@
-"""Registers stepbridge's links and its listener with Airflow; nothing else happens here."""
+"""For an Airflow that mounts this folder as its plugins folder and has no ``stepbridge`` installed.
+
+Where the distribution is installed, its entry point registers the plugin, and this file defines nothing: Airflow loads
+the folder first, then the entry points, and takes a second plugin of the same name for an import error.
+"""
 
 from __future__ import annotations
 
-from airflow.plugins_manager import AirflowPlugin
+from importlib.metadata import entry_points
 
-from stepbridge.links.stepbridge import BuildLink, ExecutionLink, JobLogsLink, ObjectsLink
-from stepbridge.listeners.listener import StopListener
-
-
-class StepbridgePlugin(AirflowPlugin):
-    """What Airflow's web server must know to show the links of stepbridge's operators, and its listener."""
-
-    name = "stepbridge"
-    operator_extra_links = [BuildLink(), ExecutionLink(), JobLogsLink(), ObjectsLink()]  # noqa: RUF012  Airflow's own
-    listeners = [StopListener()]  # noqa: RUF012
+if "stepbridge" not in entry_points(group="airflow.plugins").names:
+    from stepbridge.plugin import StepbridgePlugin as StepbridgePlugin

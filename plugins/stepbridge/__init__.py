@@ -1,1 +1,3 @@
-__version__ = "0.1.0"
+"""Recurring batch inference on AWS for models that know nothing of the cloud, run from Airflow."""
+
+__version__ = "0.2.0"

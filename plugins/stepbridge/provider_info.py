@@ -1,0 +1,32 @@
+"""What ``airflow providers list`` and ``airflow providers get stepbridge`` show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["get_provider_info"]
+
+_INTEGRATION = "stepbridge"
+
+
+def get_provider_info() -> dict[str, Any]:
+    """The provider's description by Airflow's schema (``airflow/provider_info.schema.json``); loads no module."""
+    return {
+        "package-name": "stepbridge",
+        "name": "stepbridge",
+        "description": "Batch inference on AWS Step Functions and SageMaker Processing, one execution per DAG run.",
+        "integrations": [{"integration-name": _INTEGRATION, "tags": ["aws"]}],
+        "operators": _modules(
+            "stepbridge.operators.approve_cost",
+            "stepbridge.operators.build_image",
+            "stepbridge.operators.start_execution",
+            "stepbridge.operators.upload_scripts",
+        ),
+        "sensors": _modules("stepbridge.sensors.execution", "stepbridge.sensors.input"),
+        "triggers": _modules("stepbridge.triggers.execution", "stepbridge.triggers.input"),
+        "hooks": _modules("stepbridge.hooks.stepbridge"),
+    }
+
+
+def _modules(*names: str) -> list[dict[str, Any]]:
+    return [{"integration-name": _INTEGRATION, "python-modules": list(names)}]
