@@ -84,14 +84,18 @@ def logs(
 ) -> None:
     """Print what a processing job's containers wrote; with several hosts each line begins with its host."""
     import boto3  # half a second: not for --help
+    from botocore.exceptions import BotoCoreError
 
     url = endpoint_url or _running(data_dir)
     session = boto3.session.Session(aws_access_key_id="local", aws_secret_access_key="local", region_name=region)
-    sagemaker: Any = session.client("sagemaker", endpoint_url=url)
+    try:
+        sagemaker: Any = session.client("sagemaker", endpoint_url=url)
+        client: Any = session.client("logs", endpoint_url=url)
+    except (BotoCoreError, ValueError) as error:  # what --region or --endpoint-url cannot be
+        raise ConfigurationError(f"{url} in {region}", str(error)) from None
     described = _described(sagemaker, job)
     several = described["ProcessingResources"]["ClusterConfig"]["InstanceCount"] > 1
     seen = _Seen()
-    client: Any = session.client("logs", endpoint_url=url)
     while True:
         # The status first: what a job wrote is there before it has ended.
         has_ended = _described(sagemaker, job)["ProcessingJobStatus"] in ENDED

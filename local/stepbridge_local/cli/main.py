@@ -35,7 +35,7 @@ def local() -> None:
 
 @app.command()
 def up(
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.")] = DEFAULT_PORT,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.", min=0, max=65535)] = DEFAULT_PORT,
     data_dir: Annotated[
         Path, typer.Option(help="Folder for objects, images and records; the same folder again brings them back.")
     ] = Path(".stepbridge/local-aws"),
@@ -82,11 +82,16 @@ def up(
 
 
 def main() -> None:
-    """Run the command. An error of the local AWS's own is one text on stderr and exit code 1."""
+    """Run the command. An expected error is one text on stderr and exit code 1, never a traceback."""
     try:
         app()
     except LocalAwsError as error:
         typer.echo(str(error), err=True)
+        sys.exit(1)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        typer.echo(f"{error.filename}: {error.strerror}", err=True)
         sys.exit(1)
 
 

@@ -24,7 +24,7 @@ def load_definition(text: str, source: str) -> Definition:
     try:
         value = json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as fault:
-        line = text.splitlines()[fault.lineno - 1] if text.strip() else ""
+        line = text.split("\n")[fault.lineno - 1]
         excerpt = f"{line}\n{' ' * (fault.colno - 1)}^" if line else ""
         where = f"{source}:{fault.lineno}:{fault.colno}"
         raise DefinitionError(source, [Problem(where, fault.msg, "a JSON document", "", excerpt)]) from None

@@ -15,7 +15,15 @@ from stepbridge.aws.cloudformation import CloudFormation
 from stepbridge.aws.iam import Iam
 from stepbridge.aws.s3 import S3
 from stepbridge.aws.step_functions import StepFunctions
-from stepbridge.cli.deploy import aws_session
+from stepbridge.cli.aws_options import (
+    EndpointUrlOption,
+    ProfileOption,
+    ProjectOption,
+    RegionOption,
+    aws_session,
+    with_advice_for_a_shell,
+)
+from stepbridge.cli.exit_codes import ExitCode
 from stepbridge.core.deployment import Deployment
 from stepbridge.core.fields import is_template
 from stepbridge.core.model_card import ModelCard, parse_card
@@ -32,14 +40,10 @@ _MARKS = {"ok": "✔", "missing": "✘", "unknown": "?"}
 def preflight(
     model: Annotated[str, typer.Argument(help="The model's name: dags/models/<model>.yaml is its card.")],
     stack_name: Annotated[str, typer.Option(help="The deployed stack.")] = DEFAULT_STACK_NAME,
-    region: Annotated[
-        str | None, typer.Option(envvar=["AWS_REGION", "AWS_DEFAULT_REGION"], help="Default: the profile's.")
-    ] = None,
-    profile: Annotated[str | None, typer.Option(help="A profile of the AWS configuration.")] = None,
-    endpoint_url: Annotated[
-        str | None, typer.Option(envvar="AWS_ENDPOINT_URL", help="The local AWS: http://127.0.0.1:4566")
-    ] = None,
-    project: Annotated[Path, typer.Option(exists=True, file_okay=False, help="The folder with dags/models/.")] = Path(),
+    region: RegionOption = None,
+    profile: ProfileOption = None,
+    endpoint_url: EndpointUrlOption = None,
+    project: ProjectOption = Path(),
     input_uri: Annotated[str | None, typer.Option(help="The input of a run, where the card has a template.")] = None,
 ) -> None:
     """Check a model's card, scripts, image, buckets, input and the permissions of the stack's roles; run nothing.
@@ -48,12 +52,15 @@ def preflight(
     """
     card = _card(project, model)
     session = aws_session(region, profile, endpoint_url)
-    found = list(checks(card, project, session, stack_name, endpoint_url, input_uri or card.input_uri))
+    try:
+        found = list(checks(card, project, session, stack_name, endpoint_url, input_uri or card.input_uri))
+    except AwsError as error:
+        raise with_advice_for_a_shell(error) from error
     for check in found:
         typer.echo(f"{_MARKS[check.status]} {check.what}: {check.text}")
     missing = sum(check.status == "missing" for check in found)
     typer.echo(f"{model}: {missing} missing" if missing else f"{model}: nothing is missing")
-    raise typer.Exit(1 if missing else 0)
+    raise typer.Exit(ExitCode.ERROR if missing else ExitCode.SUCCESS)
 
 
 def checks(
@@ -94,7 +101,11 @@ def _card(project: Path, model: str) -> ModelCard:
     for suffix in (".yaml", ".yml"):
         path = project / "dags" / "models" / f"{model}{suffix}"
         if path.is_file():
-            return parse_card(path.read_text(encoding="utf-8"), f"dags/models/{path.name}")
+            try:
+                text = path.read_text(encoding="utf-8")
+            except UnicodeDecodeError as error:
+                raise ConfigurationError(f"dags/models/{path.name}", str(error), "a text file in UTF-8") from None
+            return parse_card(text, f"dags/models/{path.name}")
     known = sorted(path.stem for path in (project / "dags" / "models").glob("*.y*ml"))
     raise ConfigurationError(
         f"model {model!r}", "no such card", f"one of {', '.join(known) or 'none: there is no card'}"

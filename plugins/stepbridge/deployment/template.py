@@ -136,6 +136,8 @@ def _read(path: Path) -> str:
     except OSError as error:
         remedy = "run this in the project's folder, or name it with --project"
         raise TemplateError(str(path), error.strerror or str(error), "a file that can be read", remedy) from error
+    except UnicodeDecodeError as error:
+        raise TemplateError(str(path), str(error), "a text file in UTF-8") from error
 
 
 class _TemplateLoader(yaml.SafeLoader):
