@@ -1,4 +1,4 @@
-"""One root for every error that stepbridge raises, and below it a class per kind of fault.
+"""The exceptions of stepbridge: one root, and below it a class for each condition.
 
 An error keeps its raw values as attributes and makes its text in ``__str__``, so that it survives pickling (Airflow
 and process pools pickle exceptions) and so that a program can read what a person reads. The text has one shape:
@@ -11,14 +11,24 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 __all__ = [
+    "AccessDeniedError",
+    "AlreadyExistsError",
+    "AwsError",
     "CardError",
     "ConfigurationError",
+    "CredentialsError",
     "DefinitionError",
     "DocumentError",
+    "EndpointUnreachableError",
     "ExecutionInputError",
-    "ImageBuildError",
+    "NotFoundError",
+    "NotRedrivableError",
     "Problem",
+    "QuotaExceededError",
+    "RequestRejectedError",
+    "ServiceUnavailableError",
     "StepbridgeError",
+    "ThrottlingError",
     "UnknownStatusError",
 ]
 
@@ -48,10 +58,6 @@ class StepbridgeError(Exception):
 
 class ConfigurationError(StepbridgeError):
     """What the user wrote or set up cannot be used as it is."""
-
-
-class ImageBuildError(StepbridgeError):
-    """An image could not be built from its Dockerfile and context."""
 
 
 class UnknownStatusError(StepbridgeError):
@@ -100,3 +106,56 @@ class ExecutionInputError(DocumentError):
 
 class DefinitionError(DocumentError):
     """A state machine definition cannot be used."""
+
+
+class AwsError(StepbridgeError):
+    """A call to AWS failed.
+
+    ``action`` is the IAM action (``states:StartExecution``), ``resource`` what it was called on, ``code`` the AWS
+    exception name and ``request_id`` what AWS support asks for; the last two are empty when no answer came.
+    """
+
+    action: str = ""
+    resource: str = ""
+    code: str = ""
+    request_id: str = ""
+
+
+class AccessDeniedError(AwsError):
+    """The credentials are good, but no policy allows the action on the resource."""
+
+
+class CredentialsError(AwsError):
+    """There are no credentials, or they are expired or wrong."""
+
+
+class NotFoundError(AwsError):
+    """What was asked for does not exist."""
+
+
+class AlreadyExistsError(AwsError):
+    """Something with this name exists already."""
+
+
+class NotRedrivableError(AwsError):
+    """The execution cannot be redriven."""
+
+
+class ThrottlingError(AwsError):
+    """Too many calls in a short time; the same call succeeds later."""
+
+
+class QuotaExceededError(AwsError):
+    """A quota of the account is used up."""
+
+
+class ServiceUnavailableError(AwsError):
+    """The service failed on its own side (5xx); the same call may succeed later."""
+
+
+class EndpointUnreachableError(AwsError):
+    """No answer came: name not resolved, connection refused, closed or timed out."""
+
+
+class RequestRejectedError(AwsError):
+    """The service refused the request as it is."""

@@ -268,12 +268,12 @@ class Run:
         """What the step returns; like a task, it is tried again when AWS throttled it past its client's patience."""
         from botocore.exceptions import ClientError
 
-        from stepbridge.aws.calls import ThrottledError
+        from stepbridge.errors import ThrottlingError
 
         while True:
             try:
                 return await asyncio.get_running_loop().run_in_executor(self._workers, step, *arguments)
-            except (ThrottledError, ClientError) as error:
+            except (ThrottlingError, ClientError) as error:
                 if isinstance(error, ClientError) and error.response["Error"]["Code"] != "ThrottlingException":
                     raise
                 self._answer.throttled_tries += 1

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
-from stepbridge.aws.calls import AwsError
 from stepbridge.deployment.errors import StackFailedError
 from stepbridge.deployment.template import parse_template
+from stepbridge.errors import AwsError
 from stepbridge_local.testing import LocalAwsProcess
-from tests.contract.iam_stack import FURTHER_READ, FURTHER_WRITE, PROJECT, StepFailedError, Stack, statements_of
+from tests.contract.iam_stack import FURTHER_READ, FURTHER_WRITE, PROJECT, Stack, StepFailedError, statements_of
 
 TEMPLATE = PROJECT / "infra" / "stack.yaml"
 STATEMENTS = [name for name, _, _ in statements_of(parse_template(TEMPLATE.read_text(), str(TEMPLATE)))]

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from stepbridge.aws.calls import RequestRejectedError, aws_call
+from stepbridge.aws.calls import aws_call
 from stepbridge.deployment.template import parse_template
+from stepbridge.errors import RequestRejectedError
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -68,7 +69,7 @@ class StackEvent:
 
 
 class CloudFormation:
-    """Stacks through one boto3 client. Every method raises ``AwsError`` and its kinds."""
+    """Stacks through one boto3 client. Every method raises ``AwsError``."""
 
     def __init__(self, client: CloudFormationClient) -> None:
         self._client = client

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from stepbridge.aws.calls import NotFoundError, aws_call
+from stepbridge.aws.calls import aws_call
 from stepbridge.core.statuses import build_status
+from stepbridge.errors import NotFoundError
 
 if TYPE_CHECKING:
     from mypy_boto3_codebuild import CodeBuildClient
@@ -60,7 +61,7 @@ class Build:
 
 
 class CodeBuild:
-    """Builds through one boto3 client. Every method raises ``AwsError`` and its kinds."""
+    """Builds through one boto3 client. Every method raises ``AwsError``."""
 
     def __init__(self, client: CodeBuildClient) -> None:
         self._client = client

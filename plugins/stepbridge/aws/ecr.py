@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stepbridge.aws.calls import NotFoundError, aws_call
+from stepbridge.aws.calls import aws_call
+from stepbridge.errors import NotFoundError
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr import ECRClient
@@ -16,7 +17,7 @@ __all__ = ["Ecr"]
 
 
 class Ecr:
-    """Images through one boto3 client. Every method raises ``AwsError`` and its kinds."""
+    """Images through one boto3 client. Every method raises ``AwsError``."""
 
     def __init__(self, client: ECRClient) -> None:
         self._client = client

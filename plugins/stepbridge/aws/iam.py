@@ -17,7 +17,7 @@ __all__ = ["Iam"]
 
 
 class Iam:
-    """Policies through one boto3 client. Every method raises ``AwsError`` and its kinds."""
+    """Policies through one boto3 client. Every method raises ``AwsError``."""
 
     def __init__(self, client: IAMClient) -> None:
         self._client = client

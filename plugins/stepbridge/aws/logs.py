@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from stepbridge.aws.calls import NotFoundError, aws_call
+from stepbridge.aws.calls import aws_call
+from stepbridge.errors import NotFoundError
 
 if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
@@ -24,7 +25,7 @@ FEW_LINES: Final = 20
 
 
 class CloudWatchLogs:
-    """Log streams through one boto3 client. Every method raises ``AwsError`` and its kinds."""
+    """Log streams through one boto3 client. Every method raises ``AwsError``."""
 
     def __init__(self, client: CloudWatchLogsClient) -> None:
         self._client = client

@@ -16,7 +16,8 @@ from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stepbridge.aws.arns import S3Uri
-from stepbridge.aws.calls import NotFoundError, aws_call, error_of
+from stepbridge.aws.calls import aws_call, error_of
+from stepbridge.errors import NotFoundError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -39,7 +40,7 @@ class S3Object:
 
 
 class S3:
-    """Objects through one boto3 client. Every method raises ``AwsError`` and its kinds."""
+    """Objects through one boto3 client. Every method raises ``AwsError``."""
 
     def __init__(self, client: S3Client) -> None:
         self._client = client

@@ -18,19 +18,19 @@ __all__ = ["SageMaker"]
 
 
 class SageMaker:
-    """Processing jobs through one boto3 client. Every method raises ``AwsError`` and its kinds."""
+    """Processing jobs through one boto3 client. Every method raises ``AwsError``."""
 
     def __init__(self, client: SageMakerClient) -> None:
         self._client = client
 
     def describe_job(self, name: str) -> Mapping[str, Any]:
-        """DescribeProcessingJob's answer. Raises NotFoundError when there is no such job."""
+        """DescribeProcessingJob's answer. Raises NotFoundError without one."""
         with aws_call("sagemaker:DescribeProcessingJob", name):
             answer: Mapping[str, Any] = self._client.describe_processing_job(ProcessingJobName=name)
         return {key: value for key, value in answer.items() if key != "ResponseMetadata"}
 
     def stop_job(self, name: str) -> None:
-        """Ask the job to stop; nothing happens to one that has ended. Raises NotFoundError when there is no such job."""
+        """Ask the job to stop; nothing happens to one that has ended. Raises NotFoundError without one."""
         if job_status(self.describe_job(name)["ProcessingJobStatus"]).terminal:
             return
         with aws_call("sagemaker:StopProcessingJob", name):

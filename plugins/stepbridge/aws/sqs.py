@@ -30,7 +30,7 @@ class Message:
 
 
 class Sqs:
-    """Queues through one boto3 client. Every method raises ``AwsError`` and its kinds.
+    """Queues through one boto3 client. Every method raises ``AwsError``.
 
     A fault names the queue as the client was given it, by its URL, unless AWS's own words name its ARN.
     """

@@ -64,7 +64,7 @@ class ListedExecution:
 
 
 class StepFunctions:
-    """Executions through one boto3 client. Every method raises ``AwsError`` and its kinds."""
+    """Executions through one boto3 client. Every method raises ``AwsError``."""
 
     def __init__(self, client: SFNClient) -> None:
         self._client = client
@@ -72,7 +72,7 @@ class StepFunctions:
     def start(self, state_machine: str, name: str, input_json: str) -> str:
         """Start the execution ``name`` and return its ARN; the same call while it runs returns the same execution.
 
-        Raises NameInUseError when an execution of that name has ended, or runs with another input.
+        Raises AlreadyExistsError when an execution of that name has ended, or runs with another input.
         """
         with aws_call("states:StartExecution", state_machine):
             answer = self._client.start_execution(stateMachineArn=state_machine, name=name, input=input_json)

@@ -13,8 +13,8 @@ import typer
 from botocore.exceptions import BotoCoreError
 from botocore.utils import validate_region_name
 
-from stepbridge.aws.calls import AwsError, CredentialsError, EndpointUnreachableError
 from stepbridge.cli.exit_codes import OptionError
+from stepbridge.errors import AwsError, CredentialsError, EndpointUnreachableError
 
 __all__ = [
     "EndpointUrlOption",

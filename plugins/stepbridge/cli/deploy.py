@@ -9,7 +9,6 @@ from typing import Annotated, Final
 
 import typer
 
-from stepbridge.aws.calls import AwsError
 from stepbridge.cli.aws_options import (
     EndpointUrlOption,
     ProfileOption,
@@ -21,7 +20,7 @@ from stepbridge.cli.aws_options import (
 from stepbridge.cli.exit_codes import OptionError
 from stepbridge.core.deployment import Deployment
 from stepbridge.deployment.deployment import DEFAULT_STACK_NAME, deploy_stack, preview_deployment
-from stepbridge.errors import StepbridgeError
+from stepbridge.errors import AwsError, StepbridgeError
 
 __all__ = ["deploy"]
 

@@ -10,7 +10,6 @@ import boto3
 import typer
 
 from stepbridge.aws.arns import S3Uri
-from stepbridge.aws.calls import AwsError
 from stepbridge.aws.cloudformation import CloudFormation
 from stepbridge.aws.iam import Iam
 from stepbridge.aws.s3 import S3
@@ -30,7 +29,7 @@ from stepbridge.core.model_card import ModelCard, parse_card
 from stepbridge.core.names import STAGES
 from stepbridge.core.readiness import Check, missing_statement, permissions_of, readable_part
 from stepbridge.deployment.deployment import DEFAULT_STACK_NAME, deployment_of
-from stepbridge.errors import ConfigurationError
+from stepbridge.errors import AwsError, ConfigurationError
 
 __all__ = ["checks", "preflight"]
 

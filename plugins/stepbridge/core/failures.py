@@ -243,7 +243,7 @@ TASK_ERRORS: Final[tuple[TaskError, ...]] = (
     TaskError("NotFoundError", Retry.AS_SET, code="(ExecutionDoesNotExist)?"),
     TaskError("NotFoundError", Retry.NEVER, why="it has to be made first"),
     TaskError("QuotaExceededError", Retry.LATER),
-    TaskError("ThrottledError", Retry.LATER),
+    TaskError("ThrottlingError", Retry.LATER),
     TaskError("CredentialsError", Retry.LATER),  # somebody has to renew them
 )
 

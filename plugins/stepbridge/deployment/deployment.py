@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from botocore.config import Config
 
 from stepbridge.aws.arns import S3Uri
-from stepbridge.aws.calls import CredentialsError, NotFoundError, aws_call
+from stepbridge.aws.calls import aws_call
 from stepbridge.aws.cloudformation import CloudFormation, Stack
 from stepbridge.aws.s3 import S3
 from stepbridge.core.deployment import Deployment
@@ -22,6 +22,7 @@ from stepbridge.deployment.plan import StackSituation, check_stack_name, plan_de
 from stepbridge.deployment.scikit_image import scikit_learn_image
 from stepbridge.deployment.stack_status import StackState, stack_state
 from stepbridge.deployment.template import PackagedTemplate, read_template, retained_names
+from stepbridge.errors import CredentialsError, NotFoundError
 
 if TYPE_CHECKING:
     import boto3

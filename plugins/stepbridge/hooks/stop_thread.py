@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Final
 
-from stepbridge.aws.calls import AwsError
+from stepbridge.errors import AwsError
 
 if TYPE_CHECKING:
     from stepbridge.hooks.stepbridge import StepbridgeHook

@@ -23,8 +23,8 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from stepbridge.aws.arns import region_of
-from stepbridge.aws.calls import AwsError, NotFoundError
 from stepbridge.core.statuses import execution_status
+from stepbridge.errors import AwsError, NotFoundError
 from stepbridge.hooks.stepbridge import StepbridgeHook
 from stepbridge.hooks.task_instance import EXECUTION_KEY, describe_instance
 from stepbridge.listeners.stop_decision import (

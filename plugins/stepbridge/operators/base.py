@@ -61,7 +61,7 @@ class StepbridgeOperator(BaseOperator):
 
     @cached_property
     def deployed(self) -> Deployment:
-        """The deployment. Raises DeploymentDocumentError when it cannot be used, ConfigurationError when there is none."""
+        """The deployment. Raises DeploymentDocumentError if it cannot be used, ConfigurationError if there is none."""
         if not self.deployment:
             raise ConfigurationError(
                 "Airflow Variable 'stepbridge'",

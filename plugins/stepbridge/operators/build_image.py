@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from stepbridge.aws.arns import S3Uri
-from stepbridge.aws.calls import NotFoundError
 from stepbridge.aws.codebuild import Build
 from stepbridge.aws.logs import LogTail
 from stepbridge.core.names import image_tag
-from stepbridge.errors import StepbridgeError
+from stepbridge.errors import NotFoundError, StepbridgeError
 from stepbridge.images.build_context import FolderFile, build_context, build_digest, write_zip
 from stepbridge.images.build_failure import BuildFailedError, CommandOutput
 from stepbridge.links.addresses import build_address

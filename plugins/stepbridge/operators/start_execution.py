@@ -14,10 +14,10 @@ from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowTaskTimeout
 
 from stepbridge.aws.arns import S3Uri, execution_arn
-from stepbridge.aws.calls import AccessDeniedError, NameInUseError, NotFoundError, NotRedrivableError
 from stepbridge.core.execution_input import ExecutionInput, parse_execution_input
 from stepbridge.core.start_decision import ABSENT, Adopt, Describe, Identity, Redrive, Snapshot, Start, next_step
 from stepbridge.core.statuses import execution_status
+from stepbridge.errors import AccessDeniedError, AlreadyExistsError, NotFoundError, NotRedrivableError
 from stepbridge.hooks.lineage import Lineage
 from stepbridge.hooks.stop_thread import HANDLER_TIMEOUT_SECONDS, STOP_TIMEOUT_SECONDS, StopThread
 from stepbridge.hooks.task_instance import describe_task, record_execution
@@ -282,7 +282,7 @@ class StartExecutionOperator(ParameterisedOperator):
         self._refuse_if_killed()
         try:
             self.hook.step_functions.start(self.deployed.state_machine_arn, name, execution_input.to_json())
-        except NameInUseError:
+        except AlreadyExistsError:
             self._started = None
             return False
         self._refuse_if_killed()

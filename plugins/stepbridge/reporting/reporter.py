@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 from airflow.sdk import Asset
 
 from stepbridge.aws.arns import S3Uri
-from stepbridge.aws.calls import AwsError, NotFoundError
 from stepbridge.aws.logs import PROCESSING_LOG_GROUP
 from stepbridge.aws.step_functions import Execution
 from stepbridge.core.run_report import RunReport, build_run_report, failure_text, figures, job_names, timeline
 from stepbridge.core.statuses import execution_status
+from stepbridge.errors import AwsError, NotFoundError
 from stepbridge.links.addresses import execution_address, job_address, log_address
 from stepbridge.links.stepbridge import JobLogsLink
 from stepbridge.reporting.run_facts import EmptyOutputError, Facts

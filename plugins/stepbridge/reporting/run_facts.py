@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 from airflow.sdk.exceptions import AirflowFailException
 
 from stepbridge.aws.arns import S3Uri
-from stepbridge.aws.calls import AwsError
 from stepbridge.core.run_report import (
     CostReport,
     Listing,
@@ -25,7 +24,7 @@ from stepbridge.core.run_report import (
     counts_rows,
     listing,
 )
-from stepbridge.errors import StepbridgeError
+from stepbridge.errors import AwsError, StepbridgeError
 from stepbridge.hooks.prices import configured_prices
 
 if TYPE_CHECKING:

@@ -16,12 +16,11 @@ from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
 from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowTaskTimeout
 
 from stepbridge.aws.arns import region_of, state_machine_arn
-from stepbridge.aws.calls import NotRedrivableError
 from stepbridge.aws.step_functions import Execution
 from stepbridge.core.deployment import DEPLOYMENT_TEMPLATE, DeploymentDocumentError, parse_deployment
 from stepbridge.core.start_decision import REDRIVABLE
 from stepbridge.core.statuses import execution_status
-from stepbridge.errors import ConfigurationError
+from stepbridge.errors import ConfigurationError, NotRedrivableError
 from stepbridge.hooks.lineage import Lineage
 from stepbridge.hooks.stop_thread import STOP_TIMEOUT_SECONDS, StopThread
 from stepbridge.hooks.task_instance import describe_task, record_execution

@@ -11,9 +11,8 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
 
 from stepbridge.aws.arns import S3Uri
-from stepbridge.aws.calls import AccessDeniedError, CredentialsError
 from stepbridge.core.permissions import statement
-from stepbridge.errors import ConfigurationError
+from stepbridge.errors import AccessDeniedError, ConfigurationError, CredentialsError
 from stepbridge.hooks.task_instance import describe_task
 from stepbridge.links.addresses import objects_address
 from stepbridge.links.stepbridge import ObjectsLink

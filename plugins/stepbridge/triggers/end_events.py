@@ -14,9 +14,9 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from stepbridge.aws.calls import AwsError, EndpointUnreachableError, ServiceUnavailableError, ThrottledError
 from stepbridge.aws.sqs import Message, Sqs
 from stepbridge.core.statuses import EXECUTION_STATUSES
+from stepbridge.errors import AwsError, EndpointUnreachableError, ServiceUnavailableError, ThrottlingError
 from stepbridge.triggers.poll_interval import backoff_seconds, hand_back_seconds
 
 __all__ = ["EndEventReceiver", "ended_execution"]
@@ -135,7 +135,7 @@ class EndEventReceiver:
         if self._failures == 1 and not self._stopped.is_set():
             log.warning("ends of executions are looked for by polling until their queue answers: %s", fault)
         self._now_hears(False)
-        passing = isinstance(fault, ThrottledError | ServiceUnavailableError | EndpointUnreachableError)
+        passing = isinstance(fault, ThrottlingError | ServiceUnavailableError | EndpointUnreachableError)
         return min(backoff_seconds(self._failures), RETRY_SECONDS) if passing else RETRY_SECONDS
 
     def _now_hears(self, hears: bool) -> None:

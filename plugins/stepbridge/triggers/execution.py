@@ -16,9 +16,9 @@ from typing import Any, ClassVar, Final
 from airflow.sdk.exceptions import AirflowRuntimeError
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
-from stepbridge.aws.calls import AwsError, CredentialsError
 from stepbridge.aws.step_functions import StepFunctions
 from stepbridge.core.statuses import execution_status
+from stepbridge.errors import AwsError, CredentialsError
 from stepbridge.hooks.task_instance import describe_instance
 from stepbridge.triggers.poll_interval import backoff_seconds, with_jitter
 from stepbridge.triggers.state_changes import StateChanges, turns_of

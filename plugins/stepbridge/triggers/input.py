@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from stepbridge.aws.arns import S3Uri
-from stepbridge.aws.calls import AwsError, CredentialsError
+from stepbridge.errors import AwsError, CredentialsError
 from stepbridge.triggers.poll_interval import backoff_seconds, poll_interval, with_jitter
 from stepbridge.triggers.watcher import CREDENTIALS_GRACE_SECONDS, TRANSIENT_ERRORS
 

@@ -18,15 +18,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from stepbridge.aws.arns import region_of, state_machine_arn
-from stepbridge.aws.calls import (
+from stepbridge.aws.step_functions import PAGE_SIZE, StepFunctions
+from stepbridge.core.statuses import execution_status
+from stepbridge.errors import (
     AwsError,
     CredentialsError,
     EndpointUnreachableError,
     ServiceUnavailableError,
-    ThrottledError,
+    ThrottlingError,
 )
-from stepbridge.aws.step_functions import PAGE_SIZE, StepFunctions
-from stepbridge.core.statuses import execution_status
 from stepbridge.triggers.end_events import EndEventReceiver
 from stepbridge.triggers.poll_interval import (
     SHORTEST_SECONDS,
@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 Client = TypeVar("Client")
 
 # What passes by itself: these slow the watcher down and never fail a wait.
-TRANSIENT_ERRORS: Final = (ThrottledError, ServiceUnavailableError, EndpointUnreachableError)
+TRANSIENT_ERRORS: Final = (ThrottlingError, ServiceUnavailableError, EndpointUnreachableError)
 CREDENTIALS_GRACE_SECONDS: Final = 600.0  # somebody renews them in the connection, or the wait is told
 
 GATHER_SECONDS: Final = 0.2

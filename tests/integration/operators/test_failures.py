@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from stepbridge.aws.calls import EndpointUnreachableError
-from stepbridge.errors import ConfigurationError
+from stepbridge.errors import ConfigurationError, EndpointUnreachableError
 from stepbridge.images.build_context import FolderError
 from stepbridge.images.build_failure import BuildFailedError
 from stepbridge.sensors.errors import ExecutionFailedError, WaitTimeoutError

@@ -8,20 +8,23 @@ from importlib import import_module
 import pytest
 from airflow.sdk import RetryAction
 
-from stepbridge.aws.calls import (
+from stepbridge.core.failures import TASK_ERRORS
+from stepbridge.dag_factory.retry_policy import RETRY_LATER, ModelRetryPolicy, decide
+from stepbridge.errors import (
     AccessDeniedError,
     AwsError,
+    CardError,
+    ConfigurationError,
     CredentialsError,
     EndpointUnreachableError,
+    ExecutionInputError,
     NotFoundError,
     QuotaExceededError,
     RequestRejectedError,
     ServiceUnavailableError,
-    ThrottledError,
+    StepbridgeError,
+    ThrottlingError,
 )
-from stepbridge.core.failures import TASK_ERRORS
-from stepbridge.dag_factory.retry_policy import RETRY_LATER, ModelRetryPolicy, decide
-from stepbridge.errors import CardError, ConfigurationError, ExecutionInputError, StepbridgeError
 from stepbridge.reporting.run_facts import EmptyOutputError
 from stepbridge.sensors.errors import ExecutionFailedError, WatchError
 
@@ -45,7 +48,7 @@ def coded(error: AwsError, code: str) -> AwsError:
         (coded(NotFoundError("call", "gone"), "StateMachineDoesNotExist"), FAIL),
         (coded(NotFoundError("call", "not yet"), "ExecutionDoesNotExist"), DEFAULT),
         (NotFoundError("call", "its name is taken"), DEFAULT),
-        (ThrottledError("call", "slow down"), RETRY),
+        (ThrottlingError("call", "slow down"), RETRY),
         (QuotaExceededError("call", "quota"), RETRY),
         (CredentialsError("call", "expired"), RETRY),
         (ServiceUnavailableError("call", "500"), DEFAULT),

@@ -1,4 +1,4 @@
-"""botocore's errors become faults that say where, what, and what to do next."""
+"""botocore's exceptions become errors that say where, what, and what to do next."""
 
 from __future__ import annotations
 
@@ -16,21 +16,20 @@ from botocore.exceptions import (
     SSLError,
 )
 
-from stepbridge.aws import calls as faults
-from stepbridge.aws.calls import (
+from stepbridge.aws import calls
+from stepbridge.aws.calls import aws_call, error_of
+from stepbridge.errors import (
     AccessDeniedError,
+    AlreadyExistsError,
     AwsError,
     CredentialsError,
     EndpointUnreachableError,
-    NameInUseError,
     NotFoundError,
     NotRedrivableError,
     QuotaExceededError,
     RequestRejectedError,
     ServiceUnavailableError,
-    ThrottledError,
-    aws_call,
-    error_of,
+    ThrottlingError,
 )
 
 ARN = "arn:aws:states:us-east-1:123456789012:execution:m:e"
@@ -42,7 +41,7 @@ def answered(code: str, message: str = "because", http_status: int = 400) -> Cli
 
 
 @pytest.mark.parametrize(
-    ("error", "kind"),
+    ("error", "expected"),
     [
         (answered("AccessDeniedException"), AccessDeniedError),
         (answered("403", "Forbidden", 403), AccessDeniedError),
@@ -52,10 +51,10 @@ def answered(code: str, message: str = "because", http_status: int = 400) -> Cli
         (answered("404", "Not Found", 404), NotFoundError),
         (answered("ValidationException", "Could not find requested job with name: x"), NotFoundError),
         (answered("ValidationException", "1 validation error detected"), RequestRejectedError),
-        (answered("ExecutionAlreadyExists"), NameInUseError),
+        (answered("ExecutionAlreadyExists"), AlreadyExistsError),
         (answered("ExecutionNotRedrivable"), NotRedrivableError),
-        (answered("ThrottlingException"), ThrottledError),
-        (answered("Whatever", http_status=429), ThrottledError),
+        (answered("ThrottlingException"), ThrottlingError),
+        (answered("Whatever", http_status=429), ThrottlingError),
         (answered("ResourceLimitExceeded"), QuotaExceededError),
         (answered("InternalFailure", http_status=500), ServiceUnavailableError),
         (answered("InvalidArn"), RequestRejectedError),
@@ -68,18 +67,18 @@ def answered(code: str, message: str = "because", http_status: int = 400) -> Cli
         (BotoCoreError(), RequestRejectedError),
     ],
 )
-def test_each_error_has_its_kind(error: ClientError | BotoCoreError, kind: type[AwsError]) -> None:
+def test_each_error_has_its_class(error: ClientError | BotoCoreError, expected: type[AwsError]) -> None:
     """What the caller can do about it decides the class."""
-    fault = error_of(error, "states:DescribeExecution", ARN)
-    assert type(fault) is kind
-    assert (fault.action, fault.resource) == ("states:DescribeExecution", ARN)
+    converted = error_of(error, "states:DescribeExecution", ARN)
+    assert type(converted) is expected
+    assert (converted.action, converted.resource) == ("states:DescribeExecution", ARN)
 
 
 def test_an_answer_keeps_its_code_and_request_id() -> None:
     """AWS support asks for the request id, so it is kept and shown."""
-    fault = error_of(answered("ThrottlingException", "Rate exceeded"), "states:ListExecutions", ARN)
-    assert (fault.code, fault.request_id) == ("ThrottlingException", "r-1")
-    assert str(fault) == (
+    error = error_of(answered("ThrottlingException", "Rate exceeded"), "states:ListExecutions", ARN)
+    assert (error.code, error.request_id) == ("ThrottlingException", "r-1")
+    assert str(error) == (
         f"states:ListExecutions on {ARN}: ThrottlingException: Rate exceeded (request r-1); wait and try again"
     )
 
@@ -90,9 +89,9 @@ def test_a_denial_names_the_statement_to_add() -> None:
         "User: arn:aws:sts::123456789012:assumed-role/airflow/s is not authorized to perform: kms:Decrypt "
         "on resource: arn:aws:kms:us-east-1:123456789012:key/k because no identity-based policy allows it"
     )
-    fault = error_of(answered("AccessDeniedException", message), "states:StartExecution", ARN)
-    assert (fault.action, fault.resource) == ("kms:Decrypt", "arn:aws:kms:us-east-1:123456789012:key/k")
-    assert fault.remedy == (
+    error = error_of(answered("AccessDeniedException", message), "states:StartExecution", ARN)
+    assert (error.action, error.resource) == ("kms:Decrypt", "arn:aws:kms:us-east-1:123456789012:key/k")
+    assert error.remedy == (
         "allow kms:Decrypt on arn:aws:kms:us-east-1:123456789012:key/k "
         "in a policy of arn:aws:sts::123456789012:assumed-role/airflow/s"
     )
@@ -100,12 +99,12 @@ def test_a_denial_names_the_statement_to_add() -> None:
 
 def test_a_denied_head_says_that_the_object_may_only_be_missing() -> None:
     """S3 hides a missing object from whoever may not list the bucket."""
-    fault = error_of(answered("403", "Forbidden", 403), "s3:GetObject", "s3://bucket/key")
-    assert "without s3:ListBucket on the bucket a missing object reads as denied too" in fault.remedy
+    error = error_of(answered("403", "Forbidden", 403), "s3:GetObject", "s3://bucket/key")
+    assert "without s3:ListBucket on the bucket a missing object reads as denied too" in error.remedy
 
 
 def test_the_context_manager_lets_other_exceptions_pass() -> None:
-    """Only botocore's errors are turned into faults."""
+    """Only botocore's exceptions are converted."""
     with pytest.raises(ZeroDivisionError), aws_call("s3:PutObject", "s3://bucket/key"):
         _ = 1 / 0
     with pytest.raises(NotFoundError) as caught, aws_call("s3:PutObject", "s3://bucket/key"):
@@ -113,17 +112,17 @@ def test_the_context_manager_lets_other_exceptions_pass() -> None:
     assert isinstance(caught.value.__cause__, ClientError)
 
 
-@pytest.mark.parametrize("name", [name for name in faults.__all__ if isinstance(getattr(faults, name), type)])
-def test_faults_survive_pickling(name: str) -> None:
+@pytest.mark.parametrize("error_class", [AwsError, *AwsError.__subclasses__()])
+def test_errors_survive_pickling(error_class: type[AwsError]) -> None:
     """Airflow pickles exceptions between processes."""
-    fault = getattr(faults, name)("where", "found", "expected", "remedy")
-    fault.code, fault.request_id = "Code", "r-1"
-    copy = pickle.loads(pickle.dumps(fault))
-    assert (type(copy), str(copy), copy.code, copy.request_id) == (type(fault), str(fault), "Code", "r-1")
+    error = error_class("where", "found", "expected", "remedy")
+    error.code, error.request_id = "Code", "r-1"
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), str(copy), copy.code, copy.request_id) == (type(error), str(error), "Code", "r-1")
 
 
-def test_no_code_stands_in_two_tables() -> None:
+def test_no_code_is_in_two_tables() -> None:
     """Each code means one thing."""
-    tables = [table for name, table in vars(faults).items() if name.isupper() and isinstance(table, frozenset)]
+    tables = [table for name, table in vars(calls).items() if name.isupper() and isinstance(table, frozenset)]
     assert len(tables) == 7
     assert sum(len(table) for table in tables) == len(frozenset().union(*tables))
