@@ -102,7 +102,7 @@ def _answers(url: str) -> bool:
 
 
 def set_faults(server: Server, faults: Sequence[dict[str, Any]]) -> None:
-    """Let exactly these faults be set in a local AWS (docs/local-aws-faults.md)."""
+    """Let exactly these faults be set in a local AWS (local/docs/fault-injection.md)."""
     body = json.dumps([*faults]).encode()
     request = urllib.request.Request(
         f"{server.url}/_stepbridge/faults", body, {"Content-Type": "application/json"}, method="PUT"

@@ -43,7 +43,7 @@ RATES: Final[Mapping[str, tuple[int, int]]] = {
     "states:ListExecutions": (200, 5),
     "states:GetExecutionHistory": (400, 20),
 }
-"""Bucket and refill per second in us-east-1 (docs/local-aws-faults.md)."""
+"""Bucket and refill per second in us-east-1 (local/docs/fault-injection.md)."""
 COLUMNS: Final = (
     "executions",
     "waited for by",

@@ -164,7 +164,7 @@ _CLOUDFORMATION = Service(
         "DescribeStackResources ListStackResources GetTemplate GetTemplateSummary ValidateTemplate "
         "CreateChangeSet DescribeChangeSet ExecuteChangeSet DeleteChangeSet ListChangeSets ListExports"
     ),
-    notes={"CreateStack": "of the resource types in [Stacks](local-aws.md#stacks); others are refused"},
+    notes={"CreateStack": "of the resource types in [Stacks](index.md#stacks); others are refused"},
 )
 _CODEBUILD = Service(
     "CodeBuild",
@@ -202,7 +202,7 @@ _SAGEMAKER = Service(
     "sagemaker",
     frozenset({"CreateProcessingJob", "DescribeProcessingJob", "ListProcessingJobs", "StopProcessingJob", "ListTags"}),
     notes={
-        "CreateProcessingJob": "member by member in [SageMaker Processing](local-aws-processing.md)",
+        "CreateProcessingJob": "member by member in [SageMaker Processing](processing.md)",
         "ListTags": "of processing jobs",
     },
     only="it runs Processing jobs only",

@@ -1,4 +1,4 @@
-"""``stepbridge preflight MODEL``: what would keep a model's run from working, found out before it costs money."""
+"""``stepbridge preflight MODEL``: finds what a model's run would fail for, before it costs money."""
 
 from __future__ import annotations
 
@@ -122,15 +122,15 @@ def _files(card: ModelCard, project: Path) -> Iterator[Check]:
 def _pool(card: ModelCard) -> Iterator[Check]:
     """Pools are in Airflow's database, which this command does not reach for."""
     if card.pool is not None:
-        looked_at = f"`airflow pools get {card.pool}` tells whether it is there; without it the model never starts"
+        how = f"`airflow pools get {card.pool}` shows whether it exists; without it the model never starts"
         remedy = f"make it with `airflow pools set {card.pool} SLOTS DESCRIPTION --include-deferred`"
-        yield Check(f"pool {card.pool}", "unknown", f"{looked_at}: {remedy}, and at least {card.pool_slots} slots")
+        yield Check(f"pool {card.pool}", "unknown", f"{how}: {remedy}, and at least {card.pool_slots} slots")
 
 
 def _file(project: Path, name: str) -> Check:
     if (project / name).is_file():
         return Check(name, "ok", "there")
-    return Check(name, "missing", "add it, or say in the card where it is")
+    return Check(name, "missing", "add it, or name its folder in the card")
 
 
 def _input(s3: S3, uri: str) -> Check:

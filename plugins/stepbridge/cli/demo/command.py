@@ -52,7 +52,7 @@ DayOption = Annotated[str, typer.Option("--day", help=f"A day of flights, {FIRST
 class DemoResult:
     """What the demo ended with: the run's report, the outputs' copies, and what the local AWS costs.
 
-    ``overhead`` is None where the images' Pythons are in a Docker engine and not at hand.
+    ``overhead`` is None with the Docker runtime, whose images have no Python that this machine can run.
     """
 
     report: RunReport
@@ -80,7 +80,7 @@ def demo(
 
 
 def run_demo(settings: SiteSettings, day: date, console: Console) -> DemoResult:
-    """Use the site that is up, or bring one up for as long as this takes, and run the model in it.
+    """Run the model in the site that is running, or in one that is started for it and stopped afterwards.
 
     Raises SiteError when the run fails, with what its failed task logged, and in a project without the model.
     """
@@ -100,7 +100,7 @@ def run_demo(settings: SiteSettings, day: date, console: Console) -> DemoResult:
         check: Callable[[], None]
         site = find_running_site(settings)
         if site is not None:
-            say(f"Using the site that is up on {site.airflow_url}")
+            say(f"Using the site that is running on {site.airflow_url}")
             _prepare(settings, site, day, say)
             check = _still_there(site)
         else:
@@ -112,12 +112,12 @@ def run_demo(settings: SiteSettings, day: date, console: Console) -> DemoResult:
         folder = settings.state / "predictions" / MODEL / day.isoformat()
         _download(_s3(site), output_uri, folder)
         overhead = _overhead(settings, site, day, report) if runtime_of(site) == "process" else None
-        say("Done; ending what was started" if site.pid == os.getpid() else "Done; the site stays up")
+        say("Done; stopping what was started" if site.pid == os.getpid() else "Done; the site keeps running")
     return DemoResult(report, output_uri, folder, overhead)
 
 
 def _prepare(settings: SiteSettings, site: RunningSite, day: date, say: Callable[[str], None]) -> None:
-    """Put the day's flights into S3 and have the scikit-learn container ready."""
+    """Put the day's flights into S3 and build the scikit-learn image."""
     folder = _day_folder(settings, day)
     files = write_day(day, folder)
     prefix = f"flights/{day}/"
@@ -129,7 +129,7 @@ def _prepare(settings: SiteSettings, site: RunningSite, day: date, say: Callable
 
 
 def _overhead(settings: SiteSettings, site: RunningSite, day: date, report: RunReport) -> Overhead:
-    """The execution once more while Airflow is idle, and its scripts by hand in the environments of its images."""
+    """Run the execution once more while Airflow is idle, and its scripts by hand in the environments of its images."""
     client = local_session().client("stepfunctions", endpoint_url=site.aws_endpoint_url)
     alone = run_again(StepFunctions(client), report, f"s3://{site.stack().bucket}/overhead/{MODEL}/{day}/")
     images = settings.aws_data / "images"
@@ -196,7 +196,7 @@ def _failure(airflow: AirflowClient, run_id: str) -> str:
 
 
 def _download(s3: S3Client, uri: str, folder: Path) -> None:
-    """Copy the objects under ``uri`` into ``folder``, but for what the execution keeps under ``_stepbridge/``."""
+    """Copy the objects under ``uri`` into ``folder``, except the execution's own under ``_stepbridge/``."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     bucket, _, prefix = uri.removeprefix("s3://").partition("/")
@@ -210,7 +210,7 @@ def _download(s3: S3Client, uri: str, folder: Path) -> None:
 
 
 def show_result(result: DemoResult, console: Console) -> None:
-    """Print the first predictions, the day's summary, the stages' timeline, and where everything lies."""
+    """Print the first predictions, the day's summary, the timeline of the stages, and where the files are."""
     console.print()
     console.print(_predictions(result.output_folder / "predictions.csv", rows=10))
     summary: dict[str, Any] = json.loads((result.output_folder / "summary.json").read_text())
@@ -227,7 +227,7 @@ def show_result(result: DemoResult, console: Console) -> None:
 
 def _show_overhead(result: DemoResult, console: Console) -> None:
     if result.overhead is None:
-        console.print("\nNo comparison with the scripts run by hand: it needs the images of --runtime process")
+        console.print("\nNo comparison with the scripts run by hand: that needs --runtime process")
         return
     title = "\n[bold]Overhead of the local AWS[/], in seconds: the execution once more, with Airflow idle"
     console.print(title, soft_wrap=True)
@@ -251,7 +251,7 @@ def _predictions(file: Path, rows: int) -> Table:
 def _still_there(site: RunningSite) -> Callable[[], None]:
     def still_there() -> None:
         if not site.is_alive():
-            raise SiteError("local site", "it ended while the demo ran", remedy="see the logs, or run it again")
+            raise SiteError("local site", "it stopped while the demo ran", remedy="see the logs, or run it again")
 
     return still_there
 

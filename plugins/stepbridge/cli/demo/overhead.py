@@ -1,7 +1,7 @@
-"""What the local AWS itself costs: an execution by itself, beside the same scripts run by hand.
+"""The overhead of the local AWS: an execution on an idle machine, compared with the same scripts run by hand.
 
-A run through Airflow shares the machine with Airflow, which starts the next task while a stage computes; on a small
-machine that is seconds, and none of them are the local AWS's. So the execution is run once more when Airflow is idle.
+During a DAG run Airflow starts the next task while a stage computes. On a small machine that costs seconds, which are
+not the local AWS's. So the execution is run once more when Airflow is idle.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class OverheadError(StepbridgeError):
 
 @dataclass(frozen=True)
 class Overhead:
-    """Stages in seconds: in an execution alone on the machine, and by hand."""
+    """The seconds of each stage: in an execution on an idle machine, and by hand."""
 
     alone: RunReport
     by_hand: ByHandTimes

@@ -1,4 +1,4 @@
-"""Follows one DAG run to its end: each task, and each stage of the execution that it started."""
+"""Shows one DAG run until it ends: each task, and each stage of the execution that it started."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Step:
 
 @dataclass(frozen=True)
 class RunProgress:
-    """The run at one moment."""
+    """The state of the run and of its steps at one poll."""
 
     run_state: str
     steps: tuple[Step, ...]
@@ -60,7 +60,7 @@ def follow_run(
     check: Callable[[], None],
     timeout_seconds: float,
 ) -> RunProgress:
-    """Show the run's progress until it ended, and return how. Raises RunTimeoutError after ``timeout_seconds``.
+    """Show the run's progress until it has ended; its last state. Raises RunTimeoutError after ``timeout_seconds``.
 
     On a terminal the table is redrawn in place; elsewhere each change is a line. ``check`` is called at each poll and
     may raise to give up, for example because Airflow died.

@@ -1,4 +1,4 @@
-"""The model's three scripts run by hand, as on a laptop: what an execution on the local AWS is measured against."""
+"""Runs the model's three scripts by hand, as on a laptop; an execution on the local AWS is compared with that."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ class AirflowError(StepbridgeError):
 class AirflowClient:
     """The parts of Airflow's public REST API (``/api/v2``) that a run needs. Not thread safe.
 
-    Raises AirflowError for every answer that is not a success, with the API's own explanation.
+    Raises AirflowError for every answer that is not a success, with the API's own explanation, and for none.
     """
 
     def __init__(self, url: str, user: str, password: str) -> None:
@@ -97,12 +97,15 @@ class AirflowClient:
     def _send(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, accept: tuple[int, ...] = ()
     ) -> dict[str, Any] | None:
-        if "Authorization" not in self._http.headers:
-            self._http.headers["Authorization"] = f"Bearer {self._token()}"
-        answer = self._http.request(method, path, json=body)
-        if answer.status_code == httpx.codes.UNAUTHORIZED:
-            self._http.headers["Authorization"] = f"Bearer {self._token()}"
+        try:
+            if "Authorization" not in self._http.headers:
+                self._http.headers["Authorization"] = f"Bearer {self._token()}"
             answer = self._http.request(method, path, json=body)
+            if answer.status_code == httpx.codes.UNAUTHORIZED:
+                self._http.headers["Authorization"] = f"Bearer {self._token()}"
+                answer = self._http.request(method, path, json=body)
+        except httpx.TransportError as error:
+            raise AirflowError(f"{method} {self._url}{path}", f"no answer: {error}") from error
         if answer.status_code in accept:
             return None
         if answer.is_error:

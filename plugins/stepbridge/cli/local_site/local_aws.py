@@ -48,7 +48,7 @@ def local_session() -> boto3.Session:
 def build_prebuilt_images(site: RunningSite, say: Callable[[str], None]) -> str:
     """Have the local AWS build its stand-in for SageMaker's scikit-learn container; the image's id."""
     started = time.monotonic()
-    answer = httpx.post(f"{site.aws_endpoint_url}/_stepbridge/prebuilt-images", timeout=600.0)
+    answer = _asked("POST", f"{site.aws_endpoint_url}/_stepbridge/prebuilt-images", timeout_seconds=600.0)
     if answer.is_error:
         raise SiteError("scikit-learn image", answer.text, remedy="see containers/scikit_learn/Dockerfile")
     say(f"Image: scikit-learn container ready ({time.monotonic() - started:.1f} s)")
@@ -58,7 +58,7 @@ def build_prebuilt_images(site: RunningSite, say: Callable[[str], None]) -> str:
 
 def runtime_of(site: RunningSite) -> str:
     """``process`` or ``docker``: what the site's local AWS runs containers with."""
-    runtime: str = httpx.get(f"{site.aws_endpoint_url}/_stepbridge/health", timeout=10.0).json()["runtime"]
+    runtime: str = _asked("GET", f"{site.aws_endpoint_url}/_stepbridge/health", timeout_seconds=10.0).json()["runtime"]
     return runtime
 
 
@@ -80,6 +80,13 @@ def _build_variables() -> dict[str, str]:
     wanted = ("UV_", "PIP_", "DOCKER_", "SSL_CERT_", "XDG_CACHE_HOME")
     names = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
     return {k: v for k, v in os.environ.items() if k.startswith(wanted) or k.upper() in names}
+
+
+def _asked(method: str, url: str, timeout_seconds: float) -> httpx.Response:
+    try:
+        return httpx.request(method, url, timeout=timeout_seconds)
+    except httpx.TransportError as error:
+        raise SiteError("local AWS", f"no answer from {url}: {error}") from error
 
 
 def _answers(url: str) -> bool:

@@ -1,7 +1,7 @@
-"""Child processes that never outlive the program that started them.
+"""Child processes that never outlive the program that started them. Linux only.
 
 Airflow's components fork workers, workers fork tasks, and some of them move into sessions of their own; ending only the
-direct children would leave those behind. So the program becomes a child subreaper (``prctl(2)``): whatever is orphaned
+direct children would leave those running. So the program becomes a child subreaper (``prctl(2)``): whatever is orphaned
 below it becomes its child, and ``ProcessTree.stop`` ends descendants until none is left. Should the program itself be
 killed, each direct child gets SIGTERM from the kernel (PR_SET_PDEATHSIG).
 """
@@ -130,7 +130,7 @@ class ProcessTree:
             child.check()
 
     def run(self, name: str, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
-        """Start a program that ends by itself and wait for that; raises ChildEndedError unless it ended with 0."""
+        """Start a program and wait for its end. Raises ChildEndedError unless its exit code is 0."""
         child = self.start(name, command, environment, folder)
         self._children.remove(child)
         while child.process.poll() is None:
