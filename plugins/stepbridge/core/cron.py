@@ -1,74 +1,54 @@
-"""Whether a text is a cron expression: five fields or a preset.
+"""Whether a text is a schedule: five cron fields or a preset, as croniter reads them, which Airflow uses too.
 
-This is a check by form, so that a card is judged without Airflow; Airflow's timetable judges it in full when the DAG
-is built.
+https://airflow.apache.org/docs/apache-airflow/stable/authoring-and-scheduling/cron.html
 """
 
 from __future__ import annotations
 
-import re
-from typing import Final, NamedTuple
+from datetime import datetime
+from typing import Final
 
-__all__ = ["PRESETS", "cron_fault"]
+from croniter import CroniterBadDateError, CroniterError, croniter  # type: ignore[import-untyped]
+
+__all__ = ["PRESETS", "schedule_problem"]
 
 PRESETS: Final = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
 """The presets that stand for a cron expression; @once and @continuous have no data interval of their own."""
 
-
-class _Field(NamedTuple):
-    name: str
-    lowest: int
-    highest: int
-    names: tuple[str, ...] = ()
+_FIELDS: Final = ("a minute", "an hour", "a day of month", "a month", "a day of week")
+_RANGES: Final = ("0 to 59", "0 to 23", "1 to 31", "1 to 12", "0 to 7")
+_ANY_TIME: Final = datetime(2000, 1, 1)  # only whether there is a next date counts
 
 
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
-_FIELDS: Final = (
-    _Field("a minute", 0, 59),
-    _Field("an hour", 0, 23),
-    _Field("a day of month", 1, 31),
-    _Field("a month", 1, 12, _MONTHS),
-    _Field("a day of week", 0, 7, _WEEKDAYS),
-)
-# A star or a value or a range, each with an optional step; the last weekday (5L or L5) and the n-th weekday (5#2).
-_ITEM = re.compile(r"(?P<base>\*|(?P<low>\w+)(-(?P<high>\w+))?)(/(?P<step>\d+))?")
-_NTH_WEEKDAY = re.compile(r"(?P<day>\w+)#[1-5]|[lL](?P<last>\d)|(?P<final>\d)[lL]")
-
-
-def cron_fault(text: str) -> str | None:
-    """What is expected where ``text`` is no cron expression; None when it is one."""
+def schedule_problem(text: str) -> str | None:
+    """What is expected instead of ``text``; None if it is a schedule with a next date."""
     if text.startswith("@"):
         return None if text in PRESETS else f"one of {', '.join(PRESETS)}, or five cron fields"
     parts = text.split()
     if len(parts) != len(_FIELDS):
         return f"five fields (minute, hour, day of month, month, day of week), not {len(parts)}"
-    for field, part in zip(_FIELDS, parts, strict=True):
-        for item in part.split(","):
-            if not _is_item(field, item):
-                return f"{field.name} of {field.lowest} to {field.highest}, *, a range or a step, not {item!r}"
+    if any(_is_random(item) for part in parts for item in part.split(",")):
+        return _expected_item(parts)
+    try:
+        croniter(text, _ANY_TIME).get_next()
+    except CroniterBadDateError:
+        return "a schedule with a next date; this one never comes"
+    except CroniterError as error:
+        return _expected_item(parts) or f"a cron expression; croniter says {error}"
     return None
 
 
-def _is_item(field: _Field, item: str) -> bool:
-    if field.name == "a day of month" and item in ("L", "l"):
-        return True
-    if field.name == "a day of week" and (nth := _NTH_WEEKDAY.fullmatch(item)):
-        return _value(field, nth["day"] or nth["last"] or nth["final"]) is not None
-    match = _ITEM.fullmatch(item)
-    if match is None or (match["step"] is not None and int(match["step"]) < 1):
-        return False
-    if match["base"] == "*":
-        return True
-    low = _value(field, match["low"])
-    high = low if match["high"] is None else _value(field, match["high"])
-    return low is not None and high is not None and low <= high
+def _expected_item(parts: list[str]) -> str | None:
+    """What is expected of the first field with an item that cannot stand there; None if each can by itself."""
+    for position, part in enumerate(parts):
+        for item in part.split(","):
+            alone = ["*"] * len(parts)
+            alone[position] = item
+            if _is_random(item) or not croniter.is_valid(" ".join(alone)):
+                return f"{_FIELDS[position]} of {_RANGES[position]}, *, a range or a step, not {item!r}"
+    return None
 
 
-def _value(field: _Field, text: str) -> int | None:
-    if text.lower() in field.names:
-        return field.names.index(text.lower()) + (1 if field.name == "a month" else 0)
-    if not (text.isascii() and text.isdecimal()):
-        return None
-    number = int(text)
-    return number if field.lowest <= number <= field.highest else None
+def _is_random(item: str) -> bool:
+    """Whether it is croniter's R or H, which stand for another time at every look."""
+    return item[:1] in ("r", "R", "h", "H")

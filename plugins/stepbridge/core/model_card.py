@@ -14,7 +14,7 @@ from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from stepbridge.core.cron import cron_fault
+from stepbridge.core.cron import schedule_problem
 from stepbridge.core.fields import (
     DEFAULT_INSTANCE_TYPE,
     DEFAULT_MAX_RUNTIME_SECONDS,
@@ -59,9 +59,9 @@ def _model_name(name: str) -> str:
 
 
 def _schedule(text: str) -> str:
-    fault = cron_fault(text)
-    if fault:
-        raise ValueError(fault)
+    problem = schedule_problem(text)
+    if problem:
+        raise ValueError(problem)
     return text
 
 

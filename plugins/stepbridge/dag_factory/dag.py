@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import pendulum
 from airflow.sdk import DAG, Asset, BaseOperator, CronDataIntervalTimetable, TriggerRule, WeightRule
 from airflow.sdk.exceptions import AirflowSkipException
-from croniter import CroniterError, croniter  # type: ignore[import-untyped]
 
 from stepbridge.core.model_card import ModelCard
 from stepbridge.dag_factory.deadline import deadline_alert
@@ -49,7 +48,7 @@ def build_dag(card: ModelCard, project_root: Path) -> DAG:
     """The DAG of a model. ``project_root`` holds the container and scripts folders that the card names.
 
     Reads the model's README; reaches for nothing else, neither Variables nor AWS. Raises AirflowException or ValueError
-    for what only Airflow can judge, such as a cron expression that has the form of one and means nothing.
+    for what only Airflow can judge, such as a notifier whose provider is not installed.
     """
     require_notifiers(card.notify)
     dag = DAG(
@@ -86,18 +85,10 @@ def _local(card: ModelCard, day: date, moment: time) -> datetime:
 
 
 def _timetable(card: ModelCard) -> CronDataIntervalTimetable | None:
-    """The card's schedule in its time zone. Raises ValueError for one that never comes, such as 31 February.
-
-    Airflow would find out only when it looks for the next run, and its DAG processor ends with that error.
-    """
+    """The card's schedule in its time zone."""
     if card.schedule is None:
         return None
-    timetable = CronDataIntervalTimetable(card.schedule, timezone=pendulum.timezone(card.timezone))
-    try:
-        croniter(timetable.expression).get_next()
-    except CroniterError as error:
-        raise ValueError(f"the schedule {card.schedule!r} has no next date: {error}") from error
-    return timetable
+    return CronDataIntervalTimetable(card.schedule, timezone=pendulum.timezone(card.timezone))
 
 
 def add_tasks(card: ModelCard, project_root: Path) -> ExecutionSensor:

@@ -26,7 +26,7 @@ def test_broken_cards_are_an_import_error(listed: Listed) -> None:
     (row,) = listed("dags", "list-import-errors")
     assert row["filepath"] == "broken_cards.py"
     assert "dags/models/unknown_key.yaml:2:1: unknown key 'output_url'" in row["error"]
-    assert "dags/models/never.yaml: Airflow refuses it" in row["error"]
+    assert "dags/models/never.yaml:3:11: schedule is '0 4 31 2 *'; expected a schedule with a next" in row["error"]
     assert "dags/models/flight_delay.yml: the model 'flight_delay' is declared by" in row["error"]
 
 

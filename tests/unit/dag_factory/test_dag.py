@@ -14,6 +14,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from stepbridge.core.model_card import parse_card
 from stepbridge.dag_factory import build_dag
 from stepbridge.dag_factory.dag import add_tasks
+from stepbridge.errors import CardError
 
 URIS = "input_uri: s3://bucket/in/{{ ds }}/\noutput_uri: s3://bucket/out/{{ ds }}/\n"
 
@@ -97,7 +98,7 @@ def test_a_card_without_schedule_is_run_by_hand() -> None:
 
 def test_a_schedule_that_never_comes_is_refused() -> None:
     """31 February has the form of a cron expression; Airflow's own DAG processor would end with it."""
-    with pytest.raises(ValueError, match="'0 4 31 2 \\*' has no next date"):
+    with pytest.raises(CardError, match="schedule is '0 4 31 2 \\*'; expected a schedule with a next date"):
         dag_of('schedule: "0 4 31 2 *"')
 
 

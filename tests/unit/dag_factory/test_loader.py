@@ -96,14 +96,26 @@ def test_files_that_the_model_lacks_are_named(project: Path, write_card: WriteCa
     ]
 
 
-def test_what_only_airflow_can_judge_is_told_as_the_cards_problem(project: Path, write_card: WriteCard) -> None:
-    """A date that never comes is refused when the DAG is built, and the other card goes on."""
+def test_what_only_airflow_can_judge_is_the_cards_problem(project: Path, write_card: WriteCard) -> None:
+    """A notifier without its provider is refused when the DAG is built, and the other card goes on."""
+    uris = "input_uri: s3://bucket/in/\noutput_uri: s3://bucket/out/\n"
+    write_card("sales.yaml", uris + 'notify: ["slack:#models"]\n')
+    write_card("stock.yaml")
+    assert load_dags(project / "dags/models")["sales"].tags == {"broken-card"}
+    (problem,) = problems_in(project)
+    assert problem.startswith(
+        "dags/models/sales.yaml: Airflow refuses it: 'slack:#models' in notify needs apache-airfl"
+    )
+
+
+def test_a_schedule_that_never_comes_is_found_where_it_stands(project: Path, write_card: WriteCard) -> None:
+    """With its line and column; the other card goes on."""
     uris = "input_uri: s3://bucket/in/\noutput_uri: s3://bucket/out/\n"
     write_card("sales.yaml", uris + 'schedule: "0 4 31 2 *"\n')
     write_card("stock.yaml")
     assert load_dags(project / "dags/models")["sales"].tags == {"broken-card"}
     (problem,) = problems_in(project)
-    assert problem.startswith("dags/models/sales.yaml: Airflow refuses it: the schedule '0 4 31 2 *' has no next date")
+    assert problem.startswith("dags/models/sales.yaml:3:11: schedule is '0 4 31 2 *'; expected a schedule with a next")
 
 
 def test_a_file_that_is_no_text(project: Path, write_card: WriteCard) -> None:
