@@ -22,11 +22,10 @@ from stepbridge.core.fields import (
 )
 from stepbridge.core.names import STAGES
 from stepbridge.core.problems import problems_of
+from stepbridge.core.run_report.cost import SECONDS_PER_HOUR
 from stepbridge.errors import ExecutionInputError
 
 __all__ = ["COSTED_KEYS", "CostEstimate", "cost_estimate"]
-
-SECONDS_PER_HOUR: Final = 3600
 
 
 class _Costed(BaseModel):

@@ -23,7 +23,10 @@ from stepbridge.errors import StepbridgeError
 __all__ = [
     "BACK_OFF",
     "EXECUTION_FAILURES",
+    "FIRST_RETRY_SECONDS",
     "KILLED",
+    "LONGEST_RETRY_SECONDS",
+    "RETRY_GROWTH",
     "RETRY_LATER_SECONDS",
     "STOPPED",
     "TASK_ERRORS",
@@ -37,7 +40,15 @@ __all__ = [
     "task_error",
 ]
 
+FIRST_RETRY_SECONDS: Final = 60
+RETRY_GROWTH: Final = 2.0
+LONGEST_RETRY_SECONDS: Final = 30 * 60
+"""Airflow's usual retries of a model's tasks: after one minute, then each after twice the time, up to the longest."""
+
+_FIRST_MINUTES: Final = ", ".join(f"{FIRST_RETRY_SECONDS / 60 * RETRY_GROWTH**number:.0f}" for number in range(3))
+
 RETRY_LATER_SECONDS: Final = 15 * 60
+"""When what is short is tried again: capacity, a quota, or credentials that somebody has to renew."""
 
 KILLED: Final = "stepbridge.Killed"
 """The error of an execution whose task was ended by somebody; the cause names the task instance and what was done."""
@@ -49,9 +60,9 @@ STOPPED: Final = "stepbridge.Stopped"
 class Retry(Enum):
     """Whether and when Airflow tries the task again, at most as often as the card's ``retries`` say."""
 
-    NEVER = "never: it would fail again"
+    NEVER = "no"
     LATER = f"after {RETRY_LATER_SECONDS // 60} minutes"
-    AS_SET = "after 1, 2, 4 … at most 30 minutes"
+    AS_SET = f"after {_FIRST_MINUTES} … at most {LONGEST_RETRY_SECONDS // 60} minutes"
 
 
 @dataclass(frozen=True)

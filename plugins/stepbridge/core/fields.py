@@ -1,14 +1,15 @@
-"""The types of fields that cards and execution inputs share, with the limits that AWS sets on them.
+"""The fields that card, form and execution input share: defaults, bounds and patterns, each written here once.
 
-Limits and patterns are those of botocore's service model of CreateProcessingJob (FACTS, "SageMaker Processing").
-A validator raises ValueError with the text of what it expects.
+The docs' tables are made from them, and tests hold the state machine's defaults and the bounds against them. Bounds and
+patterns are those of https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateProcessingJob.html. A
+validator raises ValueError with the text of what it expects.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -18,6 +19,13 @@ __all__ = [
     "DEFAULT_INSTANCE_TYPE",
     "DEFAULT_MAX_RUNTIME_SECONDS",
     "DEFAULT_VOLUME_SIZE_GB",
+    "INSTANCE_TYPE_PATTERN",
+    "MAX_RUNTIME_SECONDS",
+    "S3_URI_LENGTH",
+    "STAGE_TIMEOUT_MARGIN_SECONDS",
+    "URI_TEMPLATE_PATTERN",
+    "VOLUME_SIZE_GB",
+    "Bounds",
     "Environment",
     "ImageUri",
     "InstanceType",
@@ -37,16 +45,39 @@ DEFAULT_INSTANCE_TYPE: Final = "ml.m5.large"
 DEFAULT_VOLUME_SIZE_GB: Final = 30
 DEFAULT_MAX_RUNTIME_SECONDS: Final = 3600
 
+STAGE_TIMEOUT_MARGIN_SECONDS: Final = 3600
+"""What the state machine gives a stage beyond max_runtime, for starting its job and for stopping it."""
+
+
+class Bounds(NamedTuple):
+    """The smallest and the largest value."""
+
+    low: int
+    high: int
+
+    def __str__(self) -> str:
+        return f"{self.low} to {self.high}"
+
+
+VOLUME_SIZE_GB: Final = Bounds(1, 16384)
+MAX_RUNTIME_SECONDS: Final = Bounds(1, 9 * 24 * 3600)
 S3_URI_LENGTH: Final = 1024
 IMAGE_URI_LENGTH: Final = 255
 ROLE_ARN_LENGTH: Final = 2048
 ENVIRONMENT_ENTRIES: Final = 100
 ENVIRONMENT_TEXT_LENGTH: Final = 256
 TAG_ENTRIES: Final = 45  # SageMaker takes 50; the state machine adds its own
+TAG_KEY_LENGTH: Final = 128
+TAG_VALUE_LENGTH: Final = 256
 
+# Both are also read by the browser (the form), so they keep to what Python's and JavaScript's patterns have in common.
+URI_TEMPLATE_PATTERN: Final = r"(s3://\S|\{[{%]).*"
+INSTANCE_TYPE_PATTERN: Final = r"ml\.[a-z][a-z0-9-]*\.([0-9]*x?large|medium|metal)"
+
+_INSTANCE_TYPE = re.compile(INSTANCE_TYPE_PATTERN)
+_URI_TEMPLATE = re.compile(URI_TEMPLATE_PATTERN, re.DOTALL)
 _S3_URI = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/\S*)?")
 _IMAGE_URI = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._:-]*(/[a-zA-Z0-9._-]+)*(:[\w][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?")
-_INSTANCE_TYPE = re.compile(r"ml\.[a-z][a-z0-9-]*\.(\d*x?large|medium|metal)")
 _ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+")
 _ENVIRONMENT_KEY = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _TAG_TEXT = re.compile(r"[\w\s.:/=+@-]*")
@@ -70,7 +101,7 @@ def _s3_uri(uri: str) -> str:
 def _uri_template(uri: str) -> str:
     if not is_template(uri):
         return _s3_uri(uri)
-    if not uri.startswith(("s3://", "{{", "{%")):
+    if not _URI_TEMPLATE.fullmatch(uri):
         raise ValueError("an S3 URI or a Jinja expression that gives one: it starts with s3:// or {{")
     return uri
 
@@ -85,7 +116,7 @@ def _image_uri(uri: str) -> str:
 
 def _instance_type(name: str) -> str:
     if not _INSTANCE_TYPE.fullmatch(name):
-        raise ValueError("a SageMaker instance type such as ml.m5.large")
+        raise ValueError(f"a SageMaker instance type such as {DEFAULT_INSTANCE_TYPE}")
     return name
 
 
@@ -115,14 +146,15 @@ def _environment_size(environment: dict[str, str]) -> dict[str, str]:
 
 
 def _tag_key(key: str) -> str:
-    if not 1 <= len(key) <= 128 or not _TAG_TEXT.fullmatch(key) or key.lower().startswith("aws:"):
-        raise ValueError("1 to 128 letters, digits, blanks and _.:/=+-@, not beginning with aws:, as the key of a tag")
+    if not 1 <= len(key) <= TAG_KEY_LENGTH or not _TAG_TEXT.fullmatch(key) or key.lower().startswith("aws:"):
+        limit = f"1 to {TAG_KEY_LENGTH} letters, digits, blanks and _.:/=+-@"
+        raise ValueError(f"{limit}, not beginning with aws:, as the key of a tag")
     return key
 
 
 def _tag_value(value: str) -> str:
-    if len(value) > 256 or not _TAG_TEXT.fullmatch(value):
-        raise ValueError("at most 256 letters, digits, blanks and _.:/=+-@ as the value of a tag")
+    if len(value) > TAG_VALUE_LENGTH or not _TAG_TEXT.fullmatch(value):
+        raise ValueError(f"at most {TAG_VALUE_LENGTH} letters, digits, blanks and _.:/=+-@ as the value of a tag")
     return value
 
 
@@ -161,25 +193,25 @@ Stages = Annotated[tuple[str, ...], AfterValidator(_stages), BeforeValidator(_as
 """A non-empty subset of the stages, put into the order in which they run."""
 
 S3Uri = Annotated[str, AfterValidator(_s3_uri)]
-"""A rendered S3 URI of at most 1024 characters."""
+"""A rendered S3 URI of at most ``S3_URI_LENGTH`` characters."""
 
 UriTemplate = Annotated[str, AfterValidator(_uri_template)]
-"""An S3 URI, or a Jinja template of one; a template is checked lightly, its rendering as an S3Uri."""
+"""An S3 URI or a Jinja template of one. Of a template only the beginning is checked; what it renders to is an S3Uri."""
 
 ImageUri = Annotated[str, AfterValidator(_image_uri)]
-"""An image URI of at most 255 characters."""
+"""An image URI of at most ``IMAGE_URI_LENGTH`` characters."""
 
 InstanceType = Annotated[str, AfterValidator(_instance_type)]
-"""A SageMaker instance type by its form; which types exist, and where, SageMaker itself says."""
+"""A SageMaker instance type by its form. Only SageMaker knows which types exist, and where."""
 
 RoleArn = Annotated[str, AfterValidator(_role_arn)]
 """The ARN of an IAM role."""
 
-VolumeSizeGb = Annotated[int, Field(ge=1, le=16384)]
-"""The size of the job's volume in GB, 1 to 16384."""
+VolumeSizeGb = Annotated[int, Field(ge=VOLUME_SIZE_GB.low, le=VOLUME_SIZE_GB.high)]
+"""The size of each job's volume in GB."""
 
-MaxRuntimeSeconds = Annotated[int, Field(ge=1, le=777600)]
-"""The maximum runtime of one job in seconds, 1 to 777600 (9 days)."""
+MaxRuntimeSeconds = Annotated[int, Field(ge=MAX_RUNTIME_SECONDS.low, le=MAX_RUNTIME_SECONDS.high)]
+"""The maximum runtime of each job in seconds."""
 
 Prices = dict[InstanceType, Annotated[float, Field(ge=0, allow_inf_nan=False)]]
 """The price of an instance hour by instance type, all in one currency."""
@@ -192,7 +224,7 @@ Environment = Annotated[
     AfterValidator(_environment_size),
     BeforeValidator(_plain_mapping),
 ]
-"""A container's environment: at most 100 entries, names and values at most 256 characters."""
+"""A container's environment: at most ``ENVIRONMENT_ENTRIES``; ``ENVIRONMENT_TEXT_LENGTH`` limits names and values."""
 
 ResourceTags = Annotated[
     dict[Annotated[str, AfterValidator(_tag_key)], Annotated[str, AfterValidator(_tag_value)]],

@@ -19,6 +19,8 @@ from stepbridge.core.fields import (
     DEFAULT_INSTANCE_TYPE,
     DEFAULT_MAX_RUNTIME_SECONDS,
     DEFAULT_VOLUME_SIZE_GB,
+    ENVIRONMENT_ENTRIES,
+    ENVIRONMENT_TEXT_LENGTH,
     Environment,
     ImageUri,
     InstanceType,
@@ -44,6 +46,7 @@ DEFAULT_START_DATE: Final = date(1980, 1, 1)
 ``catchup`` needs a real one."""
 
 MODEL_NAME_LENGTH: Final = 50
+SHORTEST_DEADLINE_SECONDS: Final = 60
 LONGEST_DEADLINE_SECONDS: Final = 31 * 24 * 3600
 LONGEST_WAIT_SECONDS: Final = 31 * 24 * 3600
 
@@ -86,73 +89,97 @@ def _project_folder(folder: str) -> str:
 _Folder = Annotated[str, AfterValidator(_project_folder)]
 
 
+def _key(default: Any, description: str, **limits: Any) -> Any:
+    return Field(default, description=description, **limits)
+
+
+def _mapping(description: str) -> Any:
+    return Field(default_factory=dict, description=description)
+
+
 def _notification_targets(targets: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(notification_target(target) for target in targets)
 
 
 class ModelCard(BaseModel):
-    """A model's declaration. ``parse_card`` reads one from YAML.
-
-    ``input_uri``, ``output_uri`` and the values of ``environment`` are Jinja templates, rendered when a task runs.
-    ``volume_size`` is in GB and ``max_runtime`` in seconds, both for each stage. ``schedule`` is a cron expression in
-    ``timezone``, or None for a model that is run by hand; runs are scheduled for the days from ``start_date`` to
-    ``end_date``, both included. ``image`` is a ready image that takes the place of the container folder.
-    ``prices`` are what an instance hour costs, by instance type, for the run report; the Airflow Variable
-    ``stepbridge_prices`` has them for all models. ``allow_empty_output``: a run may succeed that wrote nothing.
-    ``wait_for_input`` are the seconds that a run waits for its input. ``pool`` is the Airflow pool in which an
-    execution holds ``pool_slots`` for as long as it runs. A run that may cost more than ``max_cost`` asks first.
-    ``notify`` are those who are told of a task that failed for good, and of a run that is still under way ``deadline``
-    seconds after it was queued.
+    """A model's declaration; ``parse_card`` reads one from YAML. The descriptions of its keys are those of
+    docs/model-card.md, whose table is made from them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    name: Annotated[str, AfterValidator(_model_name)]
-    description: Annotated[str, StringConstraints(max_length=1000)] = ""
-    owner: Annotated[str, StringConstraints(min_length=1, max_length=200)] = "airflow"
-    tags: Annotated[Strings, Field(max_length=50)] = ()
-    schedule: Annotated[str, AfterValidator(_schedule)] | None = None
-    timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
-    start_date: date = DEFAULT_START_DATE
-    end_date: date | None = None
-    catchup: bool = False
-    input_uri: UriTemplate
-    output_uri: UriTemplate
-    stages: Stages = STAGES
-    instance_type: InstanceType = DEFAULT_INSTANCE_TYPE
-    volume_size: VolumeSizeGb = DEFAULT_VOLUME_SIZE_GB
-    max_runtime: MaxRuntimeSeconds = DEFAULT_MAX_RUNTIME_SECONDS
-    environment: Environment = Field(default_factory=dict)
-    image: ImageUri | None = None
-    container: _Folder | None = None
-    scripts: _Folder | None = None
-    build_args: dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*$")], str] = Field(default_factory=dict)
-    wait_for_input: Annotated[int, Field(ge=1, le=LONGEST_WAIT_SECONDS)] | None = None
-    max_active_runs: Annotated[int, Field(ge=1, le=1000)] = 1
-    pool: Annotated[str, StringConstraints(min_length=1, max_length=256)] | None = None
-    pool_slots: Annotated[int, Field(ge=1, le=1000)] = 1
-    retries: Annotated[int, Field(ge=0, le=100)] = 2
-    allow_empty_output: bool = False
-    prices: Prices = Field(default_factory=dict)
-    max_cost: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    notify: Annotated[Strings, AfterValidator(_notification_targets), Field(max_length=20)] = ()
-    deadline: Annotated[int, Field(ge=60, le=LONGEST_DEADLINE_SECONDS)] | None = None
+    name: Annotated[
+        str,
+        AfterValidator(_model_name),
+        Field(
+            description=f"at most {MODEL_NAME_LENGTH} lower-case letters, digits and single `_` or `-`, beginning with "
+            "a letter; the same as the file's name"
+        ),
+    ]
+    description: str = _key("", "what Airflow shows beside the DAG", max_length=1000)
+    owner: str = _key("airflow", "the owner of the tasks in Airflow", min_length=1, max_length=200)
+    tags: Strings = _key((), "tags of the DAG", max_length=50)
+    schedule: Annotated[str, AfterValidator(_schedule)] | None = _key(
+        None, "cron expression or preset such as `@daily`; without one the model runs by hand or by asset only"
+    )
+    timezone: Annotated[str, AfterValidator(_timezone)] = _key("UTC", "IANA time zone of the schedule")
+    start_date: date = _key(DEFAULT_START_DATE, "first day that is scheduled; needed with `catchup`")
+    end_date: date | None = _key(None, "last day that is scheduled")
+    catchup: bool = _key(False, "run every interval since `start_date`")
+    input_uri: Annotated[UriTemplate, Field(description="S3 URI, may be a Jinja template")]
+    output_uri: Annotated[UriTemplate, Field(description="S3 URI, may be a Jinja template")]
+    stages: Stages = _key(STAGES, f"{', '.join(f'`{stage}`' for stage in STAGES)}, or some of them")
+    instance_type: InstanceType = _key(DEFAULT_INSTANCE_TYPE, "instance type of each stage's Processing job")
+    volume_size: VolumeSizeGb = _key(DEFAULT_VOLUME_SIZE_GB, "GB of each job's volume")
+    max_runtime: MaxRuntimeSeconds = _key(DEFAULT_MAX_RUNTIME_SECONDS, "seconds that each job may take")
+    environment: Environment = _mapping(
+        f"environment variables of every stage; at most {ENVIRONMENT_ENTRIES}, names and values at most "
+        f"{ENVIRONMENT_TEXT_LENGTH} characters; values may be templates"
+    )
+    image: ImageUri | None = _key(None, "URI of a ready image, used instead of one built from the container folder")
+    container: _Folder | None = _key(None, "folder with the Dockerfile, inside the project")
+    scripts: _Folder | None = _key(None, "folder with `preprocessing.py` and `postprocessing.py`, inside the project")
+    build_args: dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*$")], str] = _mapping(
+        "build arguments of the image"
+    )
+    wait_for_input: Annotated[int, Field(ge=1, le=LONGEST_WAIT_SECONDS)] | None = _key(
+        None, "seconds that a run waits for an object below its `input_uri` before it starts; see below"
+    )
+    max_active_runs: int = _key(1, "runs at the same time", ge=1, le=1000)
+    pool: Annotated[str, StringConstraints(min_length=1, max_length=256)] | None = _key(
+        None, "Airflow pool in which an execution holds slots for as long as it runs; see below"
+    )
+    pool_slots: int = _key(1, "how many slots of `pool` one execution holds", ge=1, le=1000)
+    retries: int = _key(2, "retries of each task; see below which failures are retried", ge=0, le=100)
+    allow_empty_output: bool = _key(False, "a run that succeeds and writes nothing is no failure")
+    prices: Prices = _mapping("price of an instance hour, by instance type, for the run report and `max_cost`")
+    max_cost: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = _key(
+        None, "a run that may cost more asks before it starts; in the currency of the prices, above 0; see below"
+    )
+    notify: Annotated[Strings, AfterValidator(_notification_targets)] = _key(
+        (), "who is notified of a failure; see below", max_length=20
+    )
+    deadline: Annotated[int, Field(ge=SHORTEST_DEADLINE_SECONDS, le=LONGEST_DEADLINE_SECONDS)] | None = _key(
+        None, "seconds after a run was queued at which those in `notify` hear that it is not done"
+    )
 
     @model_validator(mode="after")
     def _keys_agree(self) -> Self:
-        faults = []
+        problems = []
         if self.image is not None and (self.container is not None or self.build_args):
-            faults.append("image is a ready image, so container and build_args have no effect: remove one or the other")
+            problems.append(
+                "image is a ready image, so container and build_args have no effect: remove one or the other"
+            )
         if self.catchup and "start_date" not in self.model_fields_set:
-            faults.append("catchup runs every interval since start_date, so start_date must be in the card")
+            problems.append("catchup runs every interval since start_date, so start_date must be in the card")
         if self.catchup and self.schedule is None:
-            faults.append("catchup needs a schedule")
+            problems.append("catchup needs a schedule")
         if self.end_date is not None and self.end_date < self.start_date:
-            faults.append(f"end_date {self.end_date} is before start_date {self.start_date}")
+            problems.append(f"end_date {self.end_date} is before start_date {self.start_date}")
         if self.pool is None and "pool_slots" in self.model_fields_set:
-            faults.append("pool_slots are slots of an Airflow pool, so pool must be in the card")
-        if faults:
-            raise ValueError("; ".join(faults))
+            problems.append("pool_slots are slots of an Airflow pool, so pool must be in the card")
+        if problems:
+            raise ValueError("; ".join(problems))
         return self
 
     @property
@@ -194,15 +221,15 @@ def parse_card(text: str, source: str) -> ModelCard:
     problems = [*document.problems, *_name_problems(values, document), *_secret_problems(values, document)]
     try:
         card = ModelCard.model_validate(values)
-    except ValidationError as fault:
-        problems += problems_of(fault, source, KNOWN_KEYS, locate=_locator(fault, document))
+    except ValidationError as error:
+        problems += problems_of(error, source, KNOWN_KEYS, locate=_locator(error, document))
     if problems:
         raise CardError(source, sorted(problems, key=lambda problem: _line(problem.where)))
     return card
 
 
 def _name_problems(values: dict[str, Any], document: MarkedDocument) -> list[Problem]:
-    """Fill in the name from the file's; a card that names another model is a problem."""
+    """Fill in the name from the file's name; another name in the card is a problem."""
     path = PurePosixPath(document.source)
     if path.suffix not in (".yaml", ".yml"):
         return []
@@ -215,7 +242,7 @@ def _name_problems(values: dict[str, Any], document: MarkedDocument) -> list[Pro
 
 
 def _secret_problems(values: dict[str, Any], document: MarkedDocument) -> list[Problem]:
-    """Values that look like secrets; they are not shown, since what tells of a problem goes into logs."""
+    """A problem per value that looks like a secret. The value is not shown, since problems go into logs."""
     problems = []
     for key in ("environment", "build_args"):
         given = values.get(key)
@@ -229,9 +256,9 @@ def _secret_problems(values: dict[str, Any], document: MarkedDocument) -> list[P
     return problems
 
 
-def _locator(fault: ValidationError, document: MarkedDocument) -> Any:
-    """Unknown keys and refused names stand at their key, everything else at its value."""
-    at_key = {tuple(error["loc"]) for error in fault.errors() if error["type"] == "extra_forbidden"}
+def _locator(error: ValidationError, document: MarkedDocument) -> Any:
+    """Unknown keys and refused names are located at their key, everything else at its value."""
+    at_key = {tuple(detail["loc"]) for detail in error.errors() if detail["type"] == "extra_forbidden"}
 
     def locate(path: Path) -> tuple[str, str]:
         return document.locate_key(path) if path in at_key or "[key]" in path else document.locate_value(path)

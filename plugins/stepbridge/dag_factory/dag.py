@@ -18,6 +18,7 @@ import pendulum
 from airflow.sdk import DAG, Asset, BaseOperator, CronDataIntervalTimetable, TriggerRule, WeightRule
 from airflow.sdk.exceptions import AirflowSkipException
 
+from stepbridge.core.failures import FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS, RETRY_GROWTH
 from stepbridge.core.model_card import ModelCard
 from stepbridge.dag_factory.deadline import deadline_alert
 from stepbridge.dag_factory.documentation import documentation
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
 __all__ = ["MODEL_TAG", "add_tasks", "build_dag", "model_asset"]
 
 MODEL_TAG: Final = "stepbridge"
-FIRST_RETRY: Final = timedelta(minutes=1)
-RETRY_GROWTH: Final = 2.0
-LONGEST_RETRY: Final = timedelta(minutes=30)
 START_PRIORITY: Final = 2
 """What start_execution has by Airflow's own rule: its weight and that of the wait behind it."""
 
@@ -67,9 +65,9 @@ def build_dag(card: ModelCard, project_root: Path) -> DAG:
         default_args={
             "owner": card.owner,
             "retries": card.retries,
-            "retry_delay": FIRST_RETRY,
+            "retry_delay": timedelta(seconds=FIRST_RETRY_SECONDS),
             "retry_exponential_backoff": RETRY_GROWTH,
-            "max_retry_delay": LONGEST_RETRY,
+            "max_retry_delay": timedelta(seconds=LONGEST_RETRY_SECONDS),
             "retry_policy": ModelRetryPolicy(),
             "on_failure_callback": [Notification(target) for target in card.notify],
         },

@@ -13,8 +13,9 @@ from tests.unit.asl.definition_walk import EXECUTION_ARN, StateError, Walk
 
 from stepbridge.asl import load_definition
 from stepbridge.core.execution_input import ExecutionInput
+from stepbridge.core.fields import STAGE_TIMEOUT_MARGIN_SECONDS
 from stepbridge.core.names import STAGES, job_name
-from stepbridge_local.services.stepfunctions.jsonata import compile_expression
+from stepbridge_local.services.stepfunctions.jsonata import compile_expression, evaluate
 
 SOURCE = Path(__file__).parents[3] / "asl" / "batch_inference.asl.json"
 DEFINITION = load_definition(SOURCE.read_text(encoding="utf-8"), SOURCE.name)
@@ -202,6 +203,29 @@ def test_null_and_numbers_as_texts_are_taken():
     assert jobs.requests[0]["StoppingCondition"] == {"MaxRuntimeInSeconds": 3600}
     assert jobs.requests[0]["ProcessingResources"]["ClusterConfig"]["VolumeSizeInGB"] == 50
     assert len(jobs.requests) == 3
+
+
+def test_the_defaults_are_those_of_core_fields():
+    """What an execution input leaves out is filled in as a card and ``ExecutionInput`` fill it in."""
+    prepare = DEFINITION["States"]["Prepare"]["Output"]
+    filled = evaluate(prepare[2:-2].strip(), {"states": {"input": {}}})
+    fields = ExecutionInput.model_fields
+    assert filled.keys() == fields.keys()
+    for key, value in filled.items():
+        default = fields[key].get_default(call_default_factory=True)
+        if not fields[key].is_required() and default is not None:
+            assert value == (list(default) if isinstance(default, tuple) else default), key
+    comment = DEFINITION["Comment"]
+    assert f"instance_type ({fields['instance_type'].default})" in comment
+    assert f"volume_size ({fields['volume_size'].default} GB)" in comment
+    assert f"max_runtime ({fields['max_runtime'].default} s for each stage)" in comment
+
+
+def test_a_stage_has_a_margin_beyond_its_maximum_runtime():
+    """The margin of ``core.fields``."""
+    for stage in STAGES:
+        timeout = DEFINITION["States"][stage.capitalize()]["TimeoutSeconds"]
+        assert timeout == f"{{% $number($max_runtime) + {STAGE_TIMEOUT_MARGIN_SECONDS} %}}"
 
 
 @pytest.mark.parametrize(
