@@ -1,13 +1,17 @@
 # Everything here makes and uses its own .venv; nothing else is installed and nothing needs root.
-PYTHON ?= $(shell command -v python3.11 || echo python3)
+# The Python is the newest of this machine's that fits; make PYTHON=/path/to/python takes another.
+PYTHON ?= $(shell .ci/pythons | head -n 1)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo up down test chaos bench check format lock clean help
+# A .venv whose Python is gone is made anew.
+BROKEN := $(shell test ! -e $(READY) || $(BIN)/python -c '' 2>/dev/null || echo yes)
+
+.PHONY: demo up down test test-pythons chaos bench check format lock scikit-images wheels clean help force
 
 help: ## Say what can be made
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
 
 demo: $(READY) ## Run the flight_delay model on one real day, through Airflow, on the local AWS
 	@$(BIN)/stepbridge demo
@@ -22,6 +26,18 @@ test: $(READY) ## Run all tests, two files at a time; last those with a whole Ai
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/unit tests/contract tests/integration; \
 	first=$$?; $(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/e2e tests/chaos/test_storm.py && exit $$first
 
+test-pythons: $(READY) ## Run the unit tests on every Python 3.11, 3.12 and 3.13 of this machine, pyenv's and uv's too
+	@failed=; for python in $$(.ci/pythons --all); do \
+	    venv=$(VENV)-$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	    echo "Unit tests with $$python"; \
+	    $(BIN)/uv venv --quiet --allow-existing --python $$python $$venv && \
+	    $(BIN)/uv pip sync --quiet --python $$venv/bin/python --require-hashes requirements.lock && \
+	    $(BIN)/uv pip install --quiet --python $$venv/bin/python --no-deps --editable ./local --editable . && \
+	    $$venv/bin/python -m pytest -q --numprocesses 2 -p no:cacheprovider tests/unit && \
+	    (cd local && ../$$venv/bin/python -m pytest -q --numprocesses 2 -p no:cacheprovider tests/unit) \
+	    || failed="$$failed $$python"; \
+	done; test -z "$$failed" || { echo "Unit tests failed with:$$failed"; exit 1; }
+
 chaos: $(READY) ## Stop, kill and crash a real Airflow in the middle of 1,000 runs (an hour or more; CHAOS_RUNS=50 for less)
 	@CHAOS_RUNS=$${CHAOS_RUNS:-1000} $(BIN)/python -m pytest -s tests/chaos
 
@@ -33,6 +49,8 @@ check: $(READY) ## Lint, format, types, import directions, and that every DAG im
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/deptry plugins
+	cd local && ../$(BIN)/deptry . --extend-exclude tests
 	$(BIN)/cfn-lint infra/stack.yaml
 	$(BIN)/python -m pytest -q tests/integration/dag_factory -k "import or loader"
 
@@ -40,20 +58,41 @@ format: $(READY) ## Format the code and mend what ruff can
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-lock: ## Resolve the dependencies anew into requirements.lock
-	uv pip compile -q --generate-hashes --no-header --no-emit-index-url --python-version 3.11 \
-	    --extra local --extra dev pyproject.toml -o requirements.lock
+lock: $(READY) ## Resolve the dependencies of both distributions anew into requirements.lock, for all Pythons
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	    --no-emit-index-url --extra lineage --extra dev pyproject.toml local/pyproject.toml -o requirements.lock
+
+scikit-images: $(READY) ## Renew stepbridge's table of scikit-learn images from the SageMaker SDK
+	$(BIN)/python -m stepbridge.deployment.scikit_images
+
+wheels: $(READY) ## Build both distributions into dist/
+	$(BIN)/uv build --quiet --out-dir dist .
+	$(BIN)/uv build --quiet --out-dir dist ./local
 
 clean: ## Remove the virtual environment and all local state
-	rm -rf $(VENV) .stepbridge
+	rm -rf $(VENV) $(VENV)-3.* .stepbridge
 
-# uv is taken from the machine, or fetched by pip into the new environment.
-$(READY): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and f"{sys.executable}: found Python {sys.version.split()[0]}; expected 3.11, which requirements.lock is made for; name one with make PYTHON=...")'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing requirements.lock into $(VENV)"
-	@uv=$$(command -v uv || true); \
-	if [ -z "$$uv" ]; then $(BIN)/python -m pip install --quiet --disable-pip-version-check uv && uv=$(BIN)/uv; fi; \
-	$$uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock && \
-	$$uv pip install --quiet --python $(BIN)/python --no-deps --editable ./local --editable .
-	@touch $@
+# uv is installed first, by pip, as requirements.lock pins it; it then installs the rest. The marker holds the version
+# of Python and is written last, so that what was broken off, and another Python's .venv, are made anew.
+$(READY): requirements.lock pyproject.toml local/pyproject.toml $(if $(BROKEN),force)
+	@test -n "$(PYTHON)" || { \
+	    echo "No Python 3.11, 3.12 or 3.13 with venv was found. Install one:"; \
+	    echo "  Debian, Ubuntu   apt install python3 python3-venv"; \
+	    echo "  macOS            brew install python@3.13"; \
+	    echo "  anywhere         uv python install 3.13, or pyenv install 3.13"; \
+	    echo "or name one: make PYTHON=/path/to/python"; exit 1; }
+	@version=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])') && \
+	case $$version in 3.11|3.12|3.13) ;; *) \
+	    echo "$(PYTHON): found Python $$version; expected 3.11, 3.12 or 3.13"; exit 1;; esac; \
+	made=$$(cat $@ 2>/dev/null); rm -f $@; \
+	if [ "$$made" != "$$version" ] || ! $(BIN)/python -c ''; then \
+	    rm -rf $(VENV) && $(PYTHON) -m venv $(VENV) || exit 1; \
+	fi; \
+	echo "Installing requirements.lock into $(VENV) for Python $$version"; \
+	awk '/^[^ ]/ { wanted = /^uv==/ } wanted' requirements.lock >$(VENV)/uv.lock && \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.lock && \
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock && \
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable ./local --editable . && \
+	echo "$$version" >$@
+
+force:
