@@ -63,7 +63,7 @@ lock: $(READY) ## Resolve the dependencies of both distributions anew into requi
 	    --no-emit-index-url --extra lineage --extra dev pyproject.toml local/pyproject.toml -o requirements.lock
 
 scikit-images: $(READY) ## Renew stepbridge's table of scikit-learn images from the SageMaker SDK
-	$(BIN)/python -m stepbridge.deployment.scikit_images
+	$(BIN)/python -m stepbridge.deployment.scikit_image
 
 wheels: $(READY) ## Build both distributions into dist/
 	$(BIN)/uv build --quiet --out-dir dist .

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from sagemaker.core import image_uris
 
-from stepbridge.deployment.scikit_image import newest_version, scikit_learn_image, scikit_learn_versions
+from stepbridge.deployment.scikit_image import (
+    copied_versions,
+    newest_version,
+    scikit_learn_image,
+    scikit_learn_versions,
+    sdk_versions,
+)
 
 
 def test_the_image_is_what_the_sagemaker_sdk_retrieves() -> None:
@@ -17,3 +23,8 @@ def test_the_image_is_what_the_sagemaker_sdk_retrieves() -> None:
             "sklearn", region, version=version, py_version="py3", instance_type="ml.m5.large", image_scope="training"
         )
         assert scikit_learn_image(region) == retrieved
+
+
+def test_the_copy_is_the_sagemaker_sdks_table() -> None:
+    """Where it is not, ``make scikit-images`` renews it."""
+    assert copied_versions() == sdk_versions()

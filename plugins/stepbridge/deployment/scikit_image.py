@@ -1,8 +1,9 @@
-"""The prebuilt scikit-learn image of a region, from the tables of the SageMaker Python SDK.
+"""The prebuilt scikit-learn image of a region, from the SageMaker SDK's table or stepbridge's copy of it.
 
-``sagemaker.core.image_uris.retrieve`` reads the same tables, but importing it takes five seconds of CPU, on each start
-of a demo that has none to spare. So the table is read from the installed distribution; a contract test holds that for
-every region the result is ``retrieve``'s.
+``sagemaker.core.image_uris.retrieve`` reads the same table, but importing it takes five seconds of CPU, on each start
+of a demo that has none to spare, and Airflow's constraints do not always allow the SDK. So the table is read from the
+installed SDK where there is one, else from ``scikit_images.json`` beside this module, which ``make scikit-images``
+renews. A contract test holds that for every region the result is ``retrieve``'s, and that the copy is the SDK's table.
 """
 
 from __future__ import annotations
@@ -18,19 +19,23 @@ import botocore.session
 
 from stepbridge.deployment.errors import TemplateError
 
-__all__ = ["newest_version", "scikit_learn_image", "scikit_learn_versions"]
+__all__ = ["copied_versions", "newest_version", "scikit_learn_image", "scikit_learn_versions", "sdk_versions"]
 
 _DISTRIBUTION: Final = "sagemaker-core"
 _TABLE: Final = "sagemaker/core/image_uri_config/sklearn.json"
 # Processing jobs run the images of the training scope; the SDK has no scope for them.
 _SCOPE: Final = "training"
-_REMEDY: Final = "upgrade sagemaker-core, or name the image with --parameter ScikitImageUri=<image URI>"
+_COPY: Final = Path(__file__).with_name("scikit_images.json")
+_REMEDY: Final = "upgrade stepbridge or sagemaker-core, or name the image with --parameter ScikitImageUri=<image URI>"
+
+Versions = Mapping[str, Mapping[str, Any]]
+"""Version -> its entry in the SDK's table: repository, and the registry's account by region."""
 
 
 def scikit_learn_image(region: str, version: str | None = None) -> str:
     """The URI of SageMaker's scikit-learn image in ``region``; without ``version`` (``1.2-1``) the newest known one.
 
-    Raises TemplateError for a region or version that the installed SDK does not know.
+    Raises TemplateError for a region or version that the table does not have.
     """
     versions = scikit_learn_versions()
     version = version or newest_version(versions)
@@ -44,17 +49,33 @@ def scikit_learn_image(region: str, version: str | None = None) -> str:
     return f"{account}.dkr.ecr.{region}.{_dns_suffix(region)}/{image['repository']}:{version}-cpu-py3"
 
 
-def scikit_learn_versions() -> Mapping[str, Mapping[str, Any]]:
-    """Version -> its entry in the installed SDK's table: repository, and the registry's account by region.
+def scikit_learn_versions() -> Versions:
+    """The table of the installed SDK; of stepbridge's copy where there is none."""
+    return sdk_versions() or copied_versions()
 
-    Raises TemplateError when the SDK or the table is not there.
-    """
+
+def sdk_versions() -> Versions | None:
+    """The table of the installed SDK; None without sagemaker-core 2."""
     try:
-        table = Path(str(distribution(_DISTRIBUTION).locate_file(_TABLE)))
-        versions: Mapping[str, Mapping[str, Any]] = json.loads(table.read_text(encoding="utf-8"))[_SCOPE]["versions"]
-    except (PackageNotFoundError, OSError) as error:
-        raise TemplateError("scikit-learn image", f"no {_TABLE}: {error}", f"{_DISTRIBUTION} 2", _REMEDY) from error
+        table = Path(str(distribution(_DISTRIBUTION).locate_file(_TABLE))).read_text(encoding="utf-8")
+    except (PackageNotFoundError, FileNotFoundError):
+        return None
+    versions = json.loads(table)[_SCOPE]["versions"]
+    return {name: {key: entry[key] for key in ("repository", "registries")} for name, entry in versions.items()}
+
+
+def copied_versions() -> Versions:
+    """The table as stepbridge carries it."""
+    versions: Versions = json.loads(_COPY.read_text(encoding="utf-8"))
     return versions
+
+
+def renew_copy() -> None:
+    """Write the installed SDK's table over stepbridge's copy. Raises TemplateError without an SDK."""
+    versions = sdk_versions()
+    if versions is None:
+        raise TemplateError("scikit-learn image", f"no {_TABLE} is installed", f"{_DISTRIBUTION} 2")
+    _COPY.write_text(json.dumps(versions, indent=1) + "\n", encoding="utf-8")
 
 
 def newest_version(versions: Iterable[str]) -> str:
@@ -70,3 +91,7 @@ def _dns_suffix(region: str) -> str:
     suffixes = {part["id"]: part["outputs"]["dnsSuffix"] for part in session.get_data("partitions")["partitions"]}
     suffix: str = suffixes[wanted]
     return suffix
+
+
+if __name__ == "__main__":
+    renew_copy()

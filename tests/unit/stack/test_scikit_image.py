@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError
+
 import pytest
 
+from stepbridge.deployment import scikit_image
 from stepbridge.deployment.errors import TemplateError
-from stepbridge.deployment.scikit_image import newest_version, scikit_learn_image
+from stepbridge.deployment.scikit_image import copied_versions, newest_version, scikit_learn_image
 
 
 def test_a_version_may_be_asked_for() -> None:
@@ -27,3 +30,16 @@ def test_the_newest_image_version_is_by_number_and_no_variant() -> None:
     """1.10 comes after 1.9, and 1.4-2-py312 is a variant of 1.4-2."""
     assert newest_version(["0.20.0", "1.9-0", "1.10-1", "1.4-2-py312"]) == "1.10-1"
     assert newest_version(["1.2-1", "1.4-2-py312", "1.0-1"]) == "1.2-1"
+
+
+def test_without_the_sagemaker_sdk_the_copy_of_its_table_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The image is the same, and the newest version is one of the copy's."""
+
+    def not_installed(name: str) -> None:
+        raise PackageNotFoundError(name)
+
+    with_sdk = scikit_learn_image("eu-west-1")
+    monkeypatch.setattr(scikit_image, "distribution", not_installed)
+    assert scikit_image.sdk_versions() is None
+    assert scikit_learn_image("eu-west-1") == with_sdk
+    assert f":{newest_version(copied_versions())}-cpu-py3" in with_sdk
