@@ -7,7 +7,7 @@ and process pools pickle exceptions) and so that a program can read what a perso
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 __all__ = [
@@ -18,16 +18,20 @@ __all__ = [
     "ConfigurationError",
     "CredentialsError",
     "DefinitionError",
+    "DeploymentError",
     "DocumentError",
     "EndpointUnreachableError",
     "ExecutionInputError",
+    "FailedResource",
     "NotFoundError",
     "NotRedrivableError",
     "Problem",
     "QuotaExceededError",
     "RequestRejectedError",
     "ServiceUnavailableError",
+    "StackFailedError",
     "StepbridgeError",
+    "TemplateError",
     "ThrottlingError",
     "UnknownStatusError",
 ]
@@ -159,3 +163,39 @@ class EndpointUnreachableError(AwsError):
 
 class RequestRejectedError(AwsError):
     """The service refused the request as it is."""
+
+
+class TemplateError(ConfigurationError):
+    """The template, the definition or a parameter cannot be deployed."""
+
+
+class DeploymentError(StepbridgeError):
+    """The stack cannot be deployed as things are."""
+
+
+@dataclass(frozen=True)
+class FailedResource:
+    """A resource that CloudFormation could not create, update or delete, and why."""
+
+    logical_id: str
+    resource_type: str
+    status: str
+    reason: str
+
+
+class StackFailedError(DeploymentError):
+    """CloudFormation could not create, update or delete the stack.
+
+    ``failures`` are the resources that failed by themselves, oldest first, without those that were only cancelled
+    after one of them.
+    """
+
+    failures: tuple[FailedResource, ...] = ()
+
+    @classmethod
+    def of(cls, stack_name: str, status: str, failures: Sequence[FailedResource], remedy: str) -> StackFailedError:
+        """The error for a stack that ended in ``status``."""
+        reasons = [f"{f.logical_id} ({f.resource_type}) {f.status}: {f.reason}" for f in failures]
+        error = cls(f"stack {stack_name}", "\n  ".join([f"ended in {status}", *reasons]), "", remedy)
+        error.failures = tuple(failures)
+        return error

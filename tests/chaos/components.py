@@ -21,7 +21,7 @@ from stepbridge.cli.local_site.airflow_site import COMPONENTS, AirflowSite
 from stepbridge.cli.local_site.local_aws import REGION, local_session
 from stepbridge.cli.local_site.processes import Child, ProcessTree
 from stepbridge.core.deployment import Deployment
-from stepbridge.deployment.deployment import deploy_stack
+from stepbridge.deployment import deploy_stack
 from stepbridge_local.testing import LocalAwsProcess
 
 READY_SECONDS = 240

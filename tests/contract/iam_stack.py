@@ -33,8 +33,8 @@ from stepbridge.aws.step_functions import StepFunctions
 from stepbridge.core.deployment import Deployment
 from stepbridge.core.execution_input import ExecutionInput
 from stepbridge.core.run_report import RunReport, build_run_report, job_names
-from stepbridge.deployment.deployment import deploy_stack
-from stepbridge.deployment.template import parse_template
+from stepbridge.deployment import deploy_stack
+from stepbridge.deployment._template import parse_template
 from stepbridge_local.testing import ACCOUNT, REGION, LocalAwsProcess
 
 PROJECT = Path(__file__).parents[2]

@@ -17,8 +17,8 @@ import boto3
 import pytest
 
 from stepbridge.core.deployment import Deployment, parse_deployment
-from stepbridge.deployment.deployment import deploy_stack, preview_deployment
-from stepbridge.deployment.errors import StackFailedError
+from stepbridge.deployment import deploy_stack, preview_deployment
+from stepbridge.errors import StackFailedError
 from stepbridge_local.testing import LocalAwsProcess
 
 PROJECT = Path(__file__).parents[2]

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
-from stepbridge.deployment.errors import StackFailedError
-from stepbridge.deployment.template import parse_template
-from stepbridge.errors import AwsError
+from stepbridge.deployment._template import parse_template
+from stepbridge.errors import AwsError, StackFailedError
 from stepbridge_local.testing import LocalAwsProcess
 from tests.contract.iam_stack import FURTHER_READ, FURTHER_WRITE, PROJECT, Stack, StepFailedError, statements_of
 

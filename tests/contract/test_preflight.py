@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from stepbridge.cli.preflight import preflight
 from stepbridge.core.deployment import Deployment
-from stepbridge.deployment.deployment import deploy_stack
+from stepbridge.deployment import deploy_stack
 from stepbridge_local.testing import LocalAwsProcess
 
 ROOT = Path(__file__).parents[2]

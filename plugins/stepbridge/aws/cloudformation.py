@@ -5,13 +5,13 @@ API: https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_Creat
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from stepbridge.aws.calls import aws_call
-from stepbridge.deployment.template import parse_template
 from stepbridge.errors import RequestRejectedError
 
 if TYPE_CHECKING:
@@ -79,18 +79,18 @@ class CloudFormation:
         try:
             with aws_call("cloudformation:DescribeStacks", name_or_id):
                 answer = self._client.describe_stacks(StackName=name_or_id)
-        except RequestRejectedError as fault:
-            if fault.code == "ValidationError" and "does not exist" in fault.found:
+        except RequestRejectedError as error:
+            if error.code == "ValidationError" and "does not exist" in error.found:
                 return None
             raise
         return _stack(answer["Stacks"][0])
 
-    def template(self, stack_name: str) -> Mapping[str, Any]:
-        """The template that the stack was last deployed with, as it was sent."""
+    def template(self, stack_name: str) -> str:
+        """The template that the stack was last deployed with, as it was sent; YAML or JSON."""
         with aws_call("cloudformation:GetTemplate", stack_name):
             answer = self._client.get_template(StackName=stack_name, TemplateStage="Original")
         body: Any = answer["TemplateBody"]  # botocore has parsed it when it was JSON
-        return parse_template(body, f"stack {stack_name}") if isinstance(body, str) else body
+        return body if isinstance(body, str) else json.dumps(body)
 
     def create_change_set(
         self,

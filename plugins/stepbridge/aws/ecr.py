@@ -1,4 +1,4 @@
-"""ECR: which image a tag stands for.
+"""ECR: which image a tag stands for, and whether a repository exists.
 
 API: https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html
 """
@@ -30,8 +30,13 @@ class Ecr:
         try:
             with aws_call("ecr:DescribeImages", repository):
                 answer = self._client.describe_images(repositoryName=repository, imageIds=[{"imageTag": tag}])
-        except NotFoundError as fault:
-            if fault.code == "ImageNotFoundException":
+        except NotFoundError as error:
+            if error.code == "ImageNotFoundException":
                 return None
             raise
         return answer["imageDetails"][0]["imageDigest"] if answer["imageDetails"] else None
+
+    def require_repository(self, repository: str) -> None:
+        """Raises NotFoundError when the repository does not exist."""
+        with aws_call("ecr:DescribeRepositories", repository):
+            self._client.describe_repositories(repositoryNames=[repository])

@@ -1,4 +1,4 @@
-"""S3: small objects written, looked for, and folders' files uploaded.
+"""S3: objects found, listed, read, written and uploaded.
 
 API: https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
 """
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import BotoCoreError, ClientError
@@ -59,6 +60,10 @@ class S3:
         """Raises NotFoundError when there is no such bucket, AccessDeniedError when it is not to be seen."""
         with aws_call("s3:ListBucket", bucket):
             self._client.head_bucket(Bucket=bucket)
+
+    def https_url(self, uri: S3Uri) -> str:
+        """The object's address by virtual host, right in every partition."""
+        return f"https://{uri.bucket}.{urlsplit(self._client.meta.endpoint_url).netloc}/{uri.key}"
 
     def objects(self, uri: S3Uri, at_most: int) -> tuple[list[S3Object], bool]:
         """The first objects whose keys begin with the URI's, by name, and whether those are all; 1000 a call."""

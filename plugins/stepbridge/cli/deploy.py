@@ -19,7 +19,7 @@ from stepbridge.cli.aws_options import (
 )
 from stepbridge.cli.exit_codes import OptionError
 from stepbridge.core.deployment import Deployment
-from stepbridge.deployment.deployment import DEFAULT_STACK_NAME, deploy_stack, preview_deployment
+from stepbridge.deployment import DEFAULT_STACK_NAME, deploy_stack, preview_deployment
 from stepbridge.errors import AwsError, StepbridgeError
 
 __all__ = ["deploy"]

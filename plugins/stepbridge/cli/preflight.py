@@ -28,7 +28,7 @@ from stepbridge.core.fields import is_template
 from stepbridge.core.model_card import ModelCard, parse_card
 from stepbridge.core.names import STAGES
 from stepbridge.core.readiness import Check, missing_statement, permissions_of, readable_part
-from stepbridge.deployment.deployment import DEFAULT_STACK_NAME, deployment_of
+from stepbridge.deployment import DEFAULT_STACK_NAME, deployment_of
 from stepbridge.errors import AwsError, ConfigurationError
 
 __all__ = ["checks", "preflight"]

@@ -1,0 +1,9 @@
+"""``stepbridge deploy``: a plan is computed from what is there, then carried out or only printed.
+
+``_stack_reader`` takes a snapshot of the stack, ``_plan`` computes the steps from it, and an executor of ``_executors``
+carries them out or prints them. ``_template`` packages infra/stack.yaml with the state machine's definition.
+"""
+
+from stepbridge.deployment._deploy import DEFAULT_STACK_NAME, deploy_stack, deployment_of, preview_deployment
+
+__all__ = ["DEFAULT_STACK_NAME", "deploy_stack", "deployment_of", "preview_deployment"]

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import botocore.session
 
-from stepbridge.deployment.errors import TemplateError
+from stepbridge.errors import TemplateError
 
 __all__ = ["copied_versions", "newest_version", "scikit_learn_image", "scikit_learn_versions", "sdk_versions"]
 

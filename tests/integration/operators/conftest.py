@@ -16,7 +16,7 @@ import boto3
 import pytest
 
 from stepbridge.core.deployment import Deployment
-from stepbridge.deployment.deployment import deploy_stack
+from stepbridge.deployment import deploy_stack
 
 from .airflow_runs import AirflowRuns
 from .fault_proxy import FaultProxy, connection_through

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stepbridge.deployment.template import PackagedTemplate, parse_template, read_template
+from stepbridge.deployment._template import PackagedTemplate, parse_template, read_template
 
 TEMPLATE = Path(__file__).parents[3] / "infra" / "stack.yaml"
 

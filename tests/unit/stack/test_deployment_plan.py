@@ -8,18 +8,18 @@ from typing import Any
 import botocore.session
 import pytest
 
-from stepbridge.deployment.errors import DeploymentError, FailedResource, StackFailedError, TemplateError
-from stepbridge.deployment.plan import (
+from stepbridge.deployment._plan import (
     ApplyTemplate,
     DeleteStack,
-    StackSituation,
+    StackSnapshot,
     UploadTemplate,
     WaitForStack,
     check_stack_name,
     plan_deployment,
 )
-from stepbridge.deployment.stack_status import STACK_STATUSES, StackState, stack_state
-from stepbridge.deployment.template import MAX_INLINE_BYTES, MAX_TEMPLATE_BYTES, PackagedTemplate
+from stepbridge.deployment._stack_status import STACK_STATUSES, StackState, stack_state
+from stepbridge.deployment._template import MAX_INLINE_BYTES, MAX_TEMPLATE_BYTES, PackagedTemplate
+from stepbridge.errors import DeploymentError, FailedResource, StackFailedError, TemplateError
 
 
 def a_template(**changes: Any) -> PackagedTemplate:
@@ -38,13 +38,13 @@ IMAGE = {"Image": "a:1"}
 ALL = {"Image": "a:1", "Days": "30", "Level": "ERROR"}
 
 
-def found(status: str | None, template: PackagedTemplate | None = None, **changes: Any) -> StackSituation:
+def found(status: str | None, template: PackagedTemplate | None = None, **changes: Any) -> StackSnapshot:
     there = status is not None
     values: dict[str, Any] = {
         "template": (template or a_template()).document if there else None,
         "parameters": ALL if there else None,
     }
-    return StackSituation("s", status=status, **(values | changes))
+    return StackSnapshot("s", status=status, **(values | changes))
 
 
 def test_every_status_of_the_service_model_has_a_row() -> None:
@@ -71,7 +71,7 @@ def test_a_stack_that_is_not_there_is_created(status: str | None) -> None:
 
 def test_what_outlived_an_earlier_stack_is_adopted() -> None:
     """A bucket of the stack's name is taken into the new stack, and the plan says so."""
-    (step,) = plan_deployment(found(None, surviving=("s-1-r",)), a_template(), IMAGE).steps
+    (step,) = plan_deployment(found(None, retained=("s-1-r",)), a_template(), IMAGE).steps
     assert isinstance(step, ApplyTemplate)
     assert step.adopt == ("s-1-r",)
     assert "  adopt s-1-r, which outlived an earlier stack" in str(step)
@@ -120,7 +120,7 @@ def test_a_stack_that_is_being_changed_is_waited_for(status: str) -> None:
     """What comes next is decided when it is known how that ended."""
     plan = plan_deployment(found(status), a_template(), {})
     assert plan.steps == (WaitForStack("s", status),)
-    assert plan.look_again
+    assert plan.replan
 
 
 @pytest.mark.parametrize("status", ["ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED"])
@@ -128,8 +128,8 @@ def test_the_remains_of_a_failed_creation_are_deleted_first(status: str) -> None
     """CloudFormation lets nothing else be done with them."""
     plan = plan_deployment(found(status, status_reason="no permission"), a_template(), {})
     assert plan.steps == (DeleteStack("s", status, "no permission"),)
-    assert plan.look_again
-    assert str(plan.steps[0]) == f"delete stack s: its creation failed, {status} (no permission); it is made anew"
+    assert plan.replan
+    assert str(plan.steps[0]) == f"delete stack s: its creation failed, {status} (no permission); it is created again"
 
 
 @pytest.mark.parametrize("status", ["DELETE_FAILED", "UPDATE_ROLLBACK_FAILED", "IMPORT_ROLLBACK_FAILED"])

@@ -7,8 +7,8 @@ from importlib.metadata import PackageNotFoundError
 import pytest
 
 from stepbridge.deployment import scikit_image
-from stepbridge.deployment.errors import TemplateError
 from stepbridge.deployment.scikit_image import copied_versions, newest_version, scikit_learn_image
+from stepbridge.errors import TemplateError
 
 
 def test_a_version_may_be_asked_for() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from stepbridge.core.statuses import EXECUTION_STATUSES
-from stepbridge.deployment.template import PackagedTemplate
+from stepbridge.deployment._template import PackagedTemplate
 
 # Actions that IAM can allow on "*" only ("Actions, resources, and condition keys" in the Service Authorization
 # Reference lists no resource type for them), and what each is for.

@@ -12,10 +12,9 @@ import pytest
 from cfnlint.config import ManualArgs
 
 from stepbridge.aws.cloudformation import Stack
-from stepbridge.deployment.deployment import deployment_of
-from stepbridge.deployment.errors import DeploymentError, TemplateError
-from stepbridge.deployment.template import MAX_INLINE_BYTES, PackagedTemplate, package_template, retained_names
-from stepbridge.errors import DefinitionError
+from stepbridge.deployment import deployment_of
+from stepbridge.deployment._template import MAX_INLINE_BYTES, PackagedTemplate, package_template, retained_names
+from stepbridge.errors import DefinitionError, DeploymentError, TemplateError
 
 REGIONS = ["us-east-1", "cn-north-1", "us-gov-west-1"]
 # cfn-lint's schema of the States Language allows a number only; with JSONata, TimeoutSeconds may be an expression:

@@ -13,7 +13,7 @@ from stepbridge.cli.local_site.airflow_site import AirflowSite
 from stepbridge.cli.local_site.local_aws import REGION, free_port, local_session, start_local_aws
 from stepbridge.cli.local_site.processes import ProcessTree, process_start_ticks
 from stepbridge.cli.local_site.site import RunningSite, SiteError, SiteSettings
-from stepbridge.deployment.deployment import deploy_stack
+from stepbridge.deployment import deploy_stack
 
 __all__ = ["start_site"]
 

@@ -1,4 +1,4 @@
-"""What carries out the steps of a deployment plan, and what only prints them."""
+"""Executors of a deployment plan: one carries its steps out, one only prints them."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from uuid import uuid4
 
 from stepbridge.aws.arns import S3Uri
 from stepbridge.aws.cloudformation import ChangeSet, CloudFormation, StackEvent
-from stepbridge.deployment.errors import DeploymentError, FailedResource, StackFailedError
-from stepbridge.deployment.plan import ApplyTemplate, DeleteStack, Step, UploadTemplate, WaitForStack
-from stepbridge.deployment.stack_status import StackState, stack_state
+from stepbridge.deployment._plan import ApplyTemplate, DeleteStack, Step, UploadTemplate, WaitForStack
+from stepbridge.deployment._stack_status import StackState, stack_state
+from stepbridge.errors import DeploymentError, FailedResource, StackFailedError
 
 if TYPE_CHECKING:
     from stepbridge.aws.s3 import S3
 
-__all__ = ["Clock", "Say", "StackChanger", "StepExecutor", "StepPrinter"]
+__all__ = ["Clock", "Say", "StackChanger", "StepPrinter"]
 
 Say = Callable[[str], None]
 
@@ -33,12 +33,6 @@ class Clock(Protocol):
     def sleep(self, seconds: float, /) -> None: ...
 
 
-class StepExecutor(Protocol):
-    """What is done with a step."""
-
-    def run(self, step: Step) -> None: ...
-
-
 class StepPrinter:
     """Says what each step would do and changes nothing."""
 
@@ -50,22 +44,19 @@ class StepPrinter:
 
 
 class StackChanger:
-    """Carries steps out. ``template_url`` gives the HTTPS address under which CloudFormation reads an object."""
+    """Carries steps out."""
 
-    def __init__(
-        self, cloudformation: CloudFormation, s3: S3, template_url: Callable[[S3Uri], str], clock: Clock, say: Say
-    ) -> None:
+    def __init__(self, cloudformation: CloudFormation, s3: S3, clock: Clock, say: Say) -> None:
         self._cloudformation = cloudformation
         self._s3 = s3
-        self._template_url = template_url
         self._clock = clock
         self._say = say
 
     def run(self, step: Step) -> None:
-        """Return when the step's effect is there.
+        """Return when the step has taken effect.
 
-        Raises StackFailedError with the reasons of the resources that failed, DeploymentError when CloudFormation refuses
-        the change or takes more than an hour, and AwsError.
+        Raises StackFailedError with the reasons of the resources that failed, DeploymentError when CloudFormation
+        rejects the change or takes more than an hour, and AwsError.
         """
         match step:
             case WaitForStack():
@@ -90,10 +81,10 @@ class StackChanger:
             step.change,
             step.parameters,
             body=step.body,
-            url=self._template_url(S3Uri(upload.bucket, upload.key)) if upload else None,
+            url=self._s3.https_url(S3Uri(upload.bucket, upload.key)) if upload else None,
             import_existing=bool(step.adopt),
         )
-        change_set = self._worked_out(change_set_id)
+        change_set = self._completed(change_set_id)
         if change_set.is_empty:
             self._cloudformation.delete_change_set(change_set.id)
             self._say(f"stack {step.stack_name}: CloudFormation finds nothing to change")
@@ -116,7 +107,7 @@ class StackChanger:
         if step.change == "CREATE":
             self._cloudformation.delete_stack(change_set.stack_id)
 
-    def _worked_out(self, change_set_id: str) -> ChangeSet:
+    def _completed(self, change_set_id: str) -> ChangeSet:
         pauses = _Pauses(self._clock, f"change set {change_set_id}")
         while not (change_set := self._cloudformation.change_set(change_set_id)).ended:
             pauses.pause(change_set.status)

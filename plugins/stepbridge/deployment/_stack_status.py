@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from enum import Enum
 from types import MappingProxyType
 
-from stepbridge.deployment.errors import DeploymentError
+from stepbridge.errors import DeploymentError
 
 __all__ = ["STACK_STATUSES", "StackState", "stack_state"]
 

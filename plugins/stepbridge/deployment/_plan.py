@@ -1,6 +1,6 @@
-"""What has to be done to deploy a stack, worked out from what was found, before anything is changed.
+"""The steps that deploy a stack, computed from a snapshot of it before anything is changed.
 
-Pure: a plan is a tuple of frozen steps that an executor carries out (``deployment_executor.StackChanger``) or prints
+Pure: a plan is a tuple of frozen steps. An executor carries them out (``_executors.StackChanger``) or prints them
 (``StepPrinter``).
 """
 
@@ -11,15 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from stepbridge.deployment.errors import DeploymentError, TemplateError
-from stepbridge.deployment.stack_status import StackState, stack_state
-from stepbridge.deployment.template import MAX_INLINE_BYTES, MAX_TEMPLATE_BYTES, PackagedTemplate
+from stepbridge.deployment._stack_status import StackState, stack_state
+from stepbridge.deployment._template import MAX_INLINE_BYTES, MAX_TEMPLATE_BYTES, PackagedTemplate
+from stepbridge.errors import DeploymentError, TemplateError
 
 __all__ = [
     "ApplyTemplate",
     "DeleteStack",
     "Plan",
-    "StackSituation",
+    "StackSnapshot",
     "Step",
     "UploadTemplate",
     "WaitForStack",
@@ -38,11 +38,11 @@ _STUCK_REMEDY: Final[Mapping[str, str]] = {
 
 
 @dataclass(frozen=True)
-class StackSituation:
-    """What was found. ``status`` None: no such stack; ``template`` is what the stack was last deployed with.
+class StackSnapshot:
+    """What there is of a stack. ``status`` is None without one; ``template`` is the one it was last deployed with.
 
-    ``surviving`` are names of resources that outlived an earlier stack of this name: they are adopted. ``bucket`` is
-    where a template too large to be sent can be put: a bucket that exists, or None.
+    ``retained`` are names of resources that outlived an earlier stack of this name: the new one imports them.
+    ``bucket`` exists and takes a template that is too large to be sent with the call; None when there is none.
     """
 
     stack_name: str
@@ -50,7 +50,7 @@ class StackSituation:
     status_reason: str = ""
     template: Mapping[str, Any] | None = None
     parameters: Mapping[str, str] | None = None
-    surviving: tuple[str, ...] = ()
+    retained: tuple[str, ...] = ()
     bucket: str | None = None
 
 
@@ -67,7 +67,7 @@ class WaitForStack:
 
 @dataclass(frozen=True)
 class DeleteStack:
-    """Delete the remains of a stack whose creation failed; buckets and repositories stay."""
+    """Delete what is left of a stack whose creation failed; buckets and repositories stay."""
 
     stack_name: str
     status: str
@@ -75,7 +75,7 @@ class DeleteStack:
 
     def __str__(self) -> str:
         because = f" ({self.reason})" if self.reason else ""
-        return f"delete stack {self.stack_name}: its creation failed, {self.status}{because}; it is made anew"
+        return f"delete stack {self.stack_name}: its creation failed, {self.status}{because}; it is created again"
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class UploadTemplate:
 
 @dataclass(frozen=True)
 class ApplyTemplate:
-    """Make a change set, execute it, and wait for the stack. Either ``body`` or ``uploaded_to`` is set."""
+    """Create a change set, execute it and wait for the stack. Either ``body`` or ``uploaded_to`` is set."""
 
     stack_name: str
     change: Literal["CREATE", "UPDATE"]
@@ -113,10 +113,10 @@ Step = WaitForStack | DeleteStack | UploadTemplate | ApplyTemplate
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps in order. ``look_again``: what comes after them depends on how they end. No steps: nothing to do."""
+    """Steps in order; none when there is nothing to do. ``replan``: what follows depends on how they end."""
 
     steps: tuple[Step, ...]
-    look_again: bool = False
+    replan: bool = False
 
 
 def check_stack_name(stack_name: str) -> None:
@@ -127,8 +127,8 @@ def check_stack_name(stack_name: str) -> None:
         raise TemplateError("stack name", repr(stack_name), expected, remedy)
 
 
-def plan_deployment(found: StackSituation, template: PackagedTemplate, overrides: Mapping[str, str]) -> Plan:
-    """The steps from ``found`` to ``template`` deployed, with ``overrides`` as parameters.
+def plan_deployment(found: StackSnapshot, template: PackagedTemplate, overrides: Mapping[str, str]) -> Plan:
+    """The steps that bring the stack from ``found`` to ``template``, with ``overrides`` as parameters.
 
     A parameter that is not overridden keeps its value. Raises TemplateError, with all problems at once, for parameters
     that are unknown, missing or not allowed; DeploymentError for a stack that a person has to repair.
@@ -136,10 +136,10 @@ def plan_deployment(found: StackSituation, template: PackagedTemplate, overrides
     match stack_state(found.status):
         case StackState.BUSY:
             assert found.status is not None
-            return Plan((WaitForStack(found.stack_name, found.status),), look_again=True)
+            return Plan((WaitForStack(found.stack_name, found.status),), replan=True)
         case StackState.BROKEN_CREATION:
             assert found.status is not None
-            return Plan((DeleteStack(found.stack_name, found.status, found.status_reason),), look_again=True)
+            return Plan((DeleteStack(found.stack_name, found.status, found.status_reason),), replan=True)
         case StackState.STUCK:
             assert found.status is not None
             text = f"{found.status}: {found.status_reason}".rstrip(": ")
@@ -148,18 +148,18 @@ def plan_deployment(found: StackSituation, template: PackagedTemplate, overrides
             return _apply(found, template, overrides, "CREATE")
         case state:
             parameters = effective_parameters(found, template, overrides)
-            unchanged = template.document == found.template and _all(template, parameters) == found.parameters
+            unchanged = template.document == found.template and _with_defaults(template, parameters) == found.parameters
             if state is StackState.DEPLOYED and unchanged:
                 return Plan(())
             return _apply(found, template, overrides, "UPDATE")
 
 
 def effective_parameters(
-    found: StackSituation, template: PackagedTemplate, overrides: Mapping[str, str]
+    found: StackSnapshot, template: PackagedTemplate, overrides: Mapping[str, str]
 ) -> dict[str, str]:
-    """The parameters to send: the overrides, and what the stack was given before and the template still knows.
+    """The parameters to send: the overrides, and earlier values of parameters that the template still declares.
 
-    A value that is the old template's default was not given: it follows the new template's default.
+    An earlier value equal to the old template's default was not set by anybody: it follows the new default.
     """
     old = (found.template or {}).get("Parameters", {})
     current = (found.parameters or {}) if stack_state(found.status) is not StackState.ABSENT else {}
@@ -177,21 +177,21 @@ def effective_parameters(
 
 
 def _apply(
-    found: StackSituation,
+    found: StackSnapshot,
     template: PackagedTemplate,
     overrides: Mapping[str, str],
     change: Literal["CREATE", "UPDATE"],
 ) -> Plan:
     parameters = effective_parameters(found, template, overrides)
     upload = _upload(found, template)
-    adopt = found.surviving if change == "CREATE" else ()
+    adopt = found.retained if change == "CREATE" else ()
     body = None if upload else template.body
     changes = _changes(found, template, parameters) if change == "UPDATE" else _additions(template)
     step = ApplyTemplate(found.stack_name, change, parameters, body, upload, adopt, changes)
     return Plan((upload, step) if upload else (step,))
 
 
-def _upload(found: StackSituation, template: PackagedTemplate) -> UploadTemplate | None:
+def _upload(found: StackSnapshot, template: PackagedTemplate) -> UploadTemplate | None:
     size = template.size_bytes
     if size <= MAX_INLINE_BYTES:
         return None
@@ -208,13 +208,13 @@ def _additions(template: PackagedTemplate) -> tuple[str, ...]:
     return tuple(_change("add", name, template.document["Resources"]) for name in template.document["Resources"])
 
 
-def _changes(found: StackSituation, template: PackagedTemplate, parameters: Mapping[str, str]) -> tuple[str, ...]:
+def _changes(found: StackSnapshot, template: PackagedTemplate, parameters: Mapping[str, str]) -> tuple[str, ...]:
     old = (found.template or {}).get("Resources", {})
     new = template.document["Resources"]
     lines = [_change("add", name, new) for name in new if name not in old]
     lines += [_change("modify", name, new) for name in new if name in old and new[name] != old[name]]
     lines += [_change("remove", name, old) for name in old if name not in new]
-    before, after = found.parameters or {}, _all(template, parameters)
+    before, after = found.parameters or {}, _with_defaults(template, parameters)
     lines += [
         f"set {name} from {before.get(name)!r} to {after[name]!r}" for name in after if before.get(name) != after[name]
     ]
@@ -227,7 +227,7 @@ def _change(verb: str, logical_id: str, resources: Mapping[str, Any]) -> str:
     return f"{verb} {logical_id} ({resource['Type']}{condition})"
 
 
-def _all(template: PackagedTemplate, parameters: Mapping[str, str]) -> dict[str, str]:
+def _with_defaults(template: PackagedTemplate, parameters: Mapping[str, str]) -> dict[str, str]:
     defaults = {name: _default(declared) for name, declared in template.parameters.items()}
     return {name: value for name, value in (defaults | dict(parameters)).items() if value is not None}
 

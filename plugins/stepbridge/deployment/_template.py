@@ -19,7 +19,7 @@ from typing import Any, Final
 import yaml
 
 from stepbridge.asl.definition import load_definition
-from stepbridge.deployment.errors import TemplateError
+from stepbridge.errors import TemplateError
 
 __all__ = [
     "MAX_INLINE_BYTES",

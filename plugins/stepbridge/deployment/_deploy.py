@@ -1,0 +1,166 @@
+"""The two entry points: deploy a stack, or print what deploying it would do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from botocore.config import Config
+
+from stepbridge.aws.cloudformation import CloudFormation, Stack
+from stepbridge.aws.ecr import Ecr
+from stepbridge.aws.s3 import S3
+from stepbridge.aws.sts import Sts
+from stepbridge.core.deployment import Deployment
+from stepbridge.deployment._executors import Say, StackChanger, StepPrinter
+from stepbridge.deployment._plan import Plan, StackSnapshot, check_stack_name, plan_deployment
+from stepbridge.deployment._stack_reader import StackReader
+from stepbridge.deployment._stack_status import StackState, stack_state
+from stepbridge.deployment._template import read_template
+from stepbridge.deployment.scikit_image import scikit_learn_image
+from stepbridge.errors import CredentialsError, DeploymentError
+
+if TYPE_CHECKING:
+    import boto3
+
+__all__ = ["DEFAULT_STACK_NAME", "deploy_stack", "deployment_of", "preview_deployment"]
+
+DEFAULT_STACK_NAME: Final = "stepbridge"
+TEMPLATE: Final = Path("infra/stack.yaml")
+_SCIKIT: Final = "ScikitImageUri"
+
+
+def deploy_stack(
+    session: boto3.Session,
+    *,
+    project_root: Path,
+    say: Say,
+    endpoint_url: str | None = None,
+    stack_name: str = DEFAULT_STACK_NAME,
+    parameters: Mapping[str, str] | None = None,
+    template_bucket: str | None = None,
+    scikit_image: Callable[[str], str] = scikit_learn_image,
+) -> Deployment:
+    """The deployment, once the stack is as ``project_root``'s ``infra/stack.yaml`` and definition say.
+
+    ``say`` gets a line per step and per event of the stack. ``endpoint_url`` is the local AWS's, None on AWS.
+    ``parameters`` override the template's; others keep the values they have. ``scikit_image`` gives the region's
+    scikit-learn image and is called only when the stack has none. Raises TemplateError, DeploymentError,
+    StackFailedError and AwsError.
+    """
+    target = _Target(session, project_root, endpoint_url, stack_name, template_bucket)
+    changer = StackChanger(target.cloudformation, target.s3, time, say)
+    while True:
+        plan = target.plan(parameters or {}, scikit_image)
+        for step in plan.steps:
+            changer.run(step)
+        if not plan.replan:
+            break
+    if not plan.steps:
+        say(f"stack {stack_name}: nothing to change")
+    stack = target.reader.stack()
+    if stack is None:
+        raise DeploymentError(f"stack {stack_name}", "gone although it was just deployed", "", "deploy again")
+    return deployment_of(stack, target.region, endpoint_url)
+
+
+def preview_deployment(
+    session: boto3.Session,
+    *,
+    project_root: Path,
+    say: Say,
+    endpoint_url: str | None = None,
+    stack_name: str = DEFAULT_STACK_NAME,
+    parameters: Mapping[str, str] | None = None,
+    template_bucket: str | None = None,
+    scikit_image: Callable[[str], str] = scikit_learn_image,
+) -> None:
+    """Say what ``deploy_stack`` would do, and change nothing. Arguments and errors as there."""
+    target = _Target(session, project_root, endpoint_url, stack_name, template_bucket)
+    plan = target.plan(parameters or {}, scikit_image)
+    printer = StepPrinter(say)
+    for step in plan.steps:
+        printer.run(step)
+    if plan.replan:
+        say("and then look again: what follows depends on how that ends")
+    if not plan.steps:
+        say(f"stack {stack_name}: nothing to change")
+
+
+def deployment_of(stack: Stack, region: str, endpoint_url: str | None) -> Deployment:
+    """The deployment that the stack's outputs describe. Raises DeploymentError when some are missing."""
+    names = {
+        "bucket": "BucketName",
+        "state_machine_arn": "StateMachineArn",
+        "processing_role_arn": "ProcessingRoleArn",
+        "codebuild_project": "BuildProjectName",
+        "repository_name": "RepositoryName",
+        "repository_uri": "RepositoryUri",
+        "scikit_image_uri": _SCIKIT,
+    }
+    missing = [output for output in names.values() if not stack.outputs.get(output)]
+    if missing:
+        expected = "the outputs of infra/stack.yaml"
+        raise DeploymentError(f"stack {stack.name}", f"no output {', '.join(missing)}", expected, "deploy again")
+    return Deployment(
+        account_id=stack.id.split(":")[4],
+        region=region,
+        stack_name=stack.name,
+        endpoint_url=endpoint_url,
+        events_queue_url=stack.outputs.get("ExecutionEndsQueueUrl"),
+        **{field: stack.outputs[output] for field, output in names.items()},
+    )
+
+
+class _Target:
+    """The stack to deploy, in the session's account and region, with every client that this needs."""
+
+    def __init__(
+        self,
+        session: boto3.Session,
+        project_root: Path,
+        endpoint_url: str | None,
+        stack_name: str,
+        template_bucket: str | None,
+    ) -> None:
+        check_stack_name(stack_name)
+        self._template = read_template(project_root / TEMPLATE)
+        if not session.region_name:
+            raise CredentialsError("AWS region", "none set", "one", "name it with --region, AWS_REGION or the profile")
+        self.region = session.region_name
+        attempts = 2 if endpoint_url else 5
+        config = Config(
+            retries={"mode": "standard", "total_max_attempts": attempts}, connect_timeout=5, read_timeout=60
+        )
+        options: dict[str, Any] = {"endpoint_url": endpoint_url, "config": config}
+        self.cloudformation = CloudFormation(session.client("cloudformation", **options))
+        self.s3 = S3(session.client("s3", **options))
+        self.reader = StackReader(
+            stack_name=stack_name,
+            region=self.region,
+            template_bucket=template_bucket,
+            cloudformation=self.cloudformation,
+            s3=self.s3,
+            ecr=Ecr(session.client("ecr", **options)),
+            sts=Sts(session.client("sts", **options)),
+        )
+
+    def plan(self, parameters: Mapping[str, str], scikit_image: Callable[[str], str]) -> Plan:
+        """The steps that deploy the stack from what is there now."""
+        snapshot = self.reader.snapshot(self._template)
+        wanted = _with_scikit_image(snapshot, parameters, self.region, scikit_image)
+        return plan_deployment(snapshot, self._template, wanted)
+
+
+def _with_scikit_image(
+    snapshot: StackSnapshot, parameters: Mapping[str, str], region: str, scikit_image: Callable[[str], str]
+) -> Mapping[str, str]:
+    """The image is chosen once, when the stack is created: a newer one may break scripts that run every night."""
+    state = stack_state(snapshot.status)
+    deployed = state in (StackState.DEPLOYED, StackState.ROLLED_BACK)
+    chosen = deployed and (snapshot.parameters or {}).get(_SCIKIT)
+    if _SCIKIT in parameters or chosen or not (deployed or state is StackState.ABSENT):
+        return parameters
+    return {**parameters, _SCIKIT: scikit_image(region)}
