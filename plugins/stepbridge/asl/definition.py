@@ -23,13 +23,13 @@ def load_definition(text: str, source: str) -> Definition:
     """The definition in the JSON ``text``. Raises DefinitionError with all problems; ``source`` is the file's path."""
     try:
         value = json.loads(text, object_pairs_hook=_object)
-    except json.JSONDecodeError as fault:
-        line = text.split("\n")[fault.lineno - 1]
-        excerpt = f"{line}\n{' ' * (fault.colno - 1)}^" if line else ""
-        where = f"{source}:{fault.lineno}:{fault.colno}"
-        raise DefinitionError(source, [Problem(where, fault.msg, "a JSON document", "", excerpt)]) from None
-    except _DuplicateKeyError as fault:
-        raise DefinitionError(source, [Problem(source, str(fault), "each key once in an object")]) from None
+    except json.JSONDecodeError as error:
+        line = text.split("\n")[error.lineno - 1]
+        excerpt = f"{line}\n{' ' * (error.colno - 1)}^" if line else ""
+        where = f"{source}:{error.lineno}:{error.colno}"
+        raise DefinitionError(source, [Problem(where, error.msg, "a JSON document", "", excerpt)]) from None
+    except _DuplicateKeyError as error:
+        raise DefinitionError(source, [Problem(source, str(error), "each key once in an object")]) from None
     problems = validate_definition(value, source)
     if problems:
         raise DefinitionError(source, problems)

@@ -1,6 +1,6 @@
 """A state machine definition as a Mermaid flowchart, which README pages draw.
 
-The way of a run that succeeds goes down in solid arrows; where an error leads is dotted. A branch of a Parallel or
+Solid arrows lead down through a run that succeeds; dotted ones show where an error leads. A branch of a Parallel or
 Map state is a box of its own.
 """
 
@@ -57,9 +57,9 @@ def _machine(machine: Mapping[str, Any]) -> Iterator[str]:
 def _node(name: str, state: Mapping[str, Any]) -> Iterator[str]:
     inner = list(branches(state))
     if not inner:
-        kind = state["Type"]
-        mark = f":::{_CLASSES[kind]}" if kind in _CLASSES else ""
-        yield _identifier(name) + _SHAPES.get(kind, _PLAIN).format(_escaped(name)) + mark
+        state_type = state["Type"]
+        mark = f":::{_CLASSES[state_type]}" if state_type in _CLASSES else ""
+        yield _identifier(name) + _SHAPES.get(state_type, _PLAIN).format(_escaped(name)) + mark
         return
     yield f'subgraph {_identifier(name)}["{_escaped(name)}"]'
     for _, branch in inner:
@@ -96,7 +96,7 @@ def _rule_label(state: Mapping[str, Any], index: int) -> str:
 
 
 def _identifier(name: str) -> str:
-    """A word for the state that no other state has: letters and digits stay, anything else is spelled by its code."""
+    """An identifier that no other state has: letters and digits stay, any other character becomes its code point."""
     return "s_" + re.sub(r"[^A-Za-z0-9]", lambda match: f"_{ord(match[0]):x}_", name)
 
 

@@ -1,8 +1,8 @@
 """The keys that each type of state takes, as data, and the walk over a state's successors.
 
 Source: https://states-language.net/spec.html and
-https://docs.aws.amazon.com/step-functions/latest/dg/statemachine-structure.html. Only what these
-pages name stands here.
+https://docs.aws.amazon.com/step-functions/latest/dg/statemachine-structure.html. These tables
+have only what those pages name.
 """
 
 from __future__ import annotations
@@ -62,11 +62,11 @@ _JSONPATH_KEYS: Final[Mapping[str, frozenset[str]]] = {
 }
 
 
-def keys_of(kind: str, language: str) -> frozenset[str]:
+def keys_of(state_type: str, language: str) -> frozenset[str]:
     """All keys that a state of the type takes in the query language."""
     if language == "JSONata":
-        return STATE_KEYS[kind] | _JSONATA_KEYS.get(kind, _OUTPUT)
-    return STATE_KEYS[kind] | _JSONPATH_KEYS.get(kind, _PATHS)
+        return STATE_KEYS[state_type] | _JSONATA_KEYS.get(state_type, _OUTPUT)
+    return STATE_KEYS[state_type] | _JSONPATH_KEYS.get(state_type, _PATHS)
 
 
 class Edge(NamedTuple):
@@ -79,7 +79,7 @@ class Edge(NamedTuple):
 
 
 def edges(state: Mapping[str, Any]) -> Iterator[Edge]:
-    """The transitions out of a state, in the order in which they stand; parts of the wrong type are passed over."""
+    """The transitions out of a state, in their order in the file; parts of the wrong type are skipped."""
     for index, rule in enumerate(_objects(state.get("Choices"))):
         if isinstance(rule.get("Next"), str):
             yield Edge(rule["Next"], "rule", index, f"Choices[{index}].Next")

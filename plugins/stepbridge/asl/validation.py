@@ -60,20 +60,20 @@ def _machine(machine: Mapping[str, Any], path: str, outer_language: str) -> Iter
 
 
 def _state(state: Mapping[str, Any], path: str, states: Mapping[str, Any], outer_language: str) -> Iterator[Problem]:
-    kind = state.get("Type")
-    if not isinstance(kind, str) or kind not in STATE_KEYS:
-        yield Problem(f"{path}.Type", repr(kind), f"one of {', '.join(STATE_KEYS)}")
+    state_type = state.get("Type")
+    if not isinstance(state_type, str) or state_type not in STATE_KEYS:
+        yield Problem(f"{path}.Type", repr(state_type), f"one of {', '.join(STATE_KEYS)}")
         return
     language = state.get("QueryLanguage", outer_language)
     if language not in LANGUAGES or (outer_language == "JSONata" and language == "JSONPath"):
         yield Problem(f"{path}.QueryLanguage", repr(language), outer_language, "a state may change only to JSONata")
         language = outer_language
-    yield from _unknown_keys(state, path, keys_of(kind, language))
+    yield from _unknown_keys(state, path, keys_of(state_type, language))
     for edge in edges(state):
         if edge.target not in states:
             yield Problem(f"{path}.{edge.key}", f"no state {edge.target!r}", *_choose_from(edge.target, states))
-    yield from _way_on(state, path, kind)
-    yield from _per_type(state, path, kind, language)
+    yield from _next_or_end(state, path, state_type)
+    yield from _type_problems(state, path, state_type, language)
     yield from retry_problems(state.get("Retry", []), f"{path}.Retry")
     yield from catch_problems(state.get("Catch", []), f"{path}.Catch")
     if language == "JSONata":
@@ -83,8 +83,8 @@ def _state(state: Mapping[str, Any], path: str, states: Mapping[str, Any], outer
         yield from _machine(branch, f"{path}.{key}", outer_language)
 
 
-def _way_on(state: Mapping[str, Any], path: str, kind: str) -> Iterator[Problem]:
-    if kind in END_TYPES or kind == "Choice":
+def _next_or_end(state: Mapping[str, Any], path: str, state_type: str) -> Iterator[Problem]:
+    if state_type in END_TYPES or state_type == "Choice":
         return
     ends = state.get("End", False)
     if not isinstance(ends, bool):
@@ -93,8 +93,8 @@ def _way_on(state: Mapping[str, Any], path: str, kind: str) -> Iterator[Problem]
         yield Problem(path, "both Next and End" if ends else "neither Next nor End", "one of the two")
 
 
-def _per_type(state: Mapping[str, Any], path: str, kind: str, language: str) -> Iterator[Problem]:
-    match kind:
+def _type_problems(state: Mapping[str, Any], path: str, state_type: str, language: str) -> Iterator[Problem]:
+    match state_type:
         case "Task":
             if not isinstance(state.get("Resource"), str) or not state["Resource"].startswith(("arn:", "${")):
                 yield Problem(f"{path}.Resource", repr(state.get("Resource")), "an ARN")

@@ -1,8 +1,7 @@
 """What a run can cost at most, before it starts. Pure.
 
 Each stage is one Processing job on one instance (asl/batch_inference.asl.json), which SageMaker ends at
-``max_runtime``. What comes on top is not known beforehand and is told in words: jobs that the state machine or Airflow
-tries again.
+``max_runtime``. Jobs that the state machine or Airflow tries again cost more than that; the question says so in words.
 """
 
 from __future__ import annotations
@@ -90,13 +89,13 @@ class CostEstimate:
 
 
 def cost_estimate(parameters: Mapping[str, Any], prices: Mapping[str, float], where: str) -> CostEstimate:
-    """The estimate for a run with these parameters, of which ``COSTED_KEYS`` count.
+    """The estimate for a run with these parameters; only ``COSTED_KEYS`` count.
 
-    Raises ExecutionInputError, which names ``where`` they are from, when one of them cannot be used.
+    Raises ExecutionInputError, which names ``where`` they come from, when one of them cannot be used.
     """
     values = {key: value for key, value in parameters.items() if key in COSTED_KEYS}
     try:
         costed = _Costed.model_validate(values)
-    except ValidationError as fault:
-        raise ExecutionInputError(where, problems_of(fault, where, COSTED_KEYS)) from None
+    except ValidationError as error:
+        raise ExecutionInputError(where, problems_of(error, where, COSTED_KEYS)) from None
     return CostEstimate(costed.stages, costed.instance_type, costed.max_runtime, prices.get(costed.instance_type))

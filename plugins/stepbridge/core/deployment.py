@@ -1,4 +1,4 @@
-"""What ``stepbridge deploy`` made, as one JSON document: the Airflow Variable ``stepbridge``."""
+"""The deployment as one JSON document: the Airflow Variable ``stepbridge``, which ``stepbridge deploy`` prints."""
 
 from __future__ import annotations
 
@@ -54,6 +54,6 @@ def parse_deployment(text: str | bytes | dict[str, Any], source: str = "Variable
     """
     try:
         return Deployment.model_validate(text) if isinstance(text, dict) else Deployment.model_validate_json(text)
-    except ValidationError as fault:
-        problems = problems_of(fault, source, list(Deployment.model_fields), "run 'stepbridge deploy' again")
+    except ValidationError as error:
+        problems = problems_of(error, source, list(Deployment.model_fields), "run 'stepbridge deploy' again")
         raise DeploymentDocumentError(source, problems) from None

@@ -47,7 +47,7 @@ def digest(entries: Iterable[FileEntry]) -> str:
         if entry.path == previous:
             raise ConfigurationError(f"file {entry.path!r}", "it is listed twice", "each path once")
         previous = entry.path
-        # surrogateescape: a file name need not be UTF-8. NUL can be in no path, so records cannot run together.
+        # surrogateescape: a file name need not be UTF-8. No path has a NUL, so records cannot run together.
         path = entry.path.encode("utf-8", "surrogateescape")
         whole.update(path + b"\0" + (b"x" if entry.executable else b"-") + entry.sha256.encode("ascii") + b"\n")
     return whole.hexdigest()

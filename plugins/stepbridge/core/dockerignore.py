@@ -1,7 +1,7 @@
 """Which files of a build context count, by Docker's rules (https://docs.docker.com/build/concepts/context/).
 
-Patterns are anchored at the context's root; one that matches a folder matches all below it; the last one that matches
-decides, and ``!`` takes back in, also below an ignored folder.
+Patterns are anchored at the context's root. One that matches a folder matches everything below it. The last one that
+matches decides; ``!`` includes a path again, also below an ignored folder.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class DockerIgnore:
 
 
 def parse_dockerignore(text: str, source: str) -> DockerIgnore:
-    """The patterns in ``text``; ``source`` names it in errors. Raises DockerignoreError with all that can't be read.
+    """The patterns in ``text``; ``source`` names it in errors. Raises DockerignoreError with all that cannot be read.
 
     The steps are those of https://pkg.go.dev/github.com/moby/patternmatcher/ignorefile: drop comments (a ``#`` in the
     first column only) and surrounding white space, split off ``!``, clean the path.

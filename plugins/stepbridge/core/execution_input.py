@@ -1,4 +1,4 @@
-"""The JSON that starts an execution: nine documented keys, of which some have defaults, and optional ones."""
+"""The JSON that starts an execution: nine documented keys, some with defaults, and optional ones."""
 
 from __future__ import annotations
 
@@ -82,5 +82,5 @@ def parse_execution_input(values: Mapping[str, Any], source: str = "execution in
     """
     try:
         return ExecutionInput.model_validate(dict(values))
-    except ValidationError as fault:
-        raise ExecutionInputError(source, problems_of(fault, source, list(ExecutionInput.model_fields))) from None
+    except ValidationError as error:
+        raise ExecutionInputError(source, problems_of(error, source, list(ExecutionInput.model_fields))) from None

@@ -1,7 +1,7 @@
 """Every failure that stepbridge knows: who tries it again, when, and what a person does about it.
 
 ``EXECUTION_FAILURES`` are the ends of an execution. The retry policy of the DAGs, the text of a failed task and the
-table in docs/model-card.md are made from it, and a test holds the state machine (asl/batch_inference.asl.json) against
+table in docs/failures.md are made from it, and a test holds the state machine (asl/batch_inference.asl.json) against
 it. ``TASK_ERRORS`` are the exceptions that a task ends with before or beside an execution; they bring their own text.
 
 To add a failure, add a row above the more general ones: the first row that matches counts.
@@ -92,7 +92,7 @@ BACK_OFF: Final = BackOff(first_seconds=10, longest_seconds=900, attempts=8)
 class ExecutionFailure:
     """How an execution can end. ``error`` is Step Functions' name for it, in which ``*`` stands for any text.
 
-    ``text`` is a regular expression, searched in all that was said (cause, reason, log); its groups, and
+    ``text`` is a regular expression, searched in cause, failure reason and log; its groups, and
     ``instance_type`` and ``alternatives``, can stand in ``remedy``, the sentences for a person. ``kind`` is the row's
     name in the docs and ``why`` the retry policy's reason. ``machine`` is what the state machine tries first.
     """
@@ -146,7 +146,7 @@ _Row = ExecutionFailure
 EXECUTION_FAILURES: Final[tuple[ExecutionFailure, ...]] = (
     _Row("InvalidInput", "the execution input is not valid", Retry.NEVER, why="the execution input is not valid",
          remedy="Correct the execution input as the text says and start again; nothing was run."),
-    # The stage's own code, by what it said.
+    # The stage's own code, by its output.
     _Row("AlgorithmError", "a script needs a module that its image lacks", Retry.NEVER, why=_SCRIPT,
          text=r"ModuleNotFoundError: No module named '(?P<module>[\w.]+)'",
          remedy="The stage's image lacks the module {module}: for inference add its distribution to the container's "
@@ -252,7 +252,7 @@ TASK_ERRORS: Final[tuple[TaskError, ...]] = (
     TaskError("RequestRejectedError", Retry.NEVER),
     # An execution that was started a moment ago may not be known everywhere yet.
     TaskError("NotFoundError", Retry.AS_SET, code="(ExecutionDoesNotExist)?"),
-    TaskError("NotFoundError", Retry.NEVER, why="it has to be made first"),
+    TaskError("NotFoundError", Retry.NEVER, why="it has to be created first"),
     TaskError("QuotaExceededError", Retry.LATER),
     TaskError("ThrottlingError", Retry.LATER),
     TaskError("CredentialsError", Retry.LATER),  # somebody has to renew them
@@ -260,7 +260,7 @@ TASK_ERRORS: Final[tuple[TaskError, ...]] = (
 
 
 def execution_failure(status: str, error: str, text: str) -> ExecutionFailure:
-    """The row of an execution that ended with ``status`` and ``error``; ``text`` is all that was said about it."""
+    """The row of an execution that ended with ``status`` and ``error``; ``text`` is its cause, reason and log."""
     return _matched(status, error, text)[0]
 
 
@@ -277,7 +277,7 @@ def task_error(exception: BaseException) -> TaskError | None:
 
 
 def remedy_for(status: str, error: str | None, text: str, instance_type: str | None = None) -> str:
-    """What to do about an execution that ended with ``status`` and ``error``; ``text`` is all that was said about it.
+    """What to do about an execution that ended with ``status`` and ``error``; ``text`` is its cause, reason and log.
 
     ``instance_type`` is the failed stage's. Always a sentence: for an unknown error, where to look.
     """
@@ -298,7 +298,7 @@ def _matched(status: str, error: str, text: str) -> tuple[ExecutionFailure, re.M
 
 
 def _names(of: type[BaseException]) -> Iterable[str]:
-    """The names of stepbridge's own classes among the exception's, the most special first."""
+    """The names of stepbridge's own classes among the exception's, the most specific first."""
     return (each.__name__ for each in of.__mro__ if issubclass(each, StepbridgeError))
 
 

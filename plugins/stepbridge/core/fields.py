@@ -1,6 +1,6 @@
 """The fields that card, form and execution input share: defaults, bounds and patterns, each written here once.
 
-The docs' tables are made from them, and tests hold the state machine's defaults and the bounds against them. Bounds and
+The docs' tables are made from them, and a test compares the state machine's defaults with them. Bounds and
 patterns are those of https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateProcessingJob.html. A
 validator raises ValueError with the text of what it expects.
 """

@@ -31,12 +31,12 @@ from stepbridge.core.fields import (
     UriTemplate,
     VolumeSizeGb,
 )
-from stepbridge.core.marked_yaml import MarkedDocument, read_marked_yaml
 from stepbridge.core.names import STAGES
 from stepbridge.core.notification_targets import notification_target
 from stepbridge.core.problems import Path, problems_of, shown
 from stepbridge.core.secret_values import REMEDY as SECRET_REMEDY
 from stepbridge.core.secret_values import secrets_in
+from stepbridge.core.yaml_document import YamlDocument, read_yaml
 from stepbridge.errors import CardError, Problem
 
 __all__ = ["DEFAULT_START_DATE", "ModelCard", "parse_card"]
@@ -103,7 +103,7 @@ def _notification_targets(targets: tuple[str, ...]) -> tuple[str, ...]:
 
 class ModelCard(BaseModel):
     """A model's declaration; ``parse_card`` reads one from YAML. The descriptions of its keys are those of
-    docs/model-card.md, whose table is made from them.
+    docs/model-card.md.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -211,7 +211,7 @@ def parse_card(text: str, source: str) -> ModelCard:
 
     Raises CardError with all problems, each with its file, line and column.
     """
-    document = read_marked_yaml(text, source)
+    document = read_yaml(text, source)
     if document.problems and document.value is None:
         raise CardError(source, document.problems)
     if not isinstance(document.value, dict):
@@ -228,7 +228,7 @@ def parse_card(text: str, source: str) -> ModelCard:
     return card
 
 
-def _name_problems(values: dict[str, Any], document: MarkedDocument) -> list[Problem]:
+def _name_problems(values: dict[str, Any], document: YamlDocument) -> list[Problem]:
     """Fill in the name from the file's name; another name in the card is a problem."""
     path = PurePosixPath(document.source)
     if path.suffix not in (".yaml", ".yml"):
@@ -241,7 +241,7 @@ def _name_problems(values: dict[str, Any], document: MarkedDocument) -> list[Pro
     return [Problem(where, f"name is {shown(name)}", f"{path.stem!r}, the name of the file", remedy, excerpt)]
 
 
-def _secret_problems(values: dict[str, Any], document: MarkedDocument) -> list[Problem]:
+def _secret_problems(values: dict[str, Any], document: YamlDocument) -> list[Problem]:
     """A problem per value that looks like a secret. The value is not shown, since problems go into logs."""
     problems = []
     for key in ("environment", "build_args"):
@@ -256,7 +256,7 @@ def _secret_problems(values: dict[str, Any], document: MarkedDocument) -> list[P
     return problems
 
 
-def _locator(error: ValidationError, document: MarkedDocument) -> Any:
+def _locator(error: ValidationError, document: YamlDocument) -> Any:
     """Unknown keys and refused names are located at their key, everything else at its value."""
     at_key = {tuple(detail["loc"]) for detail in error.errors() if detail["type"] == "extra_forbidden"}
 

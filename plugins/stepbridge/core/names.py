@@ -1,6 +1,6 @@
 """Names of executions, Processing jobs and image tags, with their lengths and alphabets.
 
-All are deterministic: the same run gives the same name, which is what lets a retry find what an earlier try started.
+All are deterministic: the same run gives the same name, so that a retry finds what an earlier try started.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ _IMAGE_TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}")
 def execution_name(model: str, run_id: str, map_index: int, clear_number: int, attempt: int, input_digest: str) -> str:
     """The execution's name: ``<model>-<run>-<12 hex>``, at most 80 of ``[A-Za-z0-9_-]``.
 
-    The head is for people and may be shortened; the digest is over all six values whole, so that two runs that differ
-    anywhere differ in name, whatever alphabet their ids are written in.
+    The head is for people and may be shortened. The digest is over all six values in full, so that two runs that differ
+    in any of them differ in name, whatever alphabet their ids are written in.
     """
     key = json.dumps([model, run_id, map_index, clear_number, attempt, input_digest])
     digest = hashlib.sha256(key.encode("ascii")).hexdigest()[:DIGEST_DIGITS]

@@ -1,4 +1,4 @@
-"""Whom a card's ``notify`` names: an SNS topic, an e-mail address or a Slack channel. Pure."""
+"""The targets of a card's ``notify``: SNS topics, e-mail addresses and Slack channels. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PATTERNS: Final[dict[Channel, re.Pattern[str]]] = {
 
 
 def channel_of(target: str) -> Channel | None:
-    """Which way leads to the target; None: none that is known."""
+    """The channel through which the target is notified; None if it is no known target."""
     return next((channel for channel, pattern in _PATTERNS.items() if pattern.fullmatch(target)), None)
 
 

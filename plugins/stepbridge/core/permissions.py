@@ -1,6 +1,6 @@
-"""The IAM statement that is missing, from AWS's own words about it.
+"""The IAM statement that is missing, read from AWS's error message.
 
-The words: https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html.
+The messages: https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ROLE_SESSION: Final = re.compile(r"arn:[\w-]+:sts::\d+:assumed-role/(?P<role>[^
 
 @dataclass(frozen=True)
 class Denial:
-    """What was denied. ``who`` is a role's name where AWS told one; ``explicit``: a Deny statement did it."""
+    """What was denied. ``who`` is a role's name where AWS gives one; ``explicit``: by a Deny statement."""
 
     who: str
     statement: str
@@ -31,7 +31,7 @@ class Denial:
 
 
 def denial_in(text: str) -> Denial | None:
-    """The first denial that ``text`` tells of, or None."""
+    """The first denial in ``text``, or None."""
     match = _DENIED.search(text)
     if match:
         who = _ROLE_SESSION.sub(r"role \g<role>", match["who"])

@@ -1,4 +1,4 @@
-"""pydantic's findings about a document, as problems that say where, what was found and what was expected."""
+"""pydantic's errors about a document, as problems that say where, what was found and what was expected."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ def shown(value: object) -> str:
 
 
 def problems_of(
-    fault: ValidationError,
+    error: ValidationError,
     source: str,
     known_keys: Sequence[str],
     remedy: str = "",
     locate: Callable[[Path], tuple[str, str]] | None = None,
 ) -> list[Problem]:
-    """One problem per finding. Validators raise ValueError with the text of what they expect.
+    """One problem per error. Validators raise ValueError with the text of what they expect.
 
-    ``locate`` turns a path into where it stands and an excerpt of that place; without it the path itself is shown.
+    ``locate`` turns a path into its place and an excerpt of it; without it every problem is at ``source``.
     """
     place = locate or (lambda _path: (source, ""))
-    return [_problem(detail, known_keys, remedy, place) for detail in fault.errors(include_url=False)]
+    return [_problem(detail, known_keys, remedy, place) for detail in error.errors(include_url=False)]
 
 
 def _problem(detail: Any, known_keys: Sequence[str], remedy: str, place: Callable[[Path], tuple[str, str]]) -> Problem:
@@ -61,7 +61,7 @@ def _problem(detail: Any, known_keys: Sequence[str], remedy: str, place: Callabl
 def _dotted(path: Path) -> str:
     text = ""
     for step in path:
-        if step == "[key]":  # pydantic's mark for a mapping's key itself
+        if step == "[key]":  # pydantic's marker for a mapping's key itself
             continue
         text += f"[{step}]" if isinstance(step, int) else f"{'.' if text else ''}{step}"
     return text

@@ -1,4 +1,4 @@
-"""What a model needs of the deployed roles before its first run costs money. Pure."""
+"""The permissions that a model needs, checked before its first run costs money. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PULL: Final = ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:Get
 
 @dataclass(frozen=True)
 class Check:
-    """The result of one look: ``text`` says what was found and, where something is missing, what to do."""
+    """The result of one check: ``text`` says what was found and, where something is missing, what to do."""
 
     what: str
     status: Literal["ok", "missing", "unknown"]
@@ -29,7 +29,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Permission:
-    """One action on one resource that the role needs; ``context`` are the condition keys that AWS will give."""
+    """One action on one resource that the role needs; ``context`` are the values of the condition keys in the call."""
 
     role_arn: str
     action: str
@@ -45,7 +45,7 @@ def readable_part(uri: str) -> str | None:
 
 
 def permissions_of(card: ModelCard, deployed: Deployment, state_machine_role: str) -> tuple[Permission, ...]:
-    """What the deployment's roles need for the model, as its stages will use them."""
+    """The permissions that the deployment's roles need for the model's stages."""
     return (*_of_state_machine(deployed, state_machine_role), *_of_jobs(card, deployed))
 
 

@@ -1,7 +1,6 @@
-"""Values of a card that look like secrets. A card is in version control, and its values are in execution inputs.
+"""Values of a card that look like secrets: a card is in version control, and its values are in execution inputs.
 
-Names and values are looked at as secret scanners do: by the forms that issuers give to keys, and by what people call
-passwords.
+As in secret scanners, a value is judged by the format of known keys, and by a name that people give to passwords.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ __all__ = ["REMEDY", "secret_in", "secrets_in"]
 REMEDY: Final = (
     "keep it in AWS Secrets Manager or as an SSM SecureString parameter, give its ARN or name here (DB_PASSWORD_ARN: "
     "arn:aws:secretsmanager:…), let the script read it with boto3, and allow the processing role to; and since it was "
-    "written down, replace it by a new one"
+    "written down, replace it with a new one"
 )
 
 _FORMS: Final = (
@@ -36,7 +35,7 @@ _NO_SECRET: Final = re.compile(r"(?i)[\d.]*|true|false|none")
 
 
 def secret_in(name: str, value: str) -> str | None:
-    """What ``value``, under ``name``, looks like, such as "an AWS access key id"; None when it is no secret's like."""
+    """What secret ``value``, under ``name``, looks like, such as "an AWS access key id"; None if like none."""
     for what, form in _FORMS:
         if form.search(value):
             return what

@@ -1,4 +1,4 @@
-"""The DAG that takes the place of a model whose card is broken."""
+"""The DAG of a model whose card is broken."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ upload_scripts├─> start_execution ─> wait_for_execution ─> (asset: the m
 wait_for_input┤
 approve_cost ─┘
 
-The two at the bottom are there when the card has ``wait_for_input`` and ``max_cost``.
+A card with ``wait_for_input`` or ``max_cost`` has the task of that name.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ __all__ = ["MODEL_TAG", "add_tasks", "build_dag", "model_asset"]
 
 MODEL_TAG: Final = "stepbridge"
 START_PRIORITY: Final = 2
-"""What start_execution has by Airflow's own rule: its weight and that of the wait behind it."""
+"""The priority that start_execution has by Airflow's own rule: its weight and that of the wait behind it."""
 
 
 def build_dag(card: ModelCard, project_root: Path) -> DAG:
     """The DAG of a model. ``project_root`` holds the container and scripts folders that the card names.
 
-    Reads the model's README; reaches for nothing else, neither Variables nor AWS. Raises AirflowException or ValueError
+    Reads the model's README and nothing else, neither Variables nor AWS. Raises AirflowException or ValueError
     for what only Airflow can judge, such as a notifier whose provider is not installed.
     """
     require_notifiers(card.notify)
@@ -90,7 +90,7 @@ def _timetable(card: ModelCard) -> CronDataIntervalTimetable | None:
 
 
 def add_tasks(card: ModelCard, project_root: Path) -> ExecutionSensor:
-    """Put the model's tasks, wired, into the DAG or (mapped) task group at hand; the last one returns the run report.
+    """Add the model's tasks to the current DAG or (mapped) task group; return the last one, which returns the report.
 
     The DAG needs the parameters of ``form_params``.
     """
@@ -119,7 +119,7 @@ def add_tasks(card: ModelCard, project_root: Path) -> ExecutionSensor:
 def model_asset(card: ModelCard) -> Asset:
     """The asset that a successful run updates: ``Asset("<model>")``.
 
-    It has the model's name and no URI, since the output's URI is another one every day; that is the event's to tell.
+    It has the model's name and no URI, since the output's URI is another one every day; the asset event has it.
     """
     return Asset(card.name, group="stepbridge", extra={"output_uri": card.output_uri})
 
@@ -129,13 +129,13 @@ def _has_upstream(card: ModelCard) -> bool:
 
 
 def _guards(card: ModelCard) -> list[BaseOperator]:
-    """The tasks that keep an execution from starting too early or too dear."""
+    """The tasks that keep an execution from starting without its input or at too high a cost."""
     guards: list[BaseOperator] = []
     if card.wait_for_input is not None:
         guards.append(InputSensor(task_id="wait_for_input", model=card.name, timeout=card.wait_for_input))
     if card.max_cost is not None:
-        # Here, since the standard provider's operators cost time that the other models' cards need not spend.
-        from stepbridge.dag_factory.questions import QuestionNotifier
+        # Imported here: the standard provider's operators take time to import, and few cards need them.
+        from stepbridge.dag_factory.approval_notifier import ApprovalNotifier
         from stepbridge.operators.approve_cost import CostApprovalOperator
 
         guards.append(
@@ -144,7 +144,7 @@ def _guards(card: ModelCard) -> list[BaseOperator]:
                 model=card.name,
                 max_cost=card.max_cost,
                 prices=card.prices,
-                notifiers=[QuestionNotifier(target) for target in card.notify],
+                notifiers=[ApprovalNotifier(target) for target in card.notify],
             )
         )
     return guards
@@ -153,8 +153,8 @@ def _guards(card: ModelCard) -> list[BaseOperator]:
 def _in_pool(card: ModelCard, priority: int) -> dict[str, Any]:
     """The arguments that put a task into the card's pool.
 
-    Both tasks are in it: the first holds the execution's slots until that has ended; the second takes them to report,
-    and again when it redrives, and goes before new starts.
+    Both tasks are in it. The first holds the execution's slots until the execution has ended. The second takes them to
+    report and whenever it redrives; its priority puts it before new starts.
     """
     if card.pool is None:
         return {}

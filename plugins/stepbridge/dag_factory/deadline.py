@@ -11,7 +11,7 @@ from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 from stepbridge.core.model_card import ModelCard
-from stepbridge.dag_factory.notifications import told
+from stepbridge.dag_factory.notifications import send_notification
 
 __all__ = ["deadline_alert", "deadline_missed"]
 
@@ -21,7 +21,7 @@ CALLBACK: Final = f"{__name__}.deadline_missed"
 
 
 def deadline_alert(card: ModelCard) -> DeadlineAlert | None:
-    """The alert, counted from when a run was queued: a backfill of an old day has its time too. None without one."""
+    """The alert, or None. It counts from when a run was queued, so that a backfill of an old day has its time too."""
     if card.deadline is None:
         return None
     return DeadlineAlert(
@@ -33,15 +33,16 @@ def deadline_alert(card: ModelCard) -> DeadlineAlert | None:
 
 
 async def deadline_missed(model: str, seconds: int, targets: list[str], context: dict[str, Any] | None = None) -> None:
-    """Called by Airflow, in a triggerer, when a run is still under way at its deadline: it is told, and goes on.
+    """Called by Airflow, in a triggerer, when a run has not ended at its deadline. It notifies; the run goes on.
 
-    Raises the first notifier's error, after all targets were tried.
+    Raises the first notifier's error, after all targets were tried. Airflow's database holds this function's import
+    path for runs that wait for their deadline, so it stays.
     """
     run_id = ((context or {}).get("dag_run") or {}).get("dag_run_id", "?")
     subject = f"{model} missed its deadline in run {run_id}"
     message = f"{subject}\n\nIt was queued {seconds} s ago and is still under way. Nothing was stopped.\n"
     log.error("%s", message)
-    calls = (asyncio.to_thread(told, target, subject, message, context or {}) for target in targets)
+    calls = (asyncio.to_thread(send_notification, target, subject, message, context or {}) for target in targets)
     results = await asyncio.gather(*calls, return_exceptions=True)
     for error in results:
         if isinstance(error, BaseException):

@@ -1,10 +1,9 @@
-"""From a folder of model cards to DAGs. A card that is wrong stays alone with it.
+"""From a folder of model cards to DAGs. A broken card does no harm to the other models.
 
-Airflow knows one import error per Python file, and takes it as one of every DAG of that file: all of them are marked
-stale and are no longer scheduled (``_update_import_errors`` in airflow.dag_processing.collection). So ``load_dags``
-raises nothing: the place of a broken card is taken by a DAG that shows what is wrong and fails with it.
-``check_cards``, called from a file of its own that has no DAGs, raises it, and that is the import error which Airflow
-shows above its list of DAGs.
+Airflow has one import error per Python file and applies it to every DAG of that file: all of them are marked as stale
+and no longer scheduled (``_update_import_errors`` in airflow.dag_processing.collection). So ``load_dags`` raises
+nothing: a broken card becomes a DAG that shows what is wrong and fails with it. ``check_cards`` is called from a file
+of its own that has no DAGs, and raises: that is the import error which Airflow shows above its list of DAGs.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ SUFFIXES: Final = (".yaml", ".yml")  # of two cards with one name the first suff
 
 
 class BrokenCardsError(DocumentError):
-    """Some model cards cannot be used; ``problems`` holds those of all."""
+    """Some model cards cannot be used; ``problems`` holds the problems of all of them."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ def load_dags(models_folder: Path, dag_id: str | None = None, project_root: Path
     """The DAGs by id, one per card in ``models_folder``; only that of ``dag_id`` when it is given and has a card.
 
     ``dag_id`` is ``get_parsing_context().dag_id``: a worker about to run a task needs that one DAG. ``project_root`` is
-    the grandparent of ``models_folder`` unless given. Broken cards raise nothing, see the module's text.
+    the grandparent of ``models_folder`` unless given. A broken card raises nothing: its DAG fails.
     """
     root = project_root or models_folder.parent.parent
     paths = _cards_of(models_folder, dag_id) if dag_id else []
@@ -100,7 +99,7 @@ def _dag_of(path: Path, source: str, root: Path) -> DAG:
 
 
 def _missing_files(card: ModelCard, source: str, root: Path) -> list[Problem]:
-    """A problem per file that the model needs and does not have."""
+    """A problem for each file that the model needs and does not have."""
     needed = [f"{card.container_folder}/Dockerfile"] if card.builds_image else []
     needed += [f"{card.scripts_folder}/{stage}.py" for stage in card.stages if stage != CONTAINER_STAGE]
     return [
@@ -122,5 +121,5 @@ def _dag_id(stem: str) -> str:
 
 
 def _shown(path: Path, root: Path) -> str:
-    """The path as a person names it: below the project's root."""
+    """The path below the project's root, as a person writes it."""
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name

@@ -1,7 +1,7 @@
-"""Who is told of a failure, through Airflow's own notifiers and connections.
+"""Notifications about failures, through Airflow's own notifiers and connections.
 
 SNS goes through ``aws_default``, e-mail through ``smtp_default``, Slack through ``slack_api_default``. The notifiers
-are imported when there is something to tell: some of them cost half a second, which no parse of a DAG file shall cost.
+are imported when there is something to send: some of them take half a second, too long for each parse of a DAG file.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Final
 from stepbridge.core.notification_targets import Channel, channel_of
 from stepbridge.errors import ConfigurationError
 
-__all__ = ["Notification", "require_notifiers", "told"]
+__all__ = ["Notification", "require_notifiers", "send_notification"]
 
 SUBJECT_LENGTH: Final = 100  # https://docs.aws.amazon.com/sns/latest/api/API_Publish.html, printable ASCII only
 MESSAGE_LENGTH: Final = 30_000  # SNS takes 256 KiB, Slack 40,000 characters
@@ -29,7 +29,7 @@ _PROVIDERS: Final[dict[Channel, tuple[str, str]]] = {
 
 
 def require_notifiers(targets: Sequence[str]) -> None:
-    """Return if every target can be told. Raises ValueError with all that lack Airflow's provider for it."""
+    """Return if every target can be notified. Raises ValueError with all targets that lack Airflow's provider."""
     missing = []
     for target in targets:
         module, distribution = _PROVIDERS[_channel(target)]
@@ -41,7 +41,7 @@ def require_notifiers(targets: Sequence[str]) -> None:
 
 @dataclass(frozen=True)
 class Notification:
-    """A task's ``on_failure_callback``: tells ``target`` which task failed and why."""
+    """A task's ``on_failure_callback``: notifies ``target`` which task failed and why."""
 
     target: str
 
@@ -52,13 +52,13 @@ class Notification:
         subject = f"{instance.dag_id}.{instance.task_id} failed in run {instance.run_id}"
         log_url = getattr(instance, "log_url", None)
         message = f"{subject}\n\n{error}\n" + (f"\nlog: {log_url}\n" if log_url else "")
-        told(self.target, subject, message, context)
+        send_notification(self.target, subject, message, context)
 
 
-def told(target: str, subject: str, message: str, context: Mapping[str, Any]) -> None:
-    """Tell one target. Raises what the notifier raises.
+def send_notification(target: str, subject: str, message: str, context: Mapping[str, Any]) -> None:
+    """Notify one target. Raises what the notifier raises.
 
-    ``notify`` is called as it is, without rendering: a message holds what scripts printed, and that is no template.
+    The notifier's templates are not rendered: a message holds what scripts printed, and that is no template.
     """
     message = message if len(message) <= MESSAGE_LENGTH else message[:MESSAGE_LENGTH] + "…"
     notifier: Any  # the providers' notifiers have no types

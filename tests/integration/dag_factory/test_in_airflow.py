@@ -22,7 +22,7 @@ def test_right_and_broken_cards_are_stored_side_by_side(listed: Listed) -> None:
 
 
 def test_broken_cards_are_an_import_error(listed: Listed) -> None:
-    """One error, in the file made for it, tells of every card with its file and line."""
+    """One error, in a file of its own, names every broken card with file and line."""
     (row,) = listed("dags", "list-import-errors")
     assert row["filepath"] == "broken_cards.py"
     assert "dags/models/unknown_key.yaml:2:1: unknown key 'output_url'" in row["error"]

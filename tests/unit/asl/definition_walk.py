@@ -91,8 +91,8 @@ class Walk:
             case "Wait":
                 self.waits.append(self.fill(state["Seconds"], states))
                 return given, state["Next"]
-            case "Task" | "Parallel" as kind:
-                attempt = self._task if kind == "Task" else self._parallel
+            case "Task" | "Parallel" as state_type:
+                attempt = self._task if state_type == "Task" else self._parallel
                 return self._attempts(name, state, given, attempt)
             case _:
                 return self._leave(state, states, given)

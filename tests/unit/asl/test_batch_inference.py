@@ -256,9 +256,9 @@ def test_a_stage_has_a_margin_beyond_its_maximum_runtime():
     ],
 )  # fmt: skip
 def test_invalid_input_fails_before_anything_is_started(given, cause):
-    """All that is wrong stands in the cause, and no job was made."""
-    fault, machine, jobs = failure(given)
-    assert (fault.error, fault.cause) == ("InvalidInput", cause)
+    """The cause lists all that is wrong, and no job was created."""
+    error, machine, jobs = failure(given)
+    assert (error.error, error.cause) == ("InvalidInput", cause)
     assert machine.visited[-1] == "Invalid input"
     assert jobs.requests == []
 
@@ -321,9 +321,9 @@ def test_what_passes_with_time_backs_off(outcome):
 
 
 def test_back_off_has_a_ceiling_and_an_end():
-    """Nine tries in all, 15 minutes at most between two; then the execution fails with what the last one said."""
-    fault, machine, jobs = failure(GIVEN, *[failed_job("CapacityError: none")] * 20)
-    assert fault.error == "CapacityError"
+    """Nine tries in all, 15 minutes at most between two; then the execution fails with the last one's error."""
+    error, machine, jobs = failure(GIVEN, *[failed_job("CapacityError: none")] * 20)
+    assert error.error == "CapacityError"
     assert len(jobs.requests) == 9
     assert len(machine.waits) == 8
     assert max(machine.waits) <= 900
@@ -338,7 +338,7 @@ def test_attempts_are_counted_per_stage():
 
 
 @pytest.mark.parametrize(
-    ("outcome", "error"),
+    ("outcome", "expected"),
     [
         (failed_job("AlgorithmError: See job logs"), "AlgorithmError"),
         (failed_job("ClientError: No S3 objects found"), "ClientError"),
@@ -351,10 +351,10 @@ def test_attempts_are_counted_per_stage():
         (("States.TaskFailed", '{"FailureReason": "AlgorithmError: cut at its maximum le'), "AlgorithmError"),
     ],
 )  # fmt: skip
-def test_what_does_not_pass_fails_at_once(outcome, error):
-    """One try, no wait; the error is SageMaker's own word and the cause what it said."""
-    fault, machine, jobs = failure(GIVEN, outcome)
-    assert (fault.error, fault.cause) == (error, outcome[1])
+def test_what_does_not_pass_fails_at_once(outcome, expected):
+    """One try, no wait; error and cause are SageMaker's own."""
+    error, machine, jobs = failure(GIVEN, outcome)
+    assert (error.error, error.cause) == (expected, outcome[1])
     assert len(jobs.requests) == 1
     assert machine.waits == []
     assert machine.visited[-1] == "Failed"
@@ -362,8 +362,8 @@ def test_what_does_not_pass_fails_at_once(outcome, error):
 
 def test_timeout_without_a_cause_is_named():
     """Step Functions gives no cause for a state that timed out."""
-    fault, _, _ = failure(GIVEN, None, ("States.Timeout", ""))
-    assert (fault.error, fault.cause) == ("States.Timeout", "Stage inference ended with States.Timeout")
+    error, _, _ = failure(GIVEN, None, ("States.Timeout", ""))
+    assert (error.error, error.cause) == ("States.Timeout", "Stage inference ended with States.Timeout")
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -118,18 +118,18 @@ def test_what_is_wrong_is_said_at_its_path(path, value, problem):
 
 
 def test_all_problems_at_once():
-    """A definition with three faults is refused with three problems, and the error survives pickling."""
+    """A definition with three mistakes is refused with three problems, and the error survives pickling."""
     definition = changed(["States", "Work", "Next"], "Nowhere")
     definition["Startat"] = definition.pop("StartAt")
     with pytest.raises(DefinitionError) as caught:
         load_definition(json.dumps(definition), "x.asl.json")
-    fault = pickle.loads(pickle.dumps(caught.value))
-    assert [problem.where for problem in fault.problems][:3] == [
+    error = pickle.loads(pickle.dumps(caught.value))
+    assert [problem.where for problem in error.problems][:3] == [
         "x.asl.json $.Startat",
         "x.asl.json $.StartAt",
         "x.asl.json $.States['Work'].Next",
     ]
-    assert fault.problems[0].remedy == "did you mean StartAt or States?"
+    assert error.problems[0].remedy == "did you mean StartAt or States?"
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_all_problems_at_once():
     ],
 )
 def test_texts_that_are_no_definition(text, problem):
-    """Where a JSON document ends to be one is said by line and column."""
+    """The line and column at which the text is no longer JSON."""
     with pytest.raises(DefinitionError) as caught:
         load_definition(text, "x")
     assert str(caught.value.problems[0]).splitlines()[0] == problem

@@ -1,4 +1,4 @@
-"""The execution input keeps AWS's limits and says all its problems at once."""
+"""The execution input keeps AWS's limits and reports all its problems at once."""
 
 import json
 import pickle
@@ -117,7 +117,7 @@ def test_stage_without_what_it_needs():
     ],
 )
 def test_limits(changes, expected):
-    """Each limit of CreateProcessingJob is said before anything is started."""
+    """Each limit of CreateProcessingJob is checked before anything is started."""
     assert problems(**changes) == expected
 
 

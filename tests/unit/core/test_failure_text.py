@@ -1,8 +1,8 @@
-"""The failure in words: which stage and job, what was said, the last lines of the log, and what to do."""
+"""The text about a failure: stage and job, reasons, the last lines of the log, and what to do."""
 
 import botocore.session
 import pytest
-from tests.unit.core.execution_story import Story, execution, job_arn, recorded
+from tests.unit.core.execution_builder import ExecutionBuilder, execution, job_arn, recorded
 
 from stepbridge.core.failures import remedy_for
 from stepbridge.core.instance_types import alternatives
@@ -16,7 +16,7 @@ TRACEBACK = (
 
 
 def test_failed_script_word_for_word():
-    """What stands in the log of a failed task."""
+    """What the log of a failed task shows."""
     found = recorded()
     report = build_run_report(found["failed_execution"], found["history"][: found["failed_events"]], found["jobs"])
     job = report.failed_stage.job_name
@@ -60,7 +60,7 @@ def test_the_last_fifty_lines_of_every_host_are_shown():
     ]
 
 
-def test_links_stand_before_what_to_do():
+def test_links_come_before_what_to_do():
     """Each on a line of its own, so that a terminal or Airflow's log view makes it one to click on."""
     report = build_run_report(execution("FAILED", 0.2, error="X"), [], {})
     lines = failure_text(report, {}, {"execution page": "https://e", "job log": "https://l"}).splitlines()
@@ -68,8 +68,8 @@ def test_links_stand_before_what_to_do():
     assert lines[3].startswith("  what to do: ")
 
 
-def test_a_limit_on_a_job_that_was_not_made_names_the_quota():
-    """The execution input tells the instance type, since no job does."""
+def test_a_limit_on_a_job_that_was_not_created_names_the_quota():
+    """The execution input has the instance type, since there is no job."""
     asked = '{"instance_type": "ml.r5.large"}'
     ended = execution("FAILED", 1, error="SageMaker.ResourceLimitExceededException", input=asked)
     text = failure_text(build_run_report(ended, [], {}), {})
@@ -88,12 +88,14 @@ def test_invalid_input_has_no_stage():
 
 
 def test_refused_request():
-    """A job that was not made is said to be that, with SageMaker's own words."""
+    """A job that was not created, with SageMaker's own words."""
     cause = "User: arn:aws:sts::1:assumed-role/states/x is not authorized to perform: iam:PassRole on resource: arn:r"
-    story = Story().enter(5, "Inference").schedule(5, "a").fail(6, "SageMaker.AmazonSageMakerException", cause)
+    built = (
+        ExecutionBuilder().enter(5, "Inference").schedule(5, "a").fail(6, "SageMaker.AmazonSageMakerException", cause)
+    )
     ended = execution("FAILED", 7, error="SageMaker.AmazonSageMakerException", cause=cause)
-    lines = failure_text(build_run_report(ended, story.events, {}), {}).splitlines()
-    assert lines[2] == "  job: a was not made"
+    lines = failure_text(build_run_report(ended, built.events, {}), {}).splitlines()
+    assert lines[2] == "  job: a was not created"
     assert lines[3] == f"  cause: {cause}"
     assert lines[4].startswith(
         '  what to do: A permission is missing: add {"Effect": "Allow", "Action": "iam:PassRole", "Resource": "arn:r", '
@@ -102,11 +104,11 @@ def test_refused_request():
 
 
 def test_aborted_execution():
-    """Who stopped it and why, if that was said, and how to go on."""
-    story = Story().ran(0, 5, "Preprocessing").enter(5, "Inference").schedule(5, "a").submit(5, "a")
-    story.end(9, "ExecutionAborted").job("a", "Stopped", 6, 10)
+    """Who stopped it and why, if that is known, and how to go on."""
+    built = ExecutionBuilder().ran(0, 5, "Preprocessing").enter(5, "Inference").schedule(5, "a").submit(5, "a")
+    built.end(9, "ExecutionAborted").job("a", "Stopped", 6, 10)
     report = build_run_report(
-        execution("ABORTED", 9, error="Stopped", cause="by jane, in the UI"), story.events, story.jobs
+        execution("ABORTED", 9, error="Stopped", cause="by jane, in the UI"), built.events, built.jobs
     )
     lines = failure_text(report, {}).splitlines()
     assert lines[0] == "Execution run ABORTED in inference after 9.00 s: Stopped"
@@ -118,7 +120,7 @@ def test_aborted_execution():
 
 @pytest.mark.parametrize("status", ["RUNNING", "SUCCEEDED"])
 def test_execution_that_did_not_fail(status):
-    """No failure is made up."""
+    """No failure is reported."""
     assert (
         failure_text(build_run_report(execution(status), [], {}), {}) == f"Execution run is {status}: nothing failed."
     )
@@ -173,7 +175,7 @@ def test_cause_of_many_lines_is_indented():
     ],
 )
 def test_known_causes_have_a_remedy(error, text, remedy):
-    """Every kind of failure that AWS knows says what to do."""
+    """Every failure that AWS documents has one."""
     assert remedy in remedy_for("FAILED", error, text)
 
 

@@ -1,4 +1,4 @@
-"""A model card is strict: all that is wrong with it is said at once, with file, line and column."""
+"""A model card is strict: all its problems are reported at once, with file, line and column."""
 
 import pickle
 import subprocess
@@ -30,8 +30,8 @@ def refusal(text, source=SOURCE):
 def outcome(text):
     try:
         return parse_card(text, SOURCE)
-    except CardError as fault:
-        return fault.problems
+    except CardError as error:
+        return error.problems
 
 
 def test_small_card_has_defaults():
@@ -113,7 +113,7 @@ def test_unknown_key_with_line_caret_close_match_and_list():
 
 def test_all_problems_at_once_in_order():
     """Nobody corrects a card one error at a time."""
-    fault = refusal(
+    error = refusal(
         """\
 name: other
 shedule: 0 4 * * *
@@ -131,7 +131,7 @@ retries: 3
 retries: 4
 """
     )
-    assert [(problem.where.removeprefix(SOURCE), problem.found) for problem in fault.problems] == [
+    assert [(problem.where.removeprefix(SOURCE), problem.found) for problem in error.problems] == [
         ("", "the required key 'output_uri' is missing"),
         (":1:7", "name is 'other'"),
         (":2:1", "unknown key 'shedule'"),
@@ -146,7 +146,7 @@ retries: 4
         (":12:13", "start_date is 'yesterday'"),
         (":14:1", "the key 'retries' comes twice"),
     ]
-    assert fault.problems[3].excerpt == "timezone: America/New_Yrok\n          ^"
+    assert error.problems[3].excerpt == "timezone: America/New_Yrok\n          ^"
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_what_a_card_refuses(line, expected):
 
 
 def test_schedule_that_is_no_cron_expression():
-    """The field at fault is named."""
+    """The field that is wrong is named."""
     text = SMALL.replace("30 4", "61 4")
     assert refusal(text).problems[0].expected == "a minute of 0 to 59, *, a range or a step, not '61'"
 

@@ -9,7 +9,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.core.execution_story import Story, execution
+from tests.unit.core.execution_builder import ExecutionBuilder, execution
 
 from stepbridge.core.model_card import parse_card
 from stepbridge.core.run_report import (
@@ -84,8 +84,8 @@ def test_a_listing_names_a_hundred_objects_and_counts_all() -> None:
 
 def two_stages() -> RunReport:
     """Preprocessing 36 s and inference 72 s, each on 2 x ml.c5.xlarge."""
-    story = Story().ran(0, 36, "Preprocessing").ran(36, 108, "Inference")
-    return build_run_report(execution("SUCCEEDED", 110), story.events, story.jobs)
+    built = ExecutionBuilder().ran(0, 36, "Preprocessing").ran(36, 108, "Inference")
+    return build_run_report(execution("SUCCEEDED", 110), built.events, built.jobs)
 
 
 def test_cost_at_the_configured_prices() -> None:
@@ -102,7 +102,7 @@ def test_a_type_without_a_price_makes_the_total_unknown() -> None:
     assert figures(report.model_copy(update={"cost": cost})) == ["  cost: no price is configured for ml.c5.xlarge"]
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '"x"', '{"m5": 1}', '{"ml.m5.large": -1}', '{"ml.m5.large": "dear"}'])
+@pytest.mark.parametrize("text", ["{", "[]", '"x"', '{"m5": 1}', '{"ml.m5.large": -1}', '{"ml.m5.large": "expensive"}'])
 def test_prices_that_are_none_are_refused(text: str) -> None:
     """With what was found and an example."""
     with pytest.raises(PricesError, match="stepbridge_prices"):
@@ -153,6 +153,11 @@ def test_figures_in_the_log_and_for_asset_events() -> None:
         "  output: 1 object, 10 bytes, 3 rows below s3://bucket/out/",
         "  cost at the configured prices: 0.6000",
     ]
-    told = report.key_figures
-    assert (told["output_uri"], told["rows"], told["bytes"], told["cost"]) == ("s3://bucket/out/", 3, 10, 0.6)
-    assert json.loads(json.dumps(told)) == told
+    figures_of_event = report.key_figures
+    assert (
+        figures_of_event["output_uri"],
+        figures_of_event["rows"],
+        figures_of_event["bytes"],
+        figures_of_event["cost"],
+    ) == ("s3://bucket/out/", 3, 10, 0.6)
+    assert json.loads(json.dumps(figures_of_event)) == figures_of_event

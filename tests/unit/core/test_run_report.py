@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tests.unit.core.execution_story import Story, at, execution, recorded
+from tests.unit.core.execution_builder import ExecutionBuilder, at, execution, recorded
 
 from stepbridge.core.run_report import (
     NOT_STARTED,
@@ -64,10 +64,10 @@ def test_report_survives_json():
 
 def test_instance_seconds_count_instances_and_every_job():
     """SageMaker bills each instance for as long as it processed, failed attempts too."""
-    story = Story().enter(0, "Inference")
-    story.schedule(0, "a").submit(0, "a").fail(30, "States.TaskFailed", "{}").job("a", "Failed", 10, 30)
-    story.enter(60, "Inference").schedule(60, "b").submit(60, "b").succeed(100, "b").job("b", "Completed", 70, 100)
-    report = build_run_report(execution("SUCCEEDED", 101), story.end(101, "ExecutionSucceeded").events, story.jobs)
+    built = ExecutionBuilder().enter(0, "Inference")
+    built.schedule(0, "a").submit(0, "a").fail(30, "States.TaskFailed", "{}").job("a", "Failed", 10, 30)
+    built.enter(60, "Inference").schedule(60, "b").submit(60, "b").succeed(100, "b").job("b", "Completed", 70, 100)
+    report = build_run_report(execution("SUCCEEDED", 101), built.end(101, "ExecutionSucceeded").events, built.jobs)
     (stage,) = report.stages
     assert (stage.instance_seconds, report.instance_seconds) == (100.0, 100.0)
     assert (stage.offset_seconds, stage.seconds, stage.attempts, len(stage.jobs)) == (0.0, 100.0, 2, 2)
@@ -75,30 +75,35 @@ def test_instance_seconds_count_instances_and_every_job():
 
 
 def test_refused_requests_count_as_attempts_but_make_no_job():
-    """Throttled requests were made, and nothing was paid for them."""
-    story = Story().enter(0, "Inference").schedule(0, "a").fail(1, "ThrottlingException", "Rate exceeded", "TaskFailed")
-    story.schedule(4, "b").submit(4, "b").succeed(9, "b").job("b", "Completed", 4, 9)
-    (stage,) = build_run_report(execution("SUCCEEDED", 9), story.events, story.jobs).stages
+    """Throttled requests count, and cost nothing."""
+    built = (
+        ExecutionBuilder()
+        .enter(0, "Inference")
+        .schedule(0, "a")
+        .fail(1, "ThrottlingException", "Rate exceeded", "TaskFailed")
+    )
+    built.schedule(4, "b").submit(4, "b").succeed(9, "b").job("b", "Completed", 4, 9)
+    (stage,) = build_run_report(execution("SUCCEEDED", 9), built.events, built.jobs).stages
     assert (stage.attempts, [job.job_name for job in stage.jobs]) == (2, ["b"])
-    assert job_names(story.events) == ("b",)
+    assert job_names(built.events) == ("b",)
 
 
 def test_request_that_was_never_taken():
     """A stage whose only request was refused has no job, and says by what error."""
-    story = Story().ran(0, 5, "Preprocessing").enter(5, "Inference").schedule(5, "a")
-    story.fail(6, "SageMaker.AmazonSageMakerException", "no such role", "TaskSubmitFailed").end(7, "ExecutionFailed")
-    report = build_run_report(execution("FAILED", 7, error="X", cause="no such role"), story.events, story.jobs)
+    built = ExecutionBuilder().ran(0, 5, "Preprocessing").enter(5, "Inference").schedule(5, "a")
+    built.fail(6, "SageMaker.AmazonSageMakerException", "no such role", "TaskSubmitFailed").end(7, "ExecutionFailed")
+    report = build_run_report(execution("FAILED", 7, error="X", cause="no such role"), built.events, built.jobs)
     stage = report.failed_stage
     assert (stage.stage, stage.status, stage.jobs, stage.cause) == ("inference", NOT_STARTED, (), "no such role")
 
 
 def test_running_execution_is_measured_up_to_now():
     """A running stage has a duration only when the caller says what time it is."""
-    story = Story().ran(0, 5, "Preprocessing").enter(5, "Inference").schedule(5, "a").submit(5, "a")
-    story.job("a", "InProgress", 6, None)
-    still = build_run_report(execution("RUNNING"), story.events, story.jobs)
+    built = ExecutionBuilder().ran(0, 5, "Preprocessing").enter(5, "Inference").schedule(5, "a").submit(5, "a")
+    built.job("a", "InProgress", 6, None)
+    still = build_run_report(execution("RUNNING"), built.events, built.jobs)
     assert (still.seconds, still.stages[1].seconds, still.stages[1].status) == (None, None, "InProgress")
-    now = build_run_report(execution("RUNNING"), story.events, story.jobs, now=at(25))
+    now = build_run_report(execution("RUNNING"), built.events, built.jobs, now=at(25))
     assert (now.seconds, now.stages[1].seconds, now.stages[1].ended_at) == (25.0, 20.0, None)
     assert now.stages[1].instance_seconds == 38.0
 
@@ -106,22 +111,24 @@ def test_running_execution_is_measured_up_to_now():
 @pytest.mark.parametrize(("status", "end"), [("TIMED_OUT", "ExecutionTimedOut"), ("ABORTED", "ExecutionAborted")])
 def test_execution_that_ended_under_its_stage(status, end):
     """The history stops; the job's description says how the job ended."""
-    story = Story().enter(0, "Inference").schedule(0, "a").submit(0, "a").end(50, end).job("a", "Stopped", 2, 52)
-    report = build_run_report(execution(status, 50), story.events, story.jobs)
+    built = (
+        ExecutionBuilder().enter(0, "Inference").schedule(0, "a").submit(0, "a").end(50, end).job("a", "Stopped", 2, 52)
+    )
+    report = build_run_report(execution(status, 50), built.events, built.jobs)
     stage = report.failed_stage
     assert (stage.status, stage.seconds, report.seconds) == ("Stopped", 52.0, 50.0)
 
 
 def test_task_that_timed_out():
     """A Task past its TimeoutSeconds has Step Functions' own error, with or without details."""
-    story = Story().enter(0, "Inference").schedule(0, "a").submit(0, "a")
-    story.add(9, "TaskTimedOut", taskTimedOutEventDetails={"resource": "createProcessingJob.sync"})
-    (stage,) = build_run_report(execution("FAILED", 9), story.events, {}).stages
+    built = ExecutionBuilder().enter(0, "Inference").schedule(0, "a").submit(0, "a")
+    built.add(9, "TaskTimedOut", taskTimedOutEventDetails={"resource": "createProcessingJob.sync"})
+    (stage,) = build_run_report(execution("FAILED", 9), built.events, {}).stages
     assert (stage.error, stage.status, stage.ended_at) == ("States.Timeout", UNKNOWN, at(9))
 
 
 def test_jobs_without_a_description():
-    """SageMaker may no longer be asked: the history alone tells names, ends, and what a failed job's cause holds."""
+    """Without descriptions the history alone gives names, ends, and what a failed job's cause holds."""
     found = recorded()
     history = found["history"][: found["failed_events"]]
     report = build_run_report(found["failed_execution"], history, {})
@@ -132,10 +139,10 @@ def test_jobs_without_a_description():
 
 def test_redrive_that_continues_in_a_stage():
     """An aborted execution goes on in the same state without entering it again."""
-    story = Story().enter(0, "Inference").schedule(0, "a").submit(0, "a").end(10, "ExecutionAborted")
-    story.end(1000, "ExecutionRedriven").schedule(1000, "b").submit(1000, "b").succeed(1020, "b")
-    story.end(1021, "ExecutionSucceeded").job("a", "Stopped", 0, 10).job("b", "Completed", 1000, 1020)
-    report = build_run_report(execution("SUCCEEDED", 1021), story.events, story.jobs)
+    built = ExecutionBuilder().enter(0, "Inference").schedule(0, "a").submit(0, "a").end(10, "ExecutionAborted")
+    built.end(1000, "ExecutionRedriven").schedule(1000, "b").submit(1000, "b").succeed(1020, "b")
+    built.end(1021, "ExecutionSucceeded").job("a", "Stopped", 0, 10).job("b", "Completed", 1000, 1020)
+    report = build_run_report(execution("SUCCEEDED", 1021), built.events, built.jobs)
     (stage,) = report.stages
     assert (report.seconds, stage.seconds, report.redrive_count) == (31.0, 30.0, 1)
     assert [job.job_name for job in stage.jobs] == ["a", "b"]
@@ -158,15 +165,15 @@ def test_unknown_statuses_are_errors():
     """Neither an execution's nor a job's status is guessed at."""
     with pytest.raises(UnknownStatusError, match="status of an execution"):
         build_run_report(execution("PAUSED"), [], {})
-    story = Story().ran(0, 1, "Inference").job("sb-inference", "Melted", 0, 1)
+    built = ExecutionBuilder().ran(0, 1, "Inference").job("sb-inference", "Melted", 0, 1)
     with pytest.raises(UnknownStatusError, match="status of a Processing job"):
-        build_run_report(execution("SUCCEEDED", 1), story.events, story.jobs)
+        build_run_report(execution("SUCCEEDED", 1), built.events, built.jobs)
 
 
 def test_timeline_shows_when_each_stage_ran():
     """Bars of the whole execution's length, 40 characters wide."""
-    story = Story().ran(0, 50, "Preprocessing").ran(50, 75, "Inference").ran(75, 100, "Postprocessing")
-    report = build_run_report(execution("SUCCEEDED", 100), story.events, story.jobs)
+    built = ExecutionBuilder().ran(0, 50, "Preprocessing").ran(50, 75, "Inference").ran(75, 100, "Postprocessing")
+    report = build_run_report(execution("SUCCEEDED", 100), built.events, built.jobs)
     assert timeline(report).splitlines() == [
         "run  SUCCEEDED  1 min 40 s",
         "  preprocessing   50.0 s  |████████████████████                    |  "
@@ -181,8 +188,8 @@ def test_timeline_shows_when_each_stage_ran():
 def test_timeline_of_what_has_no_durations():
     """A running execution without a clock, and one without a stage."""
     assert timeline(build_run_report(execution("FAILED", 1), [], {})) == "run  FAILED  1.00 s"
-    story = Story().enter(0, "Inference").schedule(0, "a").submit(0, "a").job("a", "InProgress", 0, None)
-    text = timeline(build_run_report(execution("RUNNING"), story.events, story.jobs))
+    built = ExecutionBuilder().enter(0, "Inference").schedule(0, "a").submit(0, "a").job("a", "InProgress", 0, None)
+    text = timeline(build_run_report(execution("RUNNING"), built.events, built.jobs))
     assert text.splitlines()[1] == f"  inference  -  |{' ' * 40}|  … InProgress, 2 x ml.c5.xlarge, 0 instance-s"
 
 

@@ -64,10 +64,10 @@ def test_a_card_with_secrets_is_refused_without_repeating_them() -> None:
     )
     with pytest.raises(CardError) as refused:
         parse_card(text, "dags/models/m.yaml")
-    told = str(refused.value)
+    text = str(refused.value)
     assert [problem.where.rsplit(":", 1)[0] for problem in refused.value.problems] == [
         f"dags/models/m.yaml:{line}" for line in (4, 6, 8)
     ]
-    assert "environment.DB_PASSWORD looks like a secret" in told
-    assert "Secrets Manager" in told
-    assert not any(secret in told for secret in ("hunter2", ACCESS_KEY, "t0ps3cret"))
+    assert "environment.DB_PASSWORD looks like a secret" in text
+    assert "Secrets Manager" in text
+    assert not any(secret in text for secret in ("hunter2", ACCESS_KEY, "t0ps3cret"))

@@ -74,7 +74,7 @@ def test_the_usual_start_looks_at_nothing() -> None:
 
 
 def test_an_execution_that_cannot_be_redriven_after_all_gets_a_new_attempt() -> None:
-    """The service may refuse a redrive that it announced; told so, the decision moves on."""
+    """AWS may refuse a redrive that it announced; then the next attempt is started."""
     assert next_step(0, {FIRST: Snapshot("FAILED", "NOT_REDRIVABLE")}) == Start(SECOND)
 
 

@@ -40,7 +40,7 @@ def skipped(dag: DAG, task_id: str, stages: list[str]) -> bool:
 
 
 def test_a_card_becomes_four_tasks() -> None:
-    """Image and scripts are made ready side by side; then one execution is started and waited for."""
+    """Image and scripts are prepared side by side; then one execution is started and waited for."""
     assert edges(dag_of("")) == {
         "build_image": {"start_execution"},
         "upload_scripts": {"start_execution"},
@@ -70,7 +70,7 @@ def test_a_ready_image_goes_into_the_execution_as_it_is() -> None:
 
 
 def test_a_run_without_inference_builds_no_image() -> None:
-    """The stages of the run, not only those of the card, decide what is made ready; start goes on after a skip."""
+    """The stages of the run, not only those of the card, decide what is prepared; start runs after a skip."""
     dag = dag_of("")
     assert skipped(dag, "build_image", ["preprocessing", "postprocessing"])
     assert not skipped(dag, "build_image", ["inference"])

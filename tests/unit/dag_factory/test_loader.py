@@ -63,7 +63,7 @@ def test_all_problems_of_all_cards_at_once(project: Path, write_card: WriteCard)
 
 
 def test_two_cards_of_one_name(project: Path, write_card: WriteCard) -> None:
-    """The .yaml goes on; the .yml is told whom it clashes with."""
+    """The .yaml is used; the .yml is refused with the name of the other."""
     write_card("sales.yaml")
     write_card("sales.yml", "input_uri: s3://other/in/\noutput_uri: s3://other/out/\n")
     dags = load_dags(project / "dags/models")

@@ -1,4 +1,4 @@
-"""Who is told, and of what; tried with a real SMTP server of a few lines."""
+"""Who is notified, and of what; with a real SMTP server of a few lines."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_failure_is_mailed_as_it_is(mails: list[str]) -> None:
 
 
 def test_a_question_is_mailed(mails: list[str], tmp_path: Path) -> None:
-    """A dear run waits for an answer: those whom the card names are told what is asked and where to answer."""
+    """An expensive run waits for an answer: those in ``notify`` get the question and where to answer it."""
     card = parse_card(f"name: sales\n{URIS}max_cost: 5\nnotify: [on-call@example.com]\n", "sales.yaml")
     dag = build_dag(card, tmp_path)
     task: Any = dag.get_task("approve_cost")
@@ -95,7 +95,7 @@ def test_a_missed_deadline_is_mailed(mails: list[str]) -> None:
     assert "Subject: sales missed its deadline in run r1" in mail
 
 
-def test_a_card_names_whom_to_tell_and_until_when() -> None:
+def test_a_card_names_whom_to_notify_and_until_when() -> None:
     """Every task carries the callbacks and the retry policy; the DAG the deadline; all of it can be serialized."""
     card = parse_card(URIS + f"notify: [{TOPIC}, on-call@example.com]\ndeadline: 7200\n", "sales.yaml")
     first, second = build_dag(card, Path()), build_dag(card, Path())
@@ -116,7 +116,7 @@ def test_without_the_keys_there_is_neither() -> None:
 
 
 def test_slack_needs_its_provider() -> None:
-    """Told when the card is read, not when the first run fails."""
+    """Refused when the card is read, not when the first run fails."""
     with pytest.raises(ValueError, match=r"'slack:#ops' in notify needs apache-airflow-providers-slack"):
         require_notifiers(["slack:#ops", "on-call@example.com"])
 
@@ -124,7 +124,7 @@ def test_slack_needs_its_provider() -> None:
 @pytest.mark.parametrize(
     "line", ["notify: [ops]", "notify: on-call@example.com", "deadline: 5", "notify: ['{{ x }}@a.b']"]
 )
-def test_what_nobody_can_be_told_by_is_refused(line: str) -> None:
+def test_targets_that_cannot_be_notified_are_refused(line: str) -> None:
     """With the line that it is in."""
     with pytest.raises(CardError, match=r"sales.yaml:4:"):
         parse_card(URIS + line + "\n", "sales.yaml")

@@ -1,6 +1,6 @@
-"""What an execution did: the run report, its timeline, and its failure in words.
+"""What an execution did: the run report, its timeline, and the text about its failure.
 
-Pure: boto3's answers come in as they are, and ``now`` stands for the clock.
+Pure: the input is boto3's responses as they are, and ``now`` is the time.
 """
 
 from stepbridge.core.run_report.build import build_run_report

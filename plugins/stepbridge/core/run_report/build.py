@@ -54,22 +54,22 @@ def build_run_report(
         stages=stages,
         instance_seconds=sum(stage.instance_seconds for stage in stages),
         image_uri=given.get("custom_image_uri"),
-        image_digest=_last_part(given.get("custom_image_uri"), _IMAGE_DIGEST),
+        image_digest=_digest_in(given.get("custom_image_uri"), _IMAGE_DIGEST),
         code_uri=given.get("code_uri"),
-        code_digest=_last_part(given.get("code_uri"), _CODE_DIGEST),
+        code_digest=_digest_in(given.get("code_uri"), _CODE_DIGEST),
         state_machine_version_arn=execution.get("stateMachineVersionArn"),
         state_machine_alias_arn=execution.get("stateMachineAliasArn"),
     )
 
 
-def _last_part(uri: Any, form: re.Pattern[str]) -> str | None:
-    """The digest that a URI ends with; None for one that has none, such as a ready image under a tag."""
+def _digest_in(uri: Any, form: re.Pattern[str]) -> str | None:
+    """The digest at the end of a URI; None if it has none, such as a ready image with a tag."""
     found = form.search(uri) if isinstance(uri, str) else None
     return found[1] if found else None
 
 
 class _Clock:
-    """Measures time without the pauses before redrives; ``end`` ends what has no end of its own."""
+    """Measures time without the pauses before redrives; ``end`` is the end of what has not ended yet."""
 
     def __init__(self, record: History, start: datetime | None, end: datetime | None) -> None:
         self._pauses = record.pauses
@@ -125,7 +125,7 @@ def _stage(
 
 
 def _job(attempt: Attempt, descriptions: Mapping[str, Mapping[str, Any]], clock: _Clock) -> JobReport | None:
-    """The attempt's job; None when SageMaker made none."""
+    """The attempt's job; None when SageMaker created none."""
     name = attempt.job_name
     if name is None:
         return None
@@ -133,7 +133,7 @@ def _job(attempt: Attempt, descriptions: Mapping[str, Mapping[str, Any]], clock:
     arn = description.get("ProcessingJobArn") or attempt.job_arn
     if not arn and not attempt.succeeded and name not in descriptions:
         return None
-    # A description seldom misses what was asked for, but the request has it in any case.
+    # A description seldom lacks the resources, but the request always has them.
     cluster = (description.get("ProcessingResources") or attempt.request.get("ProcessingResources") or {}).get(
         "ClusterConfig", {}
     )

@@ -1,6 +1,6 @@
 """What an execution cost, at the prices that the user configured.
 
-stepbridge knows no price list: prices differ by region, contract and time. ``stepbridge_prices`` (an Airflow Variable)
+stepbridge has no price list: prices differ by region, contract and time. ``stepbridge_prices`` (an Airflow Variable)
 or the card's ``prices`` give them, as what one instance of a type costs an hour.
 """
 
@@ -35,9 +35,9 @@ def parse_prices(text: str | Mapping[str, Any], source: str = "Variable 'stepbri
         document = json.loads(text) if isinstance(text, str) else dict(text)
         return _PRICES.validate_python(document)
     except json.JSONDecodeError as error:
-        raise PricesError(source, [Problem(source, f"no JSON: {error}", f"a JSON object {example}")]) from None
-    except ValidationError as fault:
-        raise PricesError(source, problems_of(fault, source, [], example)) from None
+        raise PricesError(source, [Problem(source, f"not JSON: {error}", f"a JSON object {example}")]) from None
+    except ValidationError as error:
+        raise PricesError(source, problems_of(error, source, [], example)) from None
 
 
 def cost_of(report: RunReport, prices: Mapping[str, float]) -> CostReport:

@@ -1,4 +1,4 @@
-"""Why an execution failed, in words that a person can act on."""
+"""The text about a failed execution: what a failed task writes into its log."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def failure_text(
 ) -> str:
     """The stage, state, job, exit message, failure reason, last log lines, links, and what to do.
 
-    ``log_lines`` maps job names to their log's lines, of which the last 50 are shown, 50 of each container when a line
-    ``--- <stream>`` stands before each one's. ``links`` maps what they lead to onto addresses. The text of an execution
-    that did not fail says just that.
+    ``log_lines`` maps job names to the lines of their logs. The last 50 are shown: 50 of each container where a line
+    ``--- <stream>`` begins each one's. ``links`` maps a page's name to its address. For an execution that did not fail
+    the text says just that.
     """
     if report.succeeded or report.status == "RUNNING":
         return f"Execution {report.execution_name} is {report.status}: nothing failed."
@@ -48,8 +48,8 @@ def failure_text(
         lines.append(f"  log: {stage.job_name} has none")
     lines += [f"  {what}: {address}" for what, address in (links or {}).items()]
     instance_type = (stage.instance_type if stage else None) or report.input.get("instance_type")
-    said = _all_text(report, stage, [*raised, *log])
-    lines.append(f"  what to do: {remedy_for(report.status, _error(report, stage), said, instance_type)}")
+    text = _all_text(report, stage, [*raised, *log])
+    lines.append(f"  what to do: {remedy_for(report.status, _error(report, stage), text, instance_type)}")
     done = [each.stage for each in report.stages if each.succeeded]
     if done:
         lines.append(f"  finished before and not run again by a redrive: {', '.join(done)}")
@@ -77,14 +77,14 @@ def _headline(report: RunReport, stage: StageReport | None) -> str:
 
 
 def _error(report: RunReport, stage: StageReport | None) -> str | None:
-    """The execution's error; an execution that was stopped or timed out has none of its own, its stage may."""
+    """The execution's error, or its stage's: an execution that was stopped or timed out has none of its own."""
     return report.error or (stage.error if stage else None)
 
 
 def _about_stage(stage: StageReport) -> list[str]:
     lines = [f"  stage: {stage.stage} (state {stage.state_name}), attempt {stage.attempts}"]
     if stage.status == NOT_STARTED:
-        lines.append(f"  job: {stage.job_name or 'none'} was not made")
+        lines.append(f"  job: {stage.job_name or 'none'} was not created")
     else:
         size = f" on {stage.instance_type}" if stage.instance_type else ""
         lines.append(f"  job: {stage.job_name} is {stage.status}{size} ({stage.job_arn or 'no ARN known'})")
@@ -96,7 +96,7 @@ def _about_stage(stage: StageReport) -> list[str]:
 
 
 def _about_cause(report: RunReport, stage: StageReport | None) -> list[str]:
-    """The cause where it says what the job does not: a job's description as a cause is shown by its parts."""
+    """The cause, unless it is the job's description, whose parts are shown anyway."""
     cause = report.cause or (stage.cause if stage else None)
     if not cause or parsed_object(cause) or cause.startswith('{"'):
         return []
@@ -105,10 +105,10 @@ def _about_cause(report: RunReport, stage: StageReport | None) -> list[str]:
 
 
 def _all_text(report: RunReport, stage: StageReport | None, log: Sequence[str]) -> str:
-    said = [report.cause]
+    texts = [report.cause]
     if stage is not None:
-        said = [stage.failure_reason, stage.exit_message, stage.cause, *said]
-    return "\n".join([*(text for text in said if text), *log])
+        texts = [stage.failure_reason, stage.exit_message, stage.cause, *texts]
+    return "\n".join([*(text for text in texts if text), *log])
 
 
 def _indented(text: str) -> str:

@@ -1,7 +1,7 @@
 """GetExecutionHistory's events, read into the attempts of each state that runs Processing jobs.
 
 The state machine runs its stages one after the other, so an event without a state's name belongs to the Task entered
-last; that holds across a redrive, which goes on in a state without entering it again.
+last; this is true across a redrive too, which continues in a state without entering it again.
 Event types: https://docs.aws.amazon.com/step-functions/latest/apireference/API_HistoryEvent.html.
 """
 
@@ -43,7 +43,7 @@ class Attempt:
 
     @property
     def job_arn(self) -> str | None:
-        """The job's ARN once SageMaker took the request."""
+        """The job's ARN once SageMaker accepted the request."""
         return self.response.get("ProcessingJobArn") or self.description.get("ProcessingJobArn")
 
     @property
@@ -63,58 +63,60 @@ class History:
 
 
 def job_names(history: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """The names of the jobs that SageMaker took, in order: those worth a DescribeProcessingJob."""
+    """The names of the jobs that SageMaker created, in order: those to call DescribeProcessingJob for."""
     attempts = read_history(history).attempts
     names = (attempt.job_name for attempt in attempts if attempt.job_arn or attempt.succeeded)
     return tuple(dict.fromkeys(name for name in names if name))
 
 
 def read_history(events: Sequence[Mapping[str, Any]]) -> History:
-    """The attempts and pauses in ``events``, in whatever order these come."""
+    """The attempts and pauses in ``events``, which may be in any order."""
     history = History()
     state: str | None = None
     for event in sorted(events, key=lambda event: event["id"]):
-        kind: str = event["type"]
-        if kind == "TaskStateEntered":
+        event_type: str = event["type"]
+        if event_type == "TaskStateEntered":
             state = event["stateEnteredEventDetails"]["name"]
-        elif kind in _EXECUTION_ENDS:
+        elif event_type in _EXECUTION_ENDS:
             history.ended_at = moment(event["timestamp"])
-        elif kind == "ExecutionRedriven" and history.ended_at is not None:
-            history.pauses.append((history.ended_at, _known(event)))
+        elif event_type == "ExecutionRedriven" and history.ended_at is not None:
+            history.pauses.append((history.ended_at, _timestamp(event)))
             history.ended_at = None
         elif state is not None:
-            _read_task_event(history.attempts, state, kind, event)
+            _read_task_event(history.attempts, state, event_type, event)
     return history
 
 
-def _read_task_event(attempts: list[Attempt], state: str, kind: str, event: Mapping[str, Any]) -> None:
-    if kind == "TaskScheduled":
+def _read_task_event(attempts: list[Attempt], state: str, event_type: str, event: Mapping[str, Any]) -> None:
+    if event_type == "TaskScheduled":
         request = parsed_object(event.get("taskScheduledEventDetails", {}).get("parameters"))
-        attempts.append(Attempt(state, _known(event), request))
+        attempts.append(Attempt(state, _timestamp(event), request))
         return
     attempt = next((attempt for attempt in reversed(attempts) if attempt.state_name == state), None)
     if attempt is None or attempt.ended_at is not None:
         return
-    if kind == "TaskSubmitted":
+    if event_type == "TaskSubmitted":
         attempt.response = parsed_object(event.get("taskSubmittedEventDetails", {}).get("output"))
-    elif kind == "TaskSucceeded":
+    elif event_type == "TaskSucceeded":
         attempt.succeeded, attempt.ended_at = True, moment(event["timestamp"])
         attempt.response = {**attempt.response, **parsed_object(event["taskSucceededEventDetails"].get("output"))}
-    elif kind in _ATTEMPT_FAILURES:
-        details = event.get(_ATTEMPT_FAILURES[kind], {})
+    elif event_type in _ATTEMPT_FAILURES:
+        details = event.get(_ATTEMPT_FAILURES[event_type], {})
         attempt.ended_at = moment(event["timestamp"])
-        attempt.error = details.get("error") or ("States.Timeout" if kind == "TaskTimedOut" else "States.TaskFailed")
+        attempt.error = details.get("error") or (
+            "States.Timeout" if event_type == "TaskTimedOut" else "States.TaskFailed"
+        )
         attempt.cause = details.get("cause")
 
 
-def _known(event: Mapping[str, Any]) -> datetime:
+def _timestamp(event: Mapping[str, Any]) -> datetime:
     found = moment(event["timestamp"])
     assert found is not None, "every history event has a timestamp"
     return found
 
 
 def moment(value: Any) -> datetime | None:
-    """The aware datetime of what AWS gives for a time: boto3's datetime, or milliseconds since 1970 in a cause."""
+    """The aware datetime of an AWS time: boto3's datetime, or the milliseconds since 1970 in a cause."""
     if isinstance(value, datetime):
         return value if value.tzinfo else value.replace(tzinfo=UTC)
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -124,7 +126,7 @@ def moment(value: Any) -> datetime | None:
 
 
 def parsed_object(text: Any) -> Mapping[str, Any]:
-    """The JSON object in ``text``; nothing when it is none, as a cause cut at its maximum length is none."""
+    """The JSON object in ``text``; empty when it is none, such as a cause that was cut at its maximum length."""
     if not isinstance(text, str):
         return {}
     try:

@@ -13,10 +13,10 @@ from stepbridge.core.statuses import EXECUTION_STATUSES, JOB_STATUSES
 __all__ = ["NOT_STARTED", "UNKNOWN", "CostReport", "JobReport", "RunReport", "StageReport"]
 
 NOT_STARTED: Final = "NotStarted"
-"""No job was made: SageMaker refused the request, or the execution ended first."""
+"""No job was created: SageMaker refused the request, or the execution ended first."""
 
 UNKNOWN: Final = "Unknown"
-"""A job was made and nothing at hand says how it ended: it has no description, and the history stops."""
+"""A job was created, but neither a description nor the history says how it ended."""
 
 
 class _Value(BaseModel):
@@ -130,14 +130,14 @@ class RunReport(_Value):
 
     @property
     def failed_stage(self) -> StageReport | None:
-        """The stage in which the execution ended, or None when it succeeded or no stage is to blame."""
+        """The stage in which the execution ended, or None when it succeeded or ended outside of a stage."""
         if self.succeeded:
             return None
         return next((stage for stage in reversed(self.stages) if not stage.succeeded), None)
 
     @property
     def key_figures(self) -> dict[str, Any]:
-        """What an asset event tells of the run: where the output is, and the numbers that people watch."""
+        """What an asset event holds of the run: where the output is, and the numbers that people watch."""
         outputs = self.outputs
         return {
             "output_uri": self.output_uri,

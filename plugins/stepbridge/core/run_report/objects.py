@@ -30,7 +30,7 @@ class ObjectReport(BaseModel):
 class Listing(BaseModel):
     """The objects below ``uri``: how many, their bytes and rows together, and the first of them by name.
 
-    ``complete`` is False when there were more than were looked at. ``rows`` is None unless every object's were counted.
+    ``complete`` is False when not all were listed. ``rows`` is None unless the rows of every object were counted.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,7 +44,7 @@ class Listing(BaseModel):
 
 
 def listing(uri: str, objects: Sequence[ObjectReport], complete: bool) -> Listing:
-    """The listing of ``objects``, of which the first ``LISTED_OBJECTS`` are named."""
+    """The listing of ``objects``; only the first ``LISTED_OBJECTS`` are named."""
     rows = [each.rows for each in objects if each.rows is not None]
     counted = complete and bool(objects) and len(rows) == len(objects)
     return Listing(
@@ -58,14 +58,14 @@ def listing(uri: str, objects: Sequence[ObjectReport], complete: bool) -> Listin
 
 
 def counts_rows(key: str) -> bool:
-    """Whether the name tells that the object is a table of lines: CSV, TSV or JSON lines, not compressed."""
+    """Whether the object is a table of lines by its name: CSV, TSV or JSON lines, not compressed."""
     return key.lower().endswith(_HEADED + _PLAIN)
 
 
 class RowCounter:
     """Counts the records of a CSV, TSV (below their header) or JSON lines object from its chunks of bytes.
 
-    A line end within a quoted field is none. Empty lines do not count.
+    A line break within a quoted field is no line end. Empty lines do not count.
     """
 
     def __init__(self, key: str) -> None:
@@ -75,7 +75,7 @@ class RowCounter:
         self._lines = 0
 
     def add(self, chunk: bytes) -> None:
-        """Count on."""
+        """Count the next chunk."""
         parts = chunk.split(b'"') if self._headed else [chunk]
         for number, part in enumerate(parts):
             if number:

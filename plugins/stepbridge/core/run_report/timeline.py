@@ -45,7 +45,7 @@ def timeline(report: RunReport) -> str:
 
 
 def figures(report: RunReport) -> list[str]:
-    """What was read and written, and what it cost, as far as it is known: a line each."""
+    """A line each for what was read and written and what it cost, as far as that is known."""
     lines = []
     for what, found in (("input", report.inputs), ("output", report.outputs)):
         if found is not None:

@@ -1,4 +1,4 @@
-"""What a model needs of the roles, as far as its card tells before a run."""
+"""The permissions that a model's roles need, as far as its card says."""
 
 from __future__ import annotations
 

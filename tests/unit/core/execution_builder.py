@@ -1,4 +1,4 @@
-"""Executions as boto3 tells them: one recorded from the local AWS, and short made-up ones."""
+"""Executions as boto3 returns them: one recorded from the local AWS, and short ones that a test builds."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ def _with_times(found: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-class Story:
-    """A history that grows by what happens; ``seconds`` count from the execution's start."""
+class ExecutionBuilder:
+    """Builds a history, event by event; ``seconds`` count from the execution's start."""
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
         self.jobs: dict[str, dict[str, Any]] = {}
         self.add(0, "ExecutionStarted")
 
-    def add(self, seconds: float, kind: str, **details: Any) -> None:
-        self.events.append({"id": len(self.events) + 1, "timestamp": at(seconds), "type": kind, **details})
+    def add(self, seconds: float, event_type: str, **details: Any) -> None:
+        self.events.append({"id": len(self.events) + 1, "timestamp": at(seconds), "type": event_type, **details})
 
-    def enter(self, seconds: float, state: str) -> Story:
+    def enter(self, seconds: float, state: str) -> ExecutionBuilder:
         self.add(seconds, "TaskStateEntered", stateEnteredEventDetails={"name": state})
         return self
 
-    def schedule(self, seconds: float, job_name: str) -> Story:
+    def schedule(self, seconds: float, job_name: str) -> ExecutionBuilder:
         request = {
             "ProcessingJobName": job_name,
             "ProcessingResources": {"ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.large"}},
@@ -55,26 +55,28 @@ class Story:
         self.add(seconds, "TaskScheduled", taskScheduledEventDetails={"parameters": json.dumps(request)})
         return self
 
-    def submit(self, seconds: float, job_name: str) -> Story:
+    def submit(self, seconds: float, job_name: str) -> ExecutionBuilder:
         output = json.dumps({"ProcessingJobArn": job_arn(job_name)})
         self.add(seconds, "TaskSubmitted", taskSubmittedEventDetails={"output": output})
         return self
 
-    def succeed(self, seconds: float, job_name: str) -> Story:
+    def succeed(self, seconds: float, job_name: str) -> ExecutionBuilder:
         output = json.dumps({"ProcessingJobArn": job_arn(job_name), "ProcessingJobStatus": "Completed"})
         self.add(seconds, "TaskSucceeded", taskSucceededEventDetails={"output": output})
         return self
 
-    def fail(self, seconds: float, error: str, cause: str | None = None, kind: str = "TaskFailed") -> Story:
+    def fail(
+        self, seconds: float, error: str, cause: str | None = None, event_type: str = "TaskFailed"
+    ) -> ExecutionBuilder:
         details = {"error": error, **({} if cause is None else {"cause": cause})}
-        self.add(seconds, kind, **{kind[0].lower() + kind[1:] + "EventDetails": details})
+        self.add(seconds, event_type, **{event_type[0].lower() + event_type[1:] + "EventDetails": details})
         return self
 
-    def end(self, seconds: float, kind: str) -> Story:
-        self.add(seconds, kind)
+    def end(self, seconds: float, event_type: str) -> ExecutionBuilder:
+        self.add(seconds, event_type)
         return self
 
-    def job(self, job_name: str, status: str, start: float, end: float | None, **more: Any) -> Story:
+    def job(self, job_name: str, status: str, start: float, end: float | None, **more: Any) -> ExecutionBuilder:
         self.jobs[job_name] = {
             "ProcessingJobName": job_name,
             "ProcessingJobArn": job_arn(job_name),
@@ -87,7 +89,7 @@ class Story:
         }
         return self
 
-    def ran(self, start: float, end: float, state: str) -> Story:
+    def ran(self, start: float, end: float, state: str) -> ExecutionBuilder:
         """A stage that ran well."""
         name = f"sb-{state.lower()}"
         self.enter(start, state).schedule(start, name).submit(start, name).succeed(end, name)

@@ -1,4 +1,4 @@
-"""YAML that remembers where each key and value stands, and refuses a key that comes twice."""
+"""A YAML document with the line and column of each key and value. A key that comes twice is a problem."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import yaml
 from stepbridge.core.problems import Path
 from stepbridge.errors import Problem
 
-__all__ = ["MarkedDocument", "read_marked_yaml"]
+__all__ = ["YamlDocument", "read_yaml"]
 
 # libyaml's loader is ten times faster: 500 cards in 0.07 s instead of 0.68 s.
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Loader(_Base):  # type: ignore[misc]
-    """The safe loader; a scalar of no possible value, such as the date 2013-02-30, is a YAML error with its place."""
+    """The safe loader. A scalar that has no value, such as the date 2013-02-30, is a YAML error with its place."""
 
     def construct_object(self, node: Any, deep: bool = False) -> Any:
         try:
             return super().construct_object(node, deep)
-        except ValueError as fault:
-            raise yaml.constructor.ConstructorError(None, None, str(fault), node.start_mark) from None
+        except ValueError as error:
+            raise yaml.constructor.ConstructorError(None, None, str(error), node.start_mark) from None
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class MarkedDocument:
-    """A document's value, its faults of form, and where its parts stand. ``value`` is None if it cannot be read."""
+class YamlDocument:
+    """A document's value, the problems of its form, and where its parts are. ``value`` is None if it cannot be read."""
 
     source: str
     lines: tuple[str, ...]
@@ -47,14 +47,14 @@ class MarkedDocument:
     problems: tuple[Problem, ...]
 
     def locate_key(self, path: Path) -> tuple[str, str]:
-        """Where the key at ``path`` stands, as ``source:line:column``, and its line with a caret.
+        """The place of the key at ``path``, as ``source:line:column``, and its line with a caret.
 
-        A part that is not in the document stands where the nearest part around it does.
+        For a key that is not in the document it is the place of the nearest part around it.
         """
         return self._nearest(path, self.keys)
 
     def locate_value(self, path: Path) -> tuple[str, str]:
-        """Where the value at ``path`` stands, like ``locate_key``."""
+        """The place of the value at ``path``, like ``locate_key``."""
         return self._nearest(path, self.values)
 
     def _nearest(self, path: Path, marks: dict[Path, Mark]) -> tuple[str, str]:
@@ -74,20 +74,20 @@ def _place(source: str, lines: tuple[str, ...], mark: Mark) -> tuple[str, str]:
     return f"{source}:{mark.line + 1}:{mark.column + 1}", f"{text}\n{' ' * mark.column}^" if text else ""
 
 
-def read_marked_yaml(text: str, source: str) -> MarkedDocument:
-    """The document in ``text``. What is wrong with its form is in ``problems``; nothing is raised for it."""
+def read_yaml(text: str, source: str) -> YamlDocument:
+    """The document in ``text``. What is wrong with its form is in ``problems``; nothing is raised."""
     lines = tuple(text.splitlines())
     try:
         root, value = _compose(text)
-    except yaml.YAMLError as fault:
-        return MarkedDocument(source, lines, None, {}, {}, (_unreadable(source, lines, fault),))
+    except yaml.YAMLError as error:
+        return YamlDocument(source, lines, None, {}, {}, (_unreadable(source, lines, error),))
     keys: dict[Path, Mark] = {}
     values: dict[Path, Mark] = {}
     problems = []
     for mark, found in _walk(root, (), keys, values, set()):
         where, excerpt = _place(source, lines, mark)
         problems.append(Problem(where, found, "each key once", "", excerpt))
-    return MarkedDocument(source, lines, value, keys, values, tuple(problems))
+    return YamlDocument(source, lines, value, keys, values, tuple(problems))
 
 
 def _compose(text: str) -> tuple[Any, Any]:
@@ -100,10 +100,10 @@ def _compose(text: str) -> tuple[Any, Any]:
         loader.dispose()
 
 
-def _unreadable(source: str, lines: tuple[str, ...], fault: yaml.YAMLError) -> Problem:
-    mark = getattr(fault, "problem_mark", None)
-    found = getattr(fault, "problem", None) or str(fault)
-    context = getattr(fault, "context", None)
+def _unreadable(source: str, lines: tuple[str, ...], error: yaml.YAMLError) -> Problem:
+    mark = getattr(error, "problem_mark", None)
+    found = getattr(error, "problem", None) or str(error)
+    context = getattr(error, "context", None)
     where, excerpt = _place(source, lines, Mark(mark.line, mark.column)) if mark else (source, "")
     return Problem(where, f"{found} {context}" if context else found, "a YAML document", "", excerpt)
 
@@ -111,11 +111,11 @@ def _unreadable(source: str, lines: tuple[str, ...], fault: yaml.YAMLError) -> P
 def _walk(
     node: Any, path: Path, keys: dict[Path, Mark], values: dict[Path, Mark], seen: set[int]
 ) -> Iterator[tuple[Mark, str]]:
-    """Record where everything stands; yield the place and name of each key that comes twice."""
+    """Record where everything is; yield the place of each key that comes twice, and what is wrong."""
     if node is None:
         return
     values[path] = _mark(node)
-    if id(node) in seen:  # an alias: its parts stand where its anchor does
+    if id(node) in seen:  # an alias: its parts are where its anchor is
         return
     seen.add(id(node))
     if isinstance(node, yaml.MappingNode):
