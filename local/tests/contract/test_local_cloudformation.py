@@ -366,3 +366,16 @@ def test_a_state_machine(cloudformation: Any, client: Callable[..., Any], name: 
     cloudformation.delete_stack(StackName=name)
     machines = client("stepfunctions").list_state_machines()["stateMachines"]
     assert name not in [machine["name"] for machine in machines]
+
+
+def test_validate_template_checks_the_syntax_and_the_types(cloudformation: Any) -> None:
+    """A template that can become a stack passes; anything else is refused with the reason."""
+    cloudformation.validate_template(TemplateBody=template({"Group": log_group("/validated")}))
+    for body, reason in (
+        ("Resources: [", "Template format error"),
+        (template({}), "At least one Resources member"),
+        (template({"Queue": {"Type": "AWS::No::Such"}}), "AWS::No::Such"),
+    ):
+        with pytest.raises(ClientError, match=reason) as refused:
+            cloudformation.validate_template(TemplateBody=body)
+        assert refused.value.response["Error"]["Code"] == "ValidationError"

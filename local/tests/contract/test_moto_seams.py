@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+import stepbridge_local.services.cloudformation  # noqa: F401  (moto.cloudformation cannot be imported before it)
+
 ROOT = Path(__file__).parents[2]
 NAMES: dict[str, Any] = json.loads((Path(__file__).parent / "moto_names.json").read_text())
 
@@ -42,8 +44,8 @@ def test_a_name_of_moto_is_what_it_was(name: str) -> None:
 
 def test_the_installed_moto_is_the_pinned_one() -> None:
     """One exact version: its internals are private and change without notice."""
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["local"]
-    (pin,) = (requirement for requirement in extras if requirement.startswith("moto["))
+    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    (pin,) = (requirement for requirement in dependencies if requirement.startswith("moto"))
     assert pin.partition("==")[2] == version("moto") == "5.2.5"
 
 
