@@ -11,7 +11,7 @@ import importlib.util
 import sys
 from types import ModuleType
 
-_ABSENT = {
+_ABSENT: dict[str, dict[str, object]] = {
     "openapi_spec_validator": {"validate": None},
     "openapi_spec_validator.validation": {},
     "openapi_spec_validator.validation.exceptions": {"OpenAPIValidationError": Exception},
