@@ -93,7 +93,7 @@ class ExecutionFailure:
     """How an execution can end. ``error`` is Step Functions' name for it, in which ``*`` stands for any text.
 
     ``text`` is a regular expression, searched in cause, failure reason and log; its groups, and
-    ``instance_type`` and ``alternatives``, can stand in ``remedy``, the sentences for a person. ``kind`` is the row's
+    ``instance_type`` and ``alternatives``, are filled into ``remedy``, the sentences for a person. ``kind`` is the row's
     name in the docs and ``why`` the retry policy's reason. ``machine`` is what the state machine tries first.
     """
 

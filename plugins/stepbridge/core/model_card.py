@@ -33,7 +33,7 @@ from stepbridge.core.fields import (
 )
 from stepbridge.core.names import STAGES
 from stepbridge.core.notification_targets import notification_target
-from stepbridge.core.problems import Path, problems_of, shown
+from stepbridge.core.problems import Path, problems_of, short_repr
 from stepbridge.core.secret_values import REMEDY as SECRET_REMEDY
 from stepbridge.core.secret_values import secrets_in
 from stepbridge.core.yaml_document import YamlDocument, read_yaml
@@ -215,7 +215,7 @@ def parse_card(text: str, source: str) -> ModelCard:
     if document.problems and document.value is None:
         raise CardError(source, document.problems)
     if not isinstance(document.value, dict):
-        found = Problem(source, shown(document.value), "keys and values, such as 'schedule: 0 4 * * *'")
+        found = Problem(source, short_repr(document.value), "keys and values, such as 'schedule: 0 4 * * *'")
         raise CardError(source, [found])
     values = {str(key): value for key, value in document.value.items()}
     problems = [*document.problems, *_name_problems(values, document), *_secret_problems(values, document)]
@@ -238,7 +238,7 @@ def _name_problems(values: dict[str, Any], document: YamlDocument) -> list[Probl
         return []
     where, excerpt = document.locate_value(("name",))
     remedy = "rename the file or the model"
-    return [Problem(where, f"name is {shown(name)}", f"{path.stem!r}, the name of the file", remedy, excerpt)]
+    return [Problem(where, f"name is {short_repr(name)}", f"{path.stem!r}, the name of the file", remedy, excerpt)]
 
 
 def _secret_problems(values: dict[str, Any], document: YamlDocument) -> list[Problem]:

@@ -10,14 +10,14 @@ from pydantic import ValidationError
 
 from stepbridge.errors import Problem
 
-__all__ = ["Path", "problems_of", "shown"]
+__all__ = ["Path", "problems_of", "short_repr"]
 
 Path = tuple[str | int, ...]
 
 SHOWN_LENGTH = 80
 
 
-def shown(value: object) -> str:
+def short_repr(value: object) -> str:
     """The value as Python writes it, cut to what fits into a line."""
     text = repr(list(value) if isinstance(value, tuple) else value)
     return text if len(text) <= SHOWN_LENGTH else text[: SHOWN_LENGTH - 1] + "…"
@@ -55,7 +55,7 @@ def _problem(detail: Any, known_keys: Sequence[str], remedy: str, place: Callabl
             expected = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
             if not path:  # a rule about several keys together: its text says all
                 return Problem(where, expected, "", remedy, excerpt)
-            return Problem(where, f"{name} is {shown(detail['input'])}", expected, remedy, excerpt)
+            return Problem(where, f"{name} is {short_repr(detail['input'])}", expected, remedy, excerpt)
 
 
 def _dotted(path: Path) -> str:

@@ -54,7 +54,7 @@ def check_cards(models_folder: Path, project_root: Path | None = None) -> None:
     root = project_root or models_folder.parent.parent
     problems = [problem for error in _load(_cards_of(models_folder), root).errors for problem in error.problems]
     if problems:
-        raise BrokenCardsError(_shown(models_folder, root), problems)
+        raise BrokenCardsError(_below_root(models_folder, root), problems)
 
 
 def _cards_of(models_folder: Path, name: str | None = None) -> list[Path]:
@@ -69,7 +69,7 @@ def _load(paths: Iterable[Path], root: Path) -> _Loaded:
     errors: list[CardError] = []
     sources: dict[str, str] = {}
     for path in paths:
-        source = _shown(path, root)
+        source = _below_root(path, root)
         try:
             _require_unclaimed(path.stem, source, sources)
             dags[path.stem] = _dag_of(path, source, root)
@@ -120,6 +120,6 @@ def _dag_id(stem: str) -> str:
     return re.sub(r"[^\w.-]", "_", stem, flags=re.ASCII)[:250]
 
 
-def _shown(path: Path, root: Path) -> str:
+def _below_root(path: Path, root: Path) -> str:
     """The path below the project's root, as a person writes it."""
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name

@@ -56,6 +56,12 @@ def test_equal_inputs_have_one_text_and_digest():
     assert ExecutionInput.model_validate_json(one.to_json()) == one
 
 
+def test_the_digest_of_a_known_input_stays():
+    """It is part of the execution's name, by which a retry finds what an earlier version started."""
+    expected = "aa2403d3fc7d36faf685555147e69c6b11e4150b97a4089fae951ed49091a055"
+    assert parse_execution_input(NINE_KEYS).digest() == expected
+
+
 def test_single_stage_needs_only_what_it_uses():
     """Inference alone needs no scripts; preprocessing alone needs no image of its own."""
     scripts = ("code_uri", "scikit_image_uri")

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from stepbridge.core.names import STAGES
-from stepbridge.core.run_report.history import Attempt, History, moment, parsed_object, read_history
+from stepbridge.core.run_report.history import Attempt, History, as_datetime, parsed_object, read_history
 from stepbridge.core.run_report.model import NOT_STARTED, UNKNOWN, JobReport, RunReport, StageReport
 from stepbridge.core.statuses import execution_status, job_status
 
@@ -32,8 +32,8 @@ def build_run_report(
     """
     status = execution_status(execution["status"])
     record = read_history(history)
-    started_at = moment(execution.get("startDate"))
-    ended_at = (moment(execution.get("stopDate")) or record.ended_at) if status.terminal else None
+    started_at = as_datetime(execution.get("startDate"))
+    ended_at = (as_datetime(execution.get("stopDate")) or record.ended_at) if status.terminal else None
     given = parsed_object(execution.get("input"))
     clock = _Clock(record, started_at, ended_at or now)
     stages = tuple(_stages(record.attempts, jobs, clock))
@@ -137,8 +137,8 @@ def _job(attempt: Attempt, descriptions: Mapping[str, Mapping[str, Any]], clock:
     cluster = (description.get("ProcessingResources") or attempt.request.get("ProcessingResources") or {}).get(
         "ClusterConfig", {}
     )
-    started_at = moment(description.get("ProcessingStartTime"))
-    ended_at = moment(description.get("ProcessingEndTime"))
+    started_at = as_datetime(description.get("ProcessingStartTime"))
+    ended_at = as_datetime(description.get("ProcessingEndTime"))
     end = ended_at or clock.end
     # Plain time: a job that outlives its execution's end by its stopping is billed for that too.
     seconds = round(max((end - started_at).total_seconds(), 0.0), 3) if started_at and end else None
@@ -147,7 +147,7 @@ def _job(attempt: Attempt, descriptions: Mapping[str, Mapping[str, Any]], clock:
         job_name=name,
         job_arn=arn,
         status=_job_state(attempt, description),
-        created_at=moment(description.get("CreationTime")) or attempt.scheduled_at,
+        created_at=as_datetime(description.get("CreationTime")) or attempt.scheduled_at,
         started_at=started_at,
         ended_at=ended_at,
         seconds=seconds,

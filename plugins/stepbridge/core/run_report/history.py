@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-__all__ = ["Attempt", "History", "job_names", "moment", "parsed_object", "read_history"]
+__all__ = ["Attempt", "History", "as_datetime", "job_names", "parsed_object", "read_history"]
 
 _ATTEMPT_FAILURES: Final = {
     "TaskFailed": "taskFailedEventDetails",
@@ -78,7 +78,7 @@ def read_history(events: Sequence[Mapping[str, Any]]) -> History:
         if event_type == "TaskStateEntered":
             state = event["stateEnteredEventDetails"]["name"]
         elif event_type in _EXECUTION_ENDS:
-            history.ended_at = moment(event["timestamp"])
+            history.ended_at = as_datetime(event["timestamp"])
         elif event_type == "ExecutionRedriven" and history.ended_at is not None:
             history.pauses.append((history.ended_at, _timestamp(event)))
             history.ended_at = None
@@ -98,11 +98,11 @@ def _read_task_event(attempts: list[Attempt], state: str, event_type: str, event
     if event_type == "TaskSubmitted":
         attempt.response = parsed_object(event.get("taskSubmittedEventDetails", {}).get("output"))
     elif event_type == "TaskSucceeded":
-        attempt.succeeded, attempt.ended_at = True, moment(event["timestamp"])
+        attempt.succeeded, attempt.ended_at = True, as_datetime(event["timestamp"])
         attempt.response = {**attempt.response, **parsed_object(event["taskSucceededEventDetails"].get("output"))}
     elif event_type in _ATTEMPT_FAILURES:
         details = event.get(_ATTEMPT_FAILURES[event_type], {})
-        attempt.ended_at = moment(event["timestamp"])
+        attempt.ended_at = as_datetime(event["timestamp"])
         attempt.error = details.get("error") or (
             "States.Timeout" if event_type == "TaskTimedOut" else "States.TaskFailed"
         )
@@ -110,12 +110,12 @@ def _read_task_event(attempts: list[Attempt], state: str, event_type: str, event
 
 
 def _timestamp(event: Mapping[str, Any]) -> datetime:
-    found = moment(event["timestamp"])
+    found = as_datetime(event["timestamp"])
     assert found is not None, "every history event has a timestamp"
     return found
 
 
-def moment(value: Any) -> datetime | None:
+def as_datetime(value: Any) -> datetime | None:
     """The aware datetime of an AWS time: boto3's datetime, or the milliseconds since 1970 in a cause."""
     if isinstance(value, datetime):
         return value if value.tzinfo else value.replace(tzinfo=UTC)
