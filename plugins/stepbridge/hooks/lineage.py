@@ -1,9 +1,8 @@
-"""What OpenLineage is told of an execution: the datasets that it reads and writes, how large they are, and its ARN.
+"""An execution in OpenLineage's terms: the datasets that it reads and writes, their sizes, and its ARN.
 
-Nothing here needs the OpenLineage provider until it asks: it calls ``get_openlineage_facets_on_complete`` of an
-operator, and that calls ``facets``. Datasets are named as OpenLineage has it for S3
-(https://openlineage.io/docs/spec/naming): namespace ``s3://<bucket>``, name the key; that of a prefix is here without
-the slash at its end, as Spark names folders.
+The OpenLineage provider is imported only when it calls an operator's ``get_openlineage_facets_on_complete``. Datasets
+are named as OpenLineage prescribes for S3 (https://openlineage.io/docs/spec/naming): the namespace is ``s3://<bucket>``,
+the name is the key. A prefix is named without the slash at its end, as Spark names folders.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from stepbridge.core.run_report import Listing, RunReport
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
 
-__all__ = ["Lineage"]
+__all__ = ["Lineage", "LineageMixin"]
 
 SOURCE: Final = "aws:states"
 
@@ -64,8 +63,23 @@ class Lineage:
         return OperatorLineage(inputs=inputs, outputs=outputs, run_facets=run)
 
 
+class LineageMixin:
+    """For operators: keep ``lineage`` up to date, and the OpenLineage provider finds it."""
+
+    lineage = Lineage()
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Called by the OpenLineage provider."""
+        _ = task_instance
+        return self.lineage.facets()
+
+    def get_openlineage_facets_on_failure(self, task_instance: Any) -> Any:
+        """The same, as far as the execution came."""
+        return self.get_openlineage_facets_on_complete(task_instance)
+
+
 def _figures(listing: Listing | None) -> dict[str, Any]:
-    """Rows, bytes and files; none when not all objects were looked at, since a part would pass for the whole."""
+    """Rows, bytes and files; empty when not all objects were counted."""
     if listing is None or not listing.complete:
         return {}
     return {"rowCount": listing.rows, "size": listing.bytes, "fileCount": listing.count}

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["StepbridgeHook"]
 
 _DEFAULTS: Final = Config(retries={"mode": "standard", "total_max_attempts": 8}, connect_timeout=10)
-"""Patience with throttling and hiccups; what the connection says in config_kwargs goes before it."""
+"""Retries for throttling and short failures; the connection's config_kwargs go before it."""
 
 _AWS_DOMAINS: Final = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 
@@ -43,11 +43,11 @@ class StepbridgeHook(AwsGenericHook[Any]):
     def __init__(self, aws_conn_id: str | None = "aws_default", region_name: str | None = None) -> None:
         super().__init__(aws_conn_id=aws_conn_id, region_name=region_name)
 
-    def apart(self) -> StepbridgeHook:
+    def clone(self) -> StepbridgeHook:
         """Another hook for the same connection, with a session and clients of its own.
 
-        The connection is not asked of Airflow again if it has been read: in a signal handler that could wait for an
-        answer which the interrupted code is waiting for.
+        A connection that was read is not read from Airflow again: a signal handler could wait for an answer that the
+        interrupted code waits for.
         """
         other = StepbridgeHook(self.aws_conn_id, self.region_name)
         if "conn_config" in vars(self):
@@ -92,7 +92,7 @@ class StepbridgeHook(AwsGenericHook[Any]):
     def local_endpoint(self, service: str) -> str | None:
         """The endpoint in use when it is not AWS's own (the local AWS, say); None when it is.
 
-        It is asked of the client, since it may come from the connection, a profile or AWS_ENDPOINT_URL.
+        The client knows it: it may come from the connection, a profile or AWS_ENDPOINT_URL.
         """
         endpoint: str = self._client_of(service).meta.endpoint_url
         host = urlsplit(endpoint).hostname or ""

@@ -1,9 +1,8 @@
-"""A stop from within a signal handler.
+"""Stops an execution from within a signal handler.
 
-Airflow's task runner calls ``on_kill`` from its handler of SIGTERM, in the middle of whatever the main thread does, and
-that may hold a lock that the stop needs: of the connection pool, of the channel to Airflow's supervisor (which is not
-reentrant, so that the handler would wait for ever), of a client that is being made. A thread of its own waits for it
-no longer than the handler takes.
+Airflow's task runner calls ``on_kill`` from its SIGTERM handler, wherever the main thread is. That code may hold a lock
+which the stop needs: of the connection pool, of a client that is being made, or of the channel to Airflow's supervisor,
+which is not reentrant. So the stop runs in a thread of its own, and the handler waits for it only for a limited time.
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ if TYPE_CHECKING:
 __all__ = ["HANDLER_TIMEOUT_SECONDS", "STOP_TIMEOUT_SECONDS", "StopThread"]
 
 HANDLER_TIMEOUT_SECONDS: Final = 3.0
-"""How long a handler waits for the stop: Airflow sends SIGKILL 5 s after SIGTERM."""
+"""How long a signal handler waits for the stop: Airflow sends SIGKILL 5 s after SIGTERM."""
 
 STOP_TIMEOUT_SECONDS: Final = 60.0
-"""How long what was interrupted waits for the stop afterwards, before it ends."""
+"""How long the interrupted code waits for the stop before it ends."""
 
 
 class StopThread:
@@ -31,19 +30,18 @@ class StopThread:
     def __init__(self, hook: StepbridgeHook, execution_arn: str, error: str, cause: str) -> None:
         self._hook = hook
         self._call = (execution_arn, error, cause)
-        self._fault: AwsError | None = None
-        self._thread = threading.Thread(target=self._stop, name="stepbridge-kill")
+        self._error: AwsError | None = None
+        self._thread = threading.Thread(target=self._stop, name="stepbridge-stop")
         self._thread.start()
 
-    def done(self, seconds: float = HANDLER_TIMEOUT_SECONDS) -> bool:
-        """Whether it is done within ``seconds``. Raises the ``AwsError`` that it ended with."""
+    def wait(self, seconds: float = HANDLER_TIMEOUT_SECONDS) -> None:
+        """Return when the execution is stopped, or after ``seconds``. Raises the ``AwsError`` of the stop."""
         self._thread.join(seconds)
-        if self._fault:
-            raise self._fault
-        return not self._thread.is_alive()
+        if self._error:
+            raise self._error
 
     def _stop(self) -> None:
         try:
-            self._hook.apart().step_functions.stop(*self._call)
-        except AwsError as fault:
-            self._fault = fault
+            self._hook.clone().step_functions.stop(*self._call)
+        except AwsError as error:
+            self._error = error

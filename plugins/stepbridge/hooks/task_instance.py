@@ -1,34 +1,40 @@
-"""A task instance in words, and what it writes down for others."""
+"""A task instance in words, and the XCom in which it records its execution."""
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-__all__ = ["EXECUTION_KEY", "describe_instance", "describe_task", "record_execution"]
+__all__ = ["EXECUTION_KEY", "describe_instance", "describe_task", "record_execution", "redrive_token"]
 
 EXECUTION_KEY: Final = "stepbridge_execution"
-"""The XCom in which a task says which execution it is about to start or waits for, and how to reach it.
+"""The XCom that says which execution a task is about to start or waits for, and through which connection.
 
-``{"execution_arn", "aws_conn_id", "region_name"}``, written before the call that starts it: whoever finds the task
-ended can stop the execution without asking the task.
+``{"execution_arn", "aws_conn_id", "region_name"}``, written before the call that starts it, so that the listener can
+stop the execution when the task has ended. Earlier versions wrote it in the same form.
 """
 
 
 def record_execution(context: Context, execution_arn: str, aws_conn_id: str | None, region_name: str | None) -> None:
-    """Write down what the task is about to start or waits for, under ``EXECUTION_KEY``."""
+    """Record the execution that the task is about to start or waits for, under ``EXECUTION_KEY``."""
     record = {"execution_arn": execution_arn, "aws_conn_id": aws_conn_id, "region_name": region_name}
     context["ti"].xcom_push(key=EXECUTION_KEY, value=record)
 
 
 def describe_task(context: Context) -> str:
-    """The task instance, for log lines and for the cause of what is stopped in its name."""
+    """The task instance, for log lines and for the cause of a stop. Causes of stops are matched against it."""
     return describe_instance(context["ti"])
 
 
 def describe_instance(instance: Any) -> str:
-    """The same of any of Airflow's task instances, such as the one that a trigger has."""
+    """The same for any of Airflow's task instances, such as a trigger's."""
     mapped = "" if instance.map_index in (None, -1) else f"[{instance.map_index}]"
     return f"task {instance.dag_id}.{instance.task_id}{mapped} of run {instance.run_id}, try {instance.try_number}"
+
+
+def redrive_token(execution_arn: str, task_instance: str) -> str:
+    """The client token of a redrive in the name of a task instance: if the answer is lost, it redrives only once."""
+    return hashlib.sha256(f"{execution_arn} {task_instance}".encode()).hexdigest()

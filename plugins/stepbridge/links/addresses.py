@@ -1,7 +1,7 @@
 """Where a person looks at an execution, a job's logs, a build or objects: in the AWS console, or at the local AWS.
 
 Pure. The console's addresses are not documented by AWS as an interface; they are the ones that the console itself
-shows. The local AWS has pages of its own for them (``local/pages.py``).
+shows. The local AWS has pages of its own for them (``stepbridge_local.pages``).
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from stepbridge.aws.arns import region_of
+from stepbridge.core.failures import KILLED
 from stepbridge.core.statuses import execution_status
 from stepbridge.errors import AwsError, NotFoundError
 from stepbridge.hooks.stepbridge import StepbridgeHook
@@ -37,8 +38,7 @@ from stepbridge.listeners.stop_decision import (
     WaitDependency,
     executions_to_stop,
 )
-from stepbridge.triggers.stop_reasons import KILLED
-from stepbridge.triggers.watcher import TRANSIENT_ERRORS
+from stepbridge.triggers.poller import TRANSIENT_ERRORS
 
 __all__ = ["stop_abandoned_executions"]
 

@@ -1,4 +1,4 @@
-"""What stepbridge's operators share: the deployment they act on, and the hook they act through."""
+"""Base of stepbridge's operators: the deployment they act on, and the hook they act through."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ CONTAINER_STAGE: Final = "inference"
 
 
 class StepbridgeOperator(BaseOperator):
-    """Base of the operators that need to know what ``stepbridge deploy`` made.
+    """Base of the operators that use what ``stepbridge deploy`` made.
 
     :param model: the model's name.
     :param deployment: the deployment document, as JSON; by default the Airflow Variable ``stepbridge``. (templated)
     :param aws_conn_id: the Airflow connection; None means boto3's own search for credentials.
     :param region_name: goes before the deployment's region.
-    :param stages: the stages that shall run; by default the run's parameter ``stages``, else all.
+    :param stages: the stages to run; by default the run's parameter ``stages``, else all.
     """
 
     template_fields: Sequence[str] = ("deployment",)
@@ -54,14 +54,14 @@ class StepbridgeOperator(BaseOperator):
         self.stages = None if stages is None else tuple(stages)
 
     def wanted_stages(self, context: Context) -> tuple[str, ...]:
-        """The stages that this run shall run."""
+        """The stages that this run is to run."""
         if self.stages is not None:
             return self.stages
         return tuple(context["params"].get("stages") or STAGES)
 
     @cached_property
     def deployed(self) -> Deployment:
-        """The deployment. Raises DeploymentDocumentError if it cannot be used, ConfigurationError if there is none."""
+        """The deployment. Raises DeploymentDocumentError when it is invalid, ConfigurationError when there is none."""
         if not self.deployment:
             raise ConfigurationError(
                 "Airflow Variable 'stepbridge'",
@@ -74,11 +74,11 @@ class StepbridgeOperator(BaseOperator):
 
     @cached_property
     def hook(self) -> StepbridgeHook:
-        """The hook, in the deployment's region. Raises ConfigurationError when it would act on another AWS.
+        """The hook, in the deployment's region. Raises ConfigurationError when it would reach another AWS.
 
-        A deployment on the local AWS whose connection lost its endpoint_url would otherwise reach for a real account.
+        Without that check, a connection that lost the local AWS's endpoint_url would reach a real account.
         """
-        # Here, because it imports boto3 and the provider: half a second that no parse of a DAG file shall cost.
+        # Imported here: boto3 and the provider take half a second, which parsing a DAG file should not cost.
         from stepbridge.hooks.stepbridge import StepbridgeHook
 
         hook = StepbridgeHook(self.aws_conn_id, self.region_name or self.deployed.region)

@@ -1,4 +1,4 @@
-"""How an operator's work can end badly."""
+"""The errors of the operators."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ __all__ = ["InputNotFoundError", "StartKilledError"]
 
 
 class InputNotFoundError(StepbridgeError, AirflowFailException):
-    """There is no input, so nothing was started. Airflow does not retry it: only new data changes it."""
+    """There is no input, so nothing was started. Airflow does not retry it: only new data would help."""
 
 
 class StartKilledError(StepbridgeError):
-    """The task was killed while it started an execution; none of its making runs on."""
+    """The task was killed while it started an execution; what it had started was stopped."""

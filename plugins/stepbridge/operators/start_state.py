@@ -1,4 +1,7 @@
-"""What a start knows beyond its own try: the names that belong to it, and what earlier tries wrote down."""
+"""What a start knows beyond its own try: the names of its executions, and what earlier tries saved.
+
+The keys and their values are in the task state stores of runs that began under earlier versions: they must not change.
+"""
 
 from __future__ import annotations
 
@@ -10,53 +13,53 @@ from stepbridge.core.start_decision import Identity
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-__all__ = ["Names", "Standing", "TakenUp"]
+__all__ = ["CurrentExecution", "ExecutionNames", "ReusedExecution"]
 
-TAKEN_UP_KEY: Final = "stepbridge_taken_up"
-STANDING_KEY: Final = "stepbridge_standing"
+CURRENT_KEY: Final = "stepbridge_standing"
+REUSED_KEY: Final = "stepbridge_taken_up"
 
 
-class Standing:
-    """Which execution stands for the task instance, kept over tries and clears."""
+class CurrentExecution:
+    """The execution of the task instance, kept over tries and clears."""
 
     def __init__(self, context: Context) -> None:
         self._store = context["task_state_store"]
-        kept = self._store.get(STANDING_KEY)
-        self.arn: str | None = kept if isinstance(kept, str) else None
+        value = self._store.get(CURRENT_KEY)
+        self.arn: str | None = value if isinstance(value, str) else None
 
-    def remember(self, arn: str) -> None:
-        """Write it down, before anything is done about it."""
+    def save(self, arn: str) -> None:
+        """To be called before the execution is started, redriven or adopted."""
         if arn != self.arn:
-            self._store.set(STANDING_KEY, arn)
+            self._store.set(CURRENT_KEY, arn)
             self.arn = arn
 
 
-class TakenUp:
-    """Which execution of an earlier clear this clear goes on with, kept from try to try (XComs are not).
+class ReusedExecution:
+    """The execution of an earlier clear that this clear redrives or adopts, kept from try to try (XComs are not).
 
-    One for each input: a user may change it and change it back between two tries.
+    There is one for each input: a user may change the input, and change it back, between two tries.
     """
 
     def __init__(self, context: Context, clear_number: int, input_digest: str) -> None:
         self._store = context["task_state_store"]
         self._clear_number = clear_number
-        self._key = f"{TAKEN_UP_KEY}_{input_digest}"
+        self._key = f"{REUSED_KEY}_{input_digest}"
 
     def identity(self) -> Identity | None:
-        """The execution, if a try of this clear with this input has written one down."""
-        kept = self._store.get(self._key) if self._clear_number else None
-        if not isinstance(kept, str):
+        """The execution, if a try of this clear with this input has saved one."""
+        value = self._store.get(self._key) if self._clear_number else None
+        if not isinstance(value, str):
             return None
-        by_clear, clear_number, attempt = map(int, kept.split())
+        by_clear, clear_number, attempt = map(int, value.split())
         return Identity(clear_number, attempt) if by_clear == self._clear_number else None
 
-    def remember(self, at: Identity) -> None:
-        """Write it down, before anything is done about it; what belongs to this clear needs no note."""
+    def save(self, at: Identity) -> None:
+        """To be called before the execution is redriven or adopted; does nothing for one of this clear."""
         if at.clear_number < self._clear_number:
             self._store.set(self._key, f"{self._clear_number} {at.clear_number} {at.attempt}")
 
 
-class Names:
+class ExecutionNames:
     """The execution names that belong to one task instance and input."""
 
     def __init__(self, model: str, context: Context, input_digest: str) -> None:
@@ -67,7 +70,7 @@ class Names:
         self._input_digest = input_digest
         self.clear_number = context["dag_run"].clear_number or 0
 
-    def of(self, identity: Identity) -> str:
+    def name(self, identity: Identity) -> str:
         return execution_name(
             self._model, self._run_id, self._map_index, identity.clear_number, identity.attempt, self._input_digest
         )

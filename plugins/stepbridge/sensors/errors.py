@@ -1,4 +1,4 @@
-"""How waiting for an execution can end badly."""
+"""The errors of the sensors."""
 
 from __future__ import annotations
 
@@ -6,11 +6,18 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
 
 from stepbridge.errors import StepbridgeError
 
-__all__ = ["ExecutionFailedError", "InputCheckError", "WaitKilledError", "WaitTimeoutError", "WatchError"]
+__all__ = [
+    "EmptyOutputError",
+    "ExecutionFailedError",
+    "InputCheckError",
+    "WaitKilledError",
+    "WaitTimeoutError",
+    "WatchError",
+]
 
 
 class ExecutionFailedError(StepbridgeError):
-    """The execution ended without success. The text is ``core.run_report.failure_text``.
+    """The execution failed. The text is ``core.run_report.failure_text``'s.
 
     ``error`` is Step Functions' name of what it failed with: for a job the prefix of its failure reason, such as
     AlgorithmError; empty when it has none.
@@ -28,8 +35,12 @@ class ExecutionFailedError(StepbridgeError):
         return self.text
 
 
+class EmptyOutputError(StepbridgeError, AirflowFailException):
+    """The execution succeeded and wrote nothing. Airflow does not retry it: it would be the same again."""
+
+
 class InputCheckError(StepbridgeError, AirflowFailException):
-    """Whether there is input can't be found out, and will not be by waiting. Airflow does not retry it."""
+    """The input can't be listed, and waiting will not change that. Airflow does not retry it."""
 
 
 class WatchError(StepbridgeError):

@@ -1,20 +1,53 @@
-"""How soon after a deferral a trigger may fire."""
+"""Defers a task until its execution has ended."""
 
 from __future__ import annotations
 
-from typing import Final
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
 from airflow.sdk.configuration import conf
 
-__all__ = ["settle_seconds"]
+from stepbridge.triggers.execution import ExecutionTrigger
+from stepbridge.triggers.stop_reasons import WAITING_TRY_KEY
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+__all__ = ["deadline_has_passed", "defer_until_end", "settle_seconds"]
 
 MARGIN_SECONDS: Final = 2.0
 
 
-def settle_seconds() -> float:
-    """Seconds from a deferral to when its trigger fires at the earliest; asked for in the worker that defers.
+def defer_until_end(
+    task: Any, context: Context, execution_arn: str, events_queue_url: str, timeout_seconds: float
+) -> NoReturn:
+    """Leave the worker. ``task.resume`` is called with the event of ExecutionTrigger, or when the time is over.
 
-    A worker may notice up to ``[workers] min_heartbeat_interval`` late that its task was deferred; a task that is
-    queued again before that counts as failed (seen with Airflow 3.3.2, see ExecutionTrigger).
+    ``task`` is an operator with ``aws_conn_id`` and ``region_name``.
+    """
+    context["ti"].xcom_push(key=WAITING_TRY_KEY, value=context["ti"].try_number)
+    trigger = ExecutionTrigger(
+        execution_arn=execution_arn,
+        aws_conn_id=task.aws_conn_id,
+        region_name=task.region_name,
+        settle_seconds=settle_seconds(),
+        events_queue_url=events_queue_url,
+    )
+    task.defer(trigger=trigger, method_name="resume", timeout=timedelta(seconds=timeout_seconds))
+    raise AssertionError("defer() does not return")
+
+
+def deadline_has_passed(next_method: str, next_kwargs: dict[str, Any] | None) -> bool:
+    """Whether Airflow resumes the task because the deferral's timeout is over, and not for a trigger's event."""
+    error = (next_kwargs or {}).get("error")
+    return next_method == TRIGGER_FAIL_REPR and error == TriggerFailureReason.TRIGGER_TIMEOUT
+
+
+def settle_seconds() -> float:
+    """Seconds from a deferral to the earliest time at which its trigger may fire; read in the worker that defers.
+
+    A worker may notice up to ``[workers] min_heartbeat_interval`` late that its task was deferred. If the task is
+    queued again before that, Airflow counts it as failed (seen with Airflow 3.3.2, see ExecutionTrigger).
     """
     return float(conf.getint("workers", "min_heartbeat_interval")) + MARGIN_SECONDS

@@ -1,8 +1,8 @@
-"""Ends of executions as EventBridge tells them: "Step Functions Execution Status Change" events in the stack's queue.
+"""Ends of executions as EventBridge reports them: "Step Functions Execution Status Change" events in the stack's queue.
 
-Those who receive from one queue compete for its messages: two triggerers, two Airflows. So a message is deleted only by
-who waits for its execution; anybody else hands it back. Events are best effort (lost, late, twice): what is heard here
-makes a watcher look, and only what DescribeExecution says then counts.
+All receivers of one queue compete for its messages: two triggerers, two Airflows. So a message is deleted only by the
+receiver whose triggers wait for its execution; any other hands it back. Events are best effort (lost, late, twice): an
+event only makes a trigger call DescribeExecution, whose answer counts.
 https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html
 """
 
@@ -16,28 +16,29 @@ from typing import Final
 
 from stepbridge.aws.sqs import Message, Sqs
 from stepbridge.core.statuses import EXECUTION_STATUSES
-from stepbridge.errors import AwsError, EndpointUnreachableError, ServiceUnavailableError, ThrottlingError
+from stepbridge.errors import AwsError
 from stepbridge.triggers.poll_interval import backoff_seconds, hand_back_seconds
+from stepbridge.triggers.poller import TRANSIENT_ERRORS
 
 __all__ = ["EndEventReceiver", "ended_execution"]
 
 log = logging.getLogger(__name__)
 
 WAIT_SECONDS: Final = 10
-"""How long a call waits for a message: six calls a minute while nothing ends. The stop of a listener does not wait."""
+"""How long a call waits for a message: six calls a minute while nothing ends. ``stop`` does not wait for it."""
 
 HIDDEN_SECONDS: Final = 5
 """For how long nobody else receives a message whose receiver died before it could delete it or hand it back."""
 
-OTHERS_TURN_SECONDS: Final = 0.3
-"""After a message was handed back at once, so that another receiver gets it, and not this one again."""
+HAND_BACK_PAUSE_SECONDS: Final = 0.3
+"""Pause after a message was handed back at once, so that another receiver gets it instead of this one again."""
 
 RETRY_SECONDS: Final = 60.0
-"""When a queue that is gone, or may not be read, is asked again: somebody may have repaired it."""
+"""Pause before a queue that is gone, or may not be read, is asked again: somebody may repair it."""
 
 
 def ended_execution(body: str) -> str | None:
-    """The ARN of the execution whose end the message tells; None for any other message."""
+    """The ARN of the execution whose end the message reports; None for any other message."""
     try:
         event = json.loads(body)
     except json.JSONDecodeError:
@@ -52,42 +53,42 @@ def ended_execution(body: str) -> str | None:
 class EndEventReceiver:
     """Receives from ``queue_url``, in a thread of its own, between ``start`` and ``stop``.
 
-    ``tell`` is called in that thread with the ARNs of executions that have ended and of which ``is_waited_for`` says
-    that somebody here waits for them; with none when ``hears`` changed. ``connect`` gives the client for each call.
+    ``report`` is called in that thread with the ARNs of executions that ended and that ``is_awaited``; with an empty
+    set when ``receives`` changed. ``connect`` returns the client for each call.
 
-    The thread is a daemon of its own, and not one of asyncio's few: a call of ten seconds holds up neither the
-    triggerer's other work nor its end.
+    The thread is a daemon and not one of asyncio's few: a call of ten seconds delays neither the triggerer's other work
+    nor its end.
     """
 
     def __init__(
         self,
         queue_url: str,
         connect: Callable[[], Sqs],
-        is_waited_for: Callable[[str], bool],
-        tell: Callable[[frozenset[str]], None],
+        is_awaited: Callable[[str], bool],
+        report: Callable[[frozenset[str]], None],
     ) -> None:
         self._queue_url = queue_url
         self._connect = connect
-        self._is_waited_for = is_waited_for
-        self._tell = tell
+        self._is_awaited = is_awaited
+        self._report = report
         self._thread: threading.Thread | None = None
         self._stopped = threading.Event()
         self._failures = 0
-        self._hears = False
+        self._receives = False
 
     @property
-    def hears(self) -> bool:
-        """Whether the queue answered when it was last asked: else ends have to be looked for."""
-        return self._hears
+    def receives(self) -> bool:
+        """Whether the queue answered the last call; if not, ends have to be found by polling."""
+        return self._receives
 
     def start(self) -> None:
-        """Begin to receive, if it has not begun."""
+        """Begin to receive; does nothing the second time."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="execution-ends", daemon=True)
             self._thread.start()
 
     def stop(self) -> None:
-        """Receive no more; does not wait. What a call brings that is under way is handed back."""
+        """Receive no more; does not wait. Messages of a call that is under way are handed back."""
         self._stopped.set()
 
     def _run(self) -> None:
@@ -95,50 +96,50 @@ class EndEventReceiver:
             while not self._stopped.is_set():
                 try:
                     self._receive()
-                except AwsError as fault:
-                    self._stopped.wait(self._fell_silent(fault))
+                except AwsError as error:
+                    self._stopped.wait(self._pause_seconds(error))
         finally:
-            self._now_hears(False)
+            self._set_receives(False)
 
     def _receive(self) -> None:
         sqs = self._connect()
-        messages = sqs.receive(self._queue_url, WAIT_SECONDS if self._hears else 0, HIDDEN_SECONDS)
+        messages = sqs.receive(self._queue_url, WAIT_SECONDS if self._receives else 0, HIDDEN_SECONDS)
         if self._failures:
-            log.info("%s: ends of executions are told again", self._queue_url)
+            log.info("%s: ends of executions are received again", self._queue_url)
         self._failures = 0
         if self._stopped.is_set():
             self._hand_back(sqs, [(message, 0) for message in messages])
             return
-        self._now_hears(True)
+        self._set_receives(True)
         ends = {message: ended_execution(message.body) for message in messages}
-        own = {message: arn for message, arn in ends.items() if arn is not None and self._is_waited_for(arn)}
+        own = {message: arn for message, arn in ends.items() if arn is not None and self._is_awaited(arn)}
         if own:
-            self._tell(frozenset(own.values()))  # first, since what is told twice does no harm
-            self._report("deleted", sqs.delete(self._queue_url, [*own]))
+            self._report(frozenset(own.values()))  # before the delete, since a second report does no harm
+            self._log_problems("deleted", sqs.delete(self._queue_url, [*own]))
         foreign = [message for message in messages if message not in own]
         self._hand_back(sqs, [(message, hand_back_seconds(message.receive_count)) for message in foreign])
         if any(message.receive_count <= 1 for message in foreign):
-            self._stopped.wait(OTHERS_TURN_SECONDS)
+            self._stopped.wait(HAND_BACK_PAUSE_SECONDS)
 
     def _hand_back(self, sqs: Sqs, messages: list[tuple[Message, int]]) -> None:
         if messages:
-            self._report("handed back", sqs.hand_back(self._queue_url, messages))
+            self._log_problems("handed back", sqs.hand_back(self._queue_url, messages))
 
-    def _report(self, what: str, problems: list[str]) -> None:
-        """Such a message is received again, or by others later: no harm, but worth a line."""
+    def _log_problems(self, what: str, problems: list[str]) -> None:
+        """Such a message is received again, here or by others: no harm, but worth a line in the log."""
         for problem in problems:
             log.info("%s: a message was not %s: %s", self._queue_url, what, problem)
 
-    def _fell_silent(self, fault: AwsError) -> float:
-        """Seconds after which the queue shall be asked again. One warning, however often it is."""
+    def _pause_seconds(self, error: AwsError) -> float:
+        """Seconds until the queue is asked again. Only the first failure in a row is a warning."""
         self._failures += 1
         if self._failures == 1 and not self._stopped.is_set():
-            log.warning("ends of executions are looked for by polling until their queue answers: %s", fault)
-        self._now_hears(False)
-        passing = isinstance(fault, ThrottlingError | ServiceUnavailableError | EndpointUnreachableError)
-        return min(backoff_seconds(self._failures), RETRY_SECONDS) if passing else RETRY_SECONDS
+            log.warning("ends of executions are found by polling until their queue answers: %s", error)
+        self._set_receives(False)
+        transient = isinstance(error, TRANSIENT_ERRORS)
+        return min(backoff_seconds(self._failures), RETRY_SECONDS) if transient else RETRY_SECONDS
 
-    def _now_hears(self, hears: bool) -> None:
-        if hears != self._hears:
-            self._hears = hears
-            self._tell(frozenset())
+    def _set_receives(self, receives: bool) -> None:
+        if receives != self._receives:
+            self._receives = receives
+            self._report(frozenset())

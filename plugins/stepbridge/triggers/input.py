@@ -1,7 +1,7 @@
-"""InputTrigger: fires when there is something below an S3 prefix, or its deadline has passed.
+"""InputTrigger: fires when there is an object below an S3 prefix, or when its deadline has passed.
 
-Nothing in S3 can be waited for, so it lists: one ListObjectsV2 a look, at an interval that grows with the wait from 1
-to 30 s, with jitter. All triggers of one triggerer and connection share one client, whose calls run in threads.
+S3 offers no call that waits, so it polls: one ListObjectsV2, at an interval that grows with the wait from 1 to 30 s,
+with jitter. All triggers of one triggerer and connection share one client, whose calls run in threads.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import random
 import threading
 import time
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from stepbridge.aws.arns import S3Uri
 from stepbridge.errors import AwsError, CredentialsError
 from stepbridge.triggers.poll_interval import backoff_seconds, poll_interval, with_jitter
-from stepbridge.triggers.watcher import CREDENTIALS_GRACE_SECONDS, TRANSIENT_ERRORS
+from stepbridge.triggers.poller import CREDENTIALS_GRACE_SECONDS, TRANSIENT_ERRORS
 
 if TYPE_CHECKING:
     from stepbridge.aws.s3 import S3
@@ -27,10 +27,10 @@ __all__ = ["InputTrigger"]
 
 
 class InputTrigger(BaseTrigger):
-    """Fires once, with ``{"found", "fault"}``; ``fault`` is the text of why it can't look, or empty.
+    """Fires once, with ``{"found", "fault"}``; ``fault`` is the text of why it can't poll, or empty.
 
-    Throttling, AWS's own errors and a lost network only make the looks rarer; credentials have ten minutes to be
-    renewed in the connection. A denied look ends the wait at once.
+    Throttling, AWS's own errors and a lost network only make the polls rarer; credentials have ten minutes to be
+    renewed in the connection. A denied poll ends the wait at once.
 
     :param uri: the prefix, ``s3://bucket/prefix``.
     :param began_at: when the wait began, as a Unix time.
@@ -39,6 +39,10 @@ class InputTrigger(BaseTrigger):
     :param region_name: goes before the connection's region.
     :param settle_seconds: how long after the deferral it fires at the earliest, see ExecutionTrigger.
     """
+
+    clients: ClassVar[dict[tuple[str | None, str | None], S3]] = {}
+    """By connection and region: shared by the triggers of one process, as ``ExecutionTrigger.subscribers`` is."""
+    _making_client: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(
         self,
@@ -59,7 +63,7 @@ class InputTrigger(BaseTrigger):
         self.settle_seconds = settle_seconds
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Class path and arguments, for the triggerer."""
+        """Class path and arguments, for the triggerer. Deferred tasks of earlier versions have them in this form."""
         arguments = {
             "uri": self.uri,
             "began_at": self.began_at,
@@ -71,57 +75,52 @@ class InputTrigger(BaseTrigger):
         return "stepbridge.triggers.input.InputTrigger", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look until there is something to tell."""
+        """Poll until there is input, or the deadline has passed."""
         settled = time.monotonic() + self.settle_seconds
-        event = await self._watched()
+        event = await self._polled_event()
         await asyncio.sleep(settled - time.monotonic())
         yield event
 
-    async def _watched(self) -> TriggerEvent:
+    async def _polled_event(self) -> TriggerEvent:
         failures, failing_since = 0, 0.0
         while True:
             try:
                 if await asyncio.to_thread(self._holds_objects):
-                    return _made(found=True)
+                    return _trigger_event(found=True)
                 failures = 0
-            except (*TRANSIENT_ERRORS, CredentialsError) as fault:
+            except (*TRANSIENT_ERRORS, CredentialsError) as error:
                 failing_since = failing_since if failures else time.monotonic()
                 failures += 1
-                self.log.warning("%s", fault)
+                self.log.warning("%s", error)
                 lasts = time.monotonic() - failing_since > CREDENTIALS_GRACE_SECONDS
-                if isinstance(fault, CredentialsError) and lasts:
-                    return _made(fault=str(fault))
-            except AwsError as fault:
-                return _made(fault=str(fault))
+                if isinstance(error, CredentialsError) and lasts:
+                    return _trigger_event(error=str(error))
+            except AwsError as error:
+                return _trigger_event(error=str(error))
             left = self.deadline_at - time.time()
             if left <= 0:
-                return _made()
+                return _trigger_event()
             seconds = backoff_seconds(failures) if failures else poll_interval(time.time() - self.began_at)
             await asyncio.sleep(min(with_jitter(seconds, random.random()), left))
 
     def _holds_objects(self) -> bool:
-        place = (self.aws_conn_id, self.region_name)
         try:
-            return _client(place).holds_objects(S3Uri.parse(self.uri))
+            return self._client().holds_objects(S3Uri.parse(self.uri))
         except CredentialsError:
-            with _making:
-                _clients.pop(place, None)  # the next look reads the connection again
+            with self._making_client:
+                self.clients.pop((self.aws_conn_id, self.region_name), None)  # the next poll reads the connection again
             raise
 
+    def _client(self) -> S3:
+        from stepbridge.hooks.stepbridge import StepbridgeHook  # here, so that parsing a DAG file does not import boto3
 
-def _made(*, found: bool = False, fault: str = "") -> TriggerEvent:
-    return TriggerEvent({"found": found, "fault": fault})  # type: ignore[no-untyped-call]
+        key = (self.aws_conn_id, self.region_name)
+        with self._making_client:
+            if key not in self.clients:
+                self.clients[key] = StepbridgeHook(*key).s3
+            return self.clients[key]
 
 
-_clients: Final[dict[tuple[str | None, str | None], S3]] = {}
-_making: Final = threading.Lock()
-
-
-def _client(place: tuple[str | None, str | None]) -> S3:
-    """The client that all triggers of this process share for a connection and region."""
-    from stepbridge.hooks.stepbridge import StepbridgeHook  # here, since a parse of a DAG file shall not import boto3
-
-    with _making:
-        if place not in _clients:
-            _clients[place] = StepbridgeHook(*place).s3
-        return _clients[place]
+def _trigger_event(*, found: bool = False, error: str = "") -> TriggerEvent:
+    # "fault" is the key that workers of earlier versions read, and triggerers of earlier versions write.
+    return TriggerEvent({"found": found, "fault": error})  # type: ignore[no-untyped-call]

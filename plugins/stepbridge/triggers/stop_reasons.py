@@ -1,7 +1,7 @@
-"""Why a trigger is cancelled, from the state that its task is in by then. Pure.
+"""Decides whether an execution is stopped when its trigger is cancelled, from its task's state by then. Pure.
 
-Airflow cancels the trigger of a deferred task whenever the task no longer waits for it, and tells nobody why: a user
-marked or cleared the task, the DAG run timed out, or another triggerer took over what this one seemed to have lost.
+Airflow cancels the trigger of a deferred task whenever the task no longer waits for it, and does not say why: a user
+marked or cleared the task, the DAG run timed out, or another triggerer took over.
 """
 
 from __future__ import annotations
@@ -11,12 +11,10 @@ from typing import Final
 
 from stepbridge.core.failures import KILLED, STOPPED
 
-__all__ = ["KILLED", "STOPPED", "STOP_ERRORS", "WAITING_TRY_KEY", "reason_to_stop", "was_stopped_for_another_try"]
+__all__ = ["WAITING_TRY_KEY", "reason_to_stop", "was_stopped_for_another_try"]
 
 WAITING_TRY_KEY: Final = "waiting_try"
-"""The XCom in which a wait says which of its tries waits in the triggerer."""
-
-STOP_ERRORS: Final = (KILLED, STOPPED)
+"""The XCom that says which try of a task waits in the triggerer; earlier versions wrote it too."""
 
 _GOES_ON: Final = {
     "success": "its task was marked as a success, which says nothing against the work",
@@ -32,10 +30,10 @@ _CLEARED: Final = "cleared, or its run was, while it waited"
 
 
 def reason_to_stop(task_state: str | None, own_try: int, waiting_try: int | None) -> tuple[bool, str]:
-    """Whether the execution shall be stopped, now that its task is in ``task_state``, and why or why not.
+    """Whether the execution is stopped, now that its task is in ``task_state``, and why or why not.
 
-    A task that was cleared has no state, or one of those on the way to its next try; that one may even wait already,
-    which ``waiting_try`` tells from a trigger that another triggerer took over.
+    A cleared task has no state, or a state on the way to its next try. If the next try waits already, ``waiting_try``
+    differs from ``own_try``; if it is the same, another triggerer took the trigger over.
     """
     if task_state == "deferred" and waiting_try == own_try:
         return False, "its task still waits, and another triggerer watches it"
@@ -45,11 +43,11 @@ def reason_to_stop(task_state: str | None, own_try: int, waiting_try: int | None
 
 
 def was_stopped_for_another_try(error: str, cause: str, run_id: str, own_name: str) -> bool:
-    """Whether stepbridge aborted an execution for a task instance of the run that is not ``own_name``.
+    """Whether stepbridge stopped an execution for a task instance of the run other than ``own_name``.
 
-    A task that is cleared while it waits is ended in the triggerer at its leisure; its next try may be waiting for the
-    same execution by then.
+    The trigger of a wait that was cleared is cancelled some time later; by then the next try may wait for the same
+    execution.
     """
-    if error not in STOP_ERRORS or own_name in cause:
+    if error not in (KILLED, STOPPED) or own_name in cause:
         return False
     return re.search(rf" of run {re.escape(run_id)}, try \d", cause) is not None

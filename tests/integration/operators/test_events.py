@@ -268,7 +268,7 @@ def test_a_queue_that_is_gone_fails_no_wait(
     assert (event["status"], event["fault"]) == ("SUCCEEDED", "")
     assert site.proxy.calls["ListExecutions"] >= 3
     [warning] = [record.getMessage() for record in caplog.records if record.name == end_events.__name__]
-    assert warning.startswith("ends of executions are looked for by polling until their queue answers: ")
+    assert warning.startswith("ends of executions are found by polling until their queue answers: ")
     assert queue.url in warning
 
 
@@ -297,7 +297,7 @@ def test_a_queue_that_may_not_be_read_is_asked_again_later(
     messages = [record.getMessage() for record in caplog.records if record.name == end_events.__name__]
     [warning, again] = messages
     assert "allow sqs:ReceiveMessage on arn:aws:sqs:" in warning
-    assert again == f"{queue.url}: ends of executions are told again"
+    assert again == f"{queue.url}: ends of executions are received again"
 
 
 def test_a_triggerer_that_ends_does_not_wait_for_messages(site: Site, queue: Queue, start: Start) -> None:
@@ -387,7 +387,7 @@ def test_where_a_sensor_has_its_queue_from(
     sensor = ExecutionSensor(
         task_id="wait", execution_arn=arn, events_queue_url=queue_url, deployment=documents.get(variable, variable)
     )
-    assert sensor.queue_of_ends() == expected
+    assert sensor.end_events_queue_url() == expected
 
 
 def test_the_safety_net_is_never_wider_than_two_minutes() -> None:

@@ -13,8 +13,7 @@ from airflow.sdk import DAG, Asset
 from airflow.utils.session import create_session
 from sqlalchemy import select
 
-from stepbridge.reporting.run_facts import EmptyOutputError
-from stepbridge.sensors.errors import ExecutionFailedError
+from stepbridge.sensors.errors import EmptyOutputError, ExecutionFailedError
 
 from .airflow_runs import AirflowRuns, Failures
 from .tiny_model import TinyModel

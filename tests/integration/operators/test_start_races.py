@@ -114,7 +114,7 @@ def test_two_workers_that_start_the_same_run_share_one_execution(
         }
         execution_input = operator.execution_input(context)
         gate.wait(DEADLINE_SECONDS)
-        return operator._settled(context, execution_input)
+        return operator._ensure_execution(context, execution_input)
 
     with ThreadPoolExecutor(8) as pool:
         arns = set(pool.map(started, range(8)))

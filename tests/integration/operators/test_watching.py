@@ -12,7 +12,7 @@ from airflow.triggers.shared_stream import SharedStreamManager
 
 from stepbridge.aws.arns import execution_arn
 from stepbridge.triggers.execution import ExecutionTrigger
-from stepbridge.triggers.state_changes import HISTORIES_PER_POLL
+from stepbridge.triggers.subscribers import HISTORIES_PER_POLL
 
 from .fault_proxy import FaultProxy
 from .trigger_runs import DEADLINE_SECONDS, Start, all_fired, fired

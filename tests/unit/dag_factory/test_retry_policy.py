@@ -25,8 +25,7 @@ from stepbridge.errors import (
     StepbridgeError,
     ThrottlingError,
 )
-from stepbridge.reporting.run_facts import EmptyOutputError
-from stepbridge.sensors.errors import ExecutionFailedError, WatchError
+from stepbridge.sensors.errors import EmptyOutputError, ExecutionFailedError, WatchError
 
 FAIL, RETRY, DEFAULT = RetryAction.FAIL, RetryAction.RETRY, RetryAction.DEFAULT
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from stepbridge.sensors.errors import ExecutionFailedError, WaitTimeoutError, WatchError
-from stepbridge.triggers.state_changes import HISTORIES_PER_POLL, Turns, line_of
+from stepbridge.triggers.state_changes import line_of
+from stepbridge.triggers.subscribers import HISTORIES_PER_POLL, Subscribers
 
 
 @pytest.mark.parametrize(
@@ -45,18 +46,18 @@ def test_the_sensor_s_errors_survive_pickling() -> None:
         assert (type(copy), str(copy), vars(copy)) == (type(error), str(error), vars(error))
 
 
-def test_turns_go_round_and_are_bounded() -> None:
-    """Everybody's changes are looked at in turn, a few per look however many wait; who has left takes none."""
-    turns = Turns()
+def test_histories_are_read_in_turn() -> None:
+    """A few per poll, however many triggers wait; an execution that no trigger waits for has no turn."""
+    subscribers = Subscribers()
     with ExitStack() as stack:
         arns = [f"arn{number}" for number in range(2 * HISTORIES_PER_POLL)]
         for arn in arns:
-            stack.enter_context(turns.taken_by(arn))
-        first, second = turns.next(), turns.next()
+            stack.enter_context(subscribers.subscribed(arn))
+        first, second = subscribers.next_histories(), subscribers.next_histories()
         assert (len(first), len(second)) == (HISTORIES_PER_POLL, HISTORIES_PER_POLL)
         assert first | second == set(arns)
-        assert turns.next() == first
-        with turns.taken_by(arns[0]):
+        assert subscribers.next_histories() == first
+        with subscribers.subscribed(arns[0]):
             pass
-        assert arns[0] in turns.next() | turns.next()
-    assert turns.next() == frozenset()
+        assert arns[0] in subscribers.next_histories() | subscribers.next_histories()
+    assert subscribers.next_histories() == frozenset()

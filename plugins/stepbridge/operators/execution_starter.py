@@ -1,0 +1,164 @@
+"""Carries out ``core.start_decision``: describes, starts, adopts or redrives until one execution runs or has ended."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from stepbridge.aws.arns import S3Uri, execution_arn
+from stepbridge.core.execution_input import ExecutionInput
+from stepbridge.core.failures import STOPPED
+from stepbridge.core.start_decision import ABSENT, Adopt, Describe, Identity, Redrive, Snapshot, Start, next_step
+from stepbridge.core.statuses import execution_status
+from stepbridge.errors import AccessDeniedError, AlreadyExistsError, NotFoundError, NotRedrivableError
+from stepbridge.hooks.task_instance import describe_task, record_execution, redrive_token
+from stepbridge.operators.errors import InputNotFoundError
+from stepbridge.operators.kill_guard import KillGuard
+from stepbridge.operators.start_state import CurrentExecution, ExecutionNames, ReusedExecution
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+    from airflow.sdk.types import Logger
+
+    from stepbridge.hooks.stepbridge import StepbridgeHook
+
+__all__ = ["ExecutionStarter"]
+
+DESCRIBE_CALLS: Final = 5
+DESCRIBE_SECONDS: Final = 1.0
+
+
+class ExecutionStarter:
+    """For one try of one task instance. All methods raise ``AwsError``."""
+
+    def __init__(
+        self, hook: StepbridgeHook, log: Logger, guard: KillGuard, context: Context, state_machine: str
+    ) -> None:
+        self._hook = hook
+        self._step_functions = hook.step_functions
+        self._log = log
+        self._guard = guard
+        self._context = context
+        self._state_machine = state_machine
+        self._current = CurrentExecution(context)
+
+    def ensure_execution(self, model: str, execution_input: ExecutionInput) -> str:
+        """The ARN of the run's execution. Raises InputNotFoundError before anything is started."""
+        if self._current.arn:
+            # Airflow deleted the last try's record; a kill may come before this try has written its own.
+            self._record(self._current.arn)
+        names = ExecutionNames(model, self._context, execution_input.digest())
+        reused = ReusedExecution(self._context, names.clear_number, execution_input.digest())
+        seen: dict[Identity, Snapshot] = {}
+        while True:
+            step = next_step(names.clear_number, seen, reused.identity())
+            arn = execution_arn(self._state_machine, names.name(step.at))
+            match step:
+                case Describe(at):
+                    seen[at] = self._describe(arn)
+                case Adopt(at):
+                    reused.save(at)
+                    self._make_current(arn)
+                    self._log.info("%s is there already: waiting for it instead of paying twice", arn)
+                    return arn
+                case Redrive(at):
+                    reused.save(at)
+                    if self._redrive(arn):
+                        return arn
+                    seen[at] = Snapshot(seen[at].status, "NOT_REDRIVABLE")
+                case Start(at):
+                    self._require_input(execution_input.input_uri)
+                    if self._start(names.name(at), arn, execution_input):
+                        return arn
+                    seen[at] = self._describe_existing(arn)
+
+    def _require_input(self, uri: str) -> None:
+        """Raises InputNotFoundError when there is nothing below ``uri``; not when it may not be listed."""
+        try:
+            if self._hook.s3.holds_objects(S3Uri.parse(uri)):
+                return
+        except AccessDeniedError as error:
+            self._log.warning("whether there is input is not known, so the execution is started without: %s", error)
+            return
+        raise InputNotFoundError(
+            f"input_uri {uri}",
+            "there is no object whose key begins like that, so nothing was started",
+            "at least one object, not counting folder markers",
+            "put the data there or correct input_uri, then clear this task; a model whose data may come late waits "
+            "for it with wait_for_input in its card",
+        )
+
+    def _describe(self, arn: str) -> Snapshot:
+        try:
+            execution = self._step_functions.describe(arn)
+        except NotFoundError as error:
+            if error.code == "ExecutionDoesNotExist":
+                return ABSENT
+            raise
+        self._log.info("found %s: %s %s", arn, execution.status, execution.redrive_status_reason)
+        return Snapshot(execution.status, execution.redrive_status)
+
+    def _describe_existing(self, arn: str) -> Snapshot:
+        """An execution whose name is in use exists, but DescribeExecution is eventually consistent."""
+        for _ in range(DESCRIBE_CALLS):
+            snapshot = self._describe(arn)
+            if snapshot.exists:
+                return snapshot
+            time.sleep(DESCRIBE_SECONDS)
+        raise NotFoundError(
+            f"states:DescribeExecution on {arn}",
+            f"its name is in use, but {DESCRIBE_CALLS} calls did not find it",
+            "DescribeExecution to know what StartExecution knows",
+            "run the task again",
+        )
+
+    def _start(self, name: str, arn: str, execution_input: ExecutionInput) -> bool:
+        """Whether it was started, or runs with the same input already; False: an execution of that name has ended."""
+        self._make_current(arn)
+        self._guard.before_start(arn, describe_task(self._context))
+        try:
+            self._step_functions.start(self._state_machine, name, execution_input.to_json())
+        except AlreadyExistsError:
+            self._guard.not_started()
+            return False
+        self._guard.raise_if_killed()
+        self._log.info("started %s with %s", name, execution_input.to_json())
+        return True
+
+    def _redrive(self, arn: str) -> bool:
+        """Whether it was redriven; False: AWS refuses to."""
+        task_instance = describe_task(self._context)
+        self._make_current(arn)
+        self._guard.before_start(arn, task_instance)
+        try:
+            at = self._step_functions.redrive(arn, redrive_token(arn, task_instance))
+        except NotRedrivableError as error:
+            self._guard.not_started()
+            self._log.warning("%s", error)
+            return False
+        self._guard.raise_if_killed()
+        self._log.info("redriven at %s: the stages that finished are not run again", at)
+        return True
+
+    def _make_current(self, arn: str) -> None:
+        """Record the execution that is about to be started or was found, and stop the one before it, if it still runs.
+
+        There is one if the input has changed: else the run would pay for two executions and wait for one.
+        """
+        self._record(arn)
+        if self._current.arn not in (None, arn):
+            self._supersede(self._current.arn, arn)
+        self._current.save(arn)
+
+    def _record(self, arn: str) -> None:
+        record_execution(self._context, arn, self._hook.aws_conn_id, self._hook.region_name)
+
+    def _supersede(self, old: str, new: str) -> None:
+        try:
+            if execution_status(self._step_functions.describe(old).status).terminal:
+                return
+            cause = f"superseded by {new}, since the input has changed: {describe_task(self._context)}"
+            self._log.warning("stopping %s: %s", old, cause)
+            self._step_functions.stop(old, STOPPED, cause)
+        except NotFoundError:
+            self._log.info("%s was never started", old)

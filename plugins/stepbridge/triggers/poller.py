@@ -1,0 +1,139 @@
+"""One poll of a state machine's executions: ListExecutions of what runs, 1000 a page, however many triggers wait.
+
+If several awaited executions run no longer, a second listing, of the latest executions, says how they ended.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from stepbridge.aws.arns import region_of, state_machine_arn
+from stepbridge.aws.step_functions import PAGE_SIZE, StepFunctions
+from stepbridge.core.statuses import execution_status
+from stepbridge.errors import (
+    AwsError,
+    CredentialsError,
+    EndpointUnreachableError,
+    ServiceUnavailableError,
+    ThrottlingError,
+)
+
+if TYPE_CHECKING:
+    from stepbridge.aws.sqs import Sqs
+    from stepbridge.hooks.stepbridge import StepbridgeHook
+
+__all__ = ["CREDENTIALS_GRACE_SECONDS", "TRANSIENT_ERRORS", "Poller", "Snapshot", "hook_of"]
+
+log = logging.getLogger(__name__)
+Client = TypeVar("Client")
+
+TRANSIENT_ERRORS: Final = (ThrottlingError, ServiceUnavailableError, EndpointUnreachableError)
+"""Errors that pass by themselves. They slow a wait down and never fail it."""
+
+CREDENTIALS_GRACE_SECONDS: Final = 600.0
+"""How long a wait goes on with refused credentials, so that somebody can renew them in the connection."""
+
+MOST_LISTED: Final = 3 * PAGE_SIZE
+"""How many of the latest executions are listed to see how some ended; the others are described one by one."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a poll saw through ``client``: the executions that run, or the ``error`` that kept it from seeing them.
+
+    ``statuses``: what some executions ended with. ``ended``: set if this is no poll's snapshot, but ends that events
+    reported. ``fatal``: the error does not pass by itself, so the waits fail. ``histories``: the executions whose
+    history is to be read now.
+    """
+
+    client: StepFunctions
+    running: frozenset[str] = frozenset()
+    statuses: Mapping[str, str] = field(default_factory=dict)
+    ended: frozenset[str] | None = None
+    error: AwsError | None = None
+    fatal: bool = False
+    histories: frozenset[str] = frozenset()
+
+    def may_have_ended(self, execution_arn: str) -> bool:
+        """Whether the execution should be described now."""
+        if self.ended is not None:
+            return execution_arn in self.ended
+        return self.error is None and execution_arn not in self.running
+
+
+def hook_of(arguments: Mapping[str, Any]) -> StepbridgeHook:
+    """The hook for a trigger's ``arguments``, in the execution's region unless another is named."""
+    from stepbridge.hooks.stepbridge import StepbridgeHook  # here, so that parsing a DAG file does not import boto3
+
+    region = arguments["region_name"] or region_of(arguments["execution_arn"])
+    return StepbridgeHook(arguments["aws_conn_id"], region)
+
+
+class Poller:
+    """Polls one state machine, in one thread at a time, through one session and one client."""
+
+    def __init__(self, arguments: Mapping[str, Any], awaited: Callable[[], frozenset[str]]) -> None:
+        self._arguments = arguments
+        self._state_machine = state_machine_arn(arguments["execution_arn"])
+        self._awaited = awaited
+        self._making_client = threading.Lock()
+        self._hook: StepbridgeHook | None = None
+        self._failing_since = 0.0
+        self.failures = 0
+        """Polls in a row that got no answer."""
+        self.youngest_seconds = 0.0
+        """The age of the youngest execution that runs."""
+        self.pages = 1
+        """The calls that a poll takes."""
+
+    def poll(self) -> Snapshot:
+        """What runs now. Raises nothing: the snapshot has the error."""
+        client = self._client(lambda hook: hook.step_functions)
+        try:
+            running = list(client.running(self._state_machine))
+            arns = frozenset(execution.arn for execution in running)
+            statuses = self._statuses(client, self._awaited() - arns)
+        except AwsError as error:
+            return self._failed(client, error)
+        self.failures = 0
+        now = datetime.now(UTC)
+        ages = ((now - execution.latest_start).total_seconds() for execution in running)
+        self.youngest_seconds, self.pages = min(ages, default=0.0), len(running) // PAGE_SIZE + 1
+        return Snapshot(client, arns, statuses)
+
+    def sqs(self) -> Sqs:
+        """Queues, through the same session. Any thread may ask."""
+        return self._client(lambda hook: hook.sqs)
+
+    def _statuses(self, client: StepFunctions, missing: frozenset[str]) -> dict[str, str]:
+        """What the ``missing`` executions ended with. A single one is left to its trigger: that is one call too."""
+        if len(missing) < 2:
+            return {}
+        found: dict[str, str] = {}
+        for execution in client.latest(self._state_machine, MOST_LISTED):
+            if execution.arn in missing and execution_status(execution.status).terminal:
+                found[execution.arn] = execution.status
+                if len(found) == len(missing):
+                    break
+        return found
+
+    def _client(self, of: Callable[[StepbridgeHook], Client]) -> Client:
+        with self._making_client:  # a session makes one client at a time
+            self._hook = self._hook or hook_of(self._arguments)
+            return of(self._hook)
+
+    def _failed(self, client: StepFunctions, error: AwsError) -> Snapshot:
+        self._failing_since = self._failing_since if self.failures else time.monotonic()
+        self.failures += 1
+        fatal = not isinstance(error, TRANSIENT_ERRORS)
+        if isinstance(error, CredentialsError):
+            fatal = time.monotonic() - self._failing_since > CREDENTIALS_GRACE_SECONDS
+            self._hook = None  # the next poll reads the connection again
+        log.log(logging.ERROR if fatal else logging.WARNING, "cannot list what runs: %s", error)
+        return Snapshot(client, error=error, fatal=fatal)
