@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 __all__ = [
+    "TRANSIENT_ERRORS",
     "AccessDeniedError",
     "AlreadyExistsError",
     "AwsError",
@@ -163,6 +165,10 @@ class EndpointUnreachableError(AwsError):
 
 class RequestRejectedError(AwsError):
     """The service refused the request as it is."""
+
+
+TRANSIENT_ERRORS: Final = (ThrottlingError, ServiceUnavailableError, EndpointUnreachableError)
+"""Errors that pass by themselves. They slow a wait down and never fail it."""
 
 
 class TemplateError(ConfigurationError):

@@ -25,7 +25,7 @@ from sqlalchemy.orm import Session
 from stepbridge.aws.arns import region_of
 from stepbridge.core.failures import KILLED
 from stepbridge.core.statuses import execution_status
-from stepbridge.errors import AwsError, NotFoundError
+from stepbridge.errors import TRANSIENT_ERRORS, AwsError, NotFoundError
 from stepbridge.hooks.stepbridge import StepbridgeHook
 from stepbridge.hooks.task_instance import EXECUTION_KEY, describe_instance
 from stepbridge.listeners.stop_decision import (
@@ -38,7 +38,6 @@ from stepbridge.listeners.stop_decision import (
     WaitDependency,
     executions_to_stop,
 )
-from stepbridge.triggers.poller import TRANSIENT_ERRORS
 
 __all__ = ["stop_abandoned_executions"]
 

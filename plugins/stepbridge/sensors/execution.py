@@ -16,7 +16,7 @@ from stepbridge.aws.arns import region_of, state_machine_arn
 from stepbridge.aws.step_functions import Execution
 from stepbridge.core.deployment import DEPLOYMENT_TEMPLATE, DeploymentDocumentError, parse_deployment
 from stepbridge.core.statuses import execution_status
-from stepbridge.errors import ConfigurationError
+from stepbridge.errors import TRANSIENT_ERRORS, ConfigurationError
 from stepbridge.hooks.lineage import Lineage, LineageMixin
 from stepbridge.hooks.task_instance import describe_task, record_execution
 from stepbridge.links.addresses import execution_address
@@ -27,7 +27,6 @@ from stepbridge.sensors.report import ReportPublisher
 from stepbridge.sensors.stop import ExecutionStop
 from stepbridge.triggers.deferral import deadline_has_passed, defer_until_end
 from stepbridge.triggers.poll_interval import SHORTEST_SECONDS, backoff_seconds, poll_interval, with_jitter
-from stepbridge.triggers.poller import TRANSIENT_ERRORS
 from stepbridge.triggers.state_changes import StateChanges
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from stepbridge.aws.arns import S3Uri
 from stepbridge.core.permissions import statement
-from stepbridge.errors import AccessDeniedError, ConfigurationError, CredentialsError
+from stepbridge.errors import TRANSIENT_ERRORS, AccessDeniedError, ConfigurationError, CredentialsError
 from stepbridge.hooks.task_instance import describe_task
 from stepbridge.links.addresses import objects_address
 from stepbridge.links.stepbridge import ObjectsLink
@@ -21,7 +21,6 @@ from stepbridge.sensors.errors import InputCheckError
 from stepbridge.triggers.deferral import deadline_has_passed, settle_seconds
 from stepbridge.triggers.input import InputTrigger
 from stepbridge.triggers.poll_interval import poll_interval
-from stepbridge.triggers.poller import TRANSIENT_ERRORS
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -16,9 +16,8 @@ from typing import Final
 
 from stepbridge.aws.sqs import Message, Sqs
 from stepbridge.core.statuses import EXECUTION_STATUSES
-from stepbridge.errors import AwsError
+from stepbridge.errors import TRANSIENT_ERRORS, AwsError
 from stepbridge.triggers.poll_interval import backoff_seconds, hand_back_seconds
-from stepbridge.triggers.poller import TRANSIENT_ERRORS
 
 __all__ = ["EndEventReceiver", "ended_execution"]
 

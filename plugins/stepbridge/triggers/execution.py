@@ -20,10 +20,10 @@ from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 from stepbridge.aws.step_functions import StepFunctions
 from stepbridge.core.failures import KILLED
 from stepbridge.core.statuses import execution_status
-from stepbridge.errors import AwsError, CredentialsError
+from stepbridge.errors import TRANSIENT_ERRORS, AwsError, CredentialsError
 from stepbridge.hooks.task_instance import describe_instance
 from stepbridge.triggers.poll_interval import backoff_seconds, with_jitter
-from stepbridge.triggers.poller import TRANSIENT_ERRORS, Snapshot, hook_of
+from stepbridge.triggers.poller import Snapshot, hook_of
 from stepbridge.triggers.state_changes import StateChanges
 from stepbridge.triggers.subscribers import Subscribers
 from stepbridge.triggers.task_state import reason_by_task_state

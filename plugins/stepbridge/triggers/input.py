@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from stepbridge.aws.arns import S3Uri
-from stepbridge.errors import AwsError, CredentialsError
+from stepbridge.errors import TRANSIENT_ERRORS, AwsError, CredentialsError
 from stepbridge.triggers.poll_interval import backoff_seconds, poll_interval, with_jitter
-from stepbridge.triggers.poller import CREDENTIALS_GRACE_SECONDS, TRANSIENT_ERRORS
+from stepbridge.triggers.poller import CREDENTIALS_GRACE_SECONDS
 
 if TYPE_CHECKING:
     from stepbridge.aws.s3 import S3

@@ -16,25 +16,16 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from stepbridge.aws.arns import region_of, state_machine_arn
 from stepbridge.aws.step_functions import PAGE_SIZE, StepFunctions
 from stepbridge.core.statuses import execution_status
-from stepbridge.errors import (
-    AwsError,
-    CredentialsError,
-    EndpointUnreachableError,
-    ServiceUnavailableError,
-    ThrottlingError,
-)
+from stepbridge.errors import TRANSIENT_ERRORS, AwsError, CredentialsError
 
 if TYPE_CHECKING:
     from stepbridge.aws.sqs import Sqs
     from stepbridge.hooks.stepbridge import StepbridgeHook
 
-__all__ = ["CREDENTIALS_GRACE_SECONDS", "TRANSIENT_ERRORS", "Poller", "Snapshot", "hook_of"]
+__all__ = ["CREDENTIALS_GRACE_SECONDS", "Poller", "Snapshot", "hook_of"]
 
 log = logging.getLogger(__name__)
 Client = TypeVar("Client")
-
-TRANSIENT_ERRORS: Final = (ThrottlingError, ServiceUnavailableError, EndpointUnreachableError)
-"""Errors that pass by themselves. They slow a wait down and never fail it."""
 
 CREDENTIALS_GRACE_SECONDS: Final = 600.0
 """How long a wait goes on with refused credentials, so that somebody can renew them in the connection."""
