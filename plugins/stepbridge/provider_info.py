@@ -7,6 +7,13 @@ from typing import Any
 __all__ = ["get_provider_info"]
 
 _INTEGRATION = "stepbridge"
+_PROJECT_ROOT = {
+    "description": "The folder with containers/ and scripts/ where it is neither the DAGs folder nor the one above.",
+    "version_added": "0.2.0",
+    "type": "string",
+    "example": "/opt/airflow/models",
+    "default": "",
+}
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -25,6 +32,9 @@ def get_provider_info() -> dict[str, Any]:
         "sensors": _modules("stepbridge.sensors.execution", "stepbridge.sensors.input"),
         "triggers": _modules("stepbridge.triggers.execution", "stepbridge.triggers.input"),
         "hooks": _modules("stepbridge.hooks.stepbridge"),
+        "config": {
+            "stepbridge": {"description": "Settings of stepbridge.", "options": {"project_root": _PROJECT_ROOT}}
+        },
     }
 
 

@@ -20,7 +20,8 @@ from airflow.sdk.exceptions import AirflowException
 from stepbridge.core.model_card import ModelCard, parse_card
 from stepbridge.dag_factory.broken_card import broken_card_dag
 from stepbridge.dag_factory.dag import build_dag
-from stepbridge.errors import CardError, DocumentError, Problem
+from stepbridge.dag_factory.project_root import SETTING, find_project_root
+from stepbridge.errors import CardError, ConfigurationError, DocumentError, Problem
 from stepbridge.operators.base import CONTAINER_STAGE
 
 __all__ = ["BrokenCardsError", "check_cards", "load_dags"]
@@ -41,17 +42,18 @@ class _Loaded:
 def load_dags(models_folder: Path, dag_id: str | None = None, project_root: Path | None = None) -> dict[str, DAG]:
     """The DAGs by id, one per card in ``models_folder``; only that of ``dag_id`` when it is given and has a card.
 
-    ``dag_id`` is ``get_parsing_context().dag_id``: a worker about to run a task needs that one DAG. ``project_root`` is
-    the grandparent of ``models_folder`` unless given. A broken card raises nothing: its DAG fails.
+    ``dag_id`` is ``get_parsing_context().dag_id``: a worker about to run a task needs that one DAG. ``project_root``
+    has the folders ``containers`` and ``scripts``; ``find_project_root`` says where it is unless given. A broken card
+    raises nothing: its DAG fails. Raises ConfigurationError for folders that do not exist.
     """
-    root = project_root or models_folder.parent.parent
+    root = find_project_root(models_folder, project_root)
     paths = _cards_of(models_folder, dag_id) if dag_id else []
     return _load(paths or _cards_of(models_folder), root).dags
 
 
 def check_cards(models_folder: Path, project_root: Path | None = None) -> None:
     """Raise BrokenCardsError with every problem of every card in ``models_folder``; return if there is none."""
-    root = project_root or models_folder.parent.parent
+    root = find_project_root(models_folder, project_root)
     problems = [problem for error in _load(_cards_of(models_folder), root).errors for problem in error.problems]
     if problems:
         raise BrokenCardsError(_below_root(models_folder, root), problems)
@@ -59,6 +61,8 @@ def check_cards(models_folder: Path, project_root: Path | None = None) -> None:
 
 def _cards_of(models_folder: Path, name: str | None = None) -> list[Path]:
     """The paths of the cards, all or those of one name, in a fixed order."""
+    if not models_folder.is_dir():
+        raise ConfigurationError(str(models_folder), "no such folder", "the folder of the model cards")
     paths = (path for path in models_folder.iterdir() if path.suffix in SUFFIXES and name in (None, path.stem))
     return sorted(paths, key=lambda path: (path.stem, SUFFIXES.index(path.suffix)))
 
@@ -103,7 +107,12 @@ def _missing_files(card: ModelCard, source: str, root: Path) -> list[Problem]:
     needed = [f"{card.container_folder}/Dockerfile"] if card.builds_image else []
     needed += [f"{card.scripts_folder}/{stage}.py" for stage in card.stages if stage != CONTAINER_STAGE]
     return [
-        Problem(source, f"{name} does not exist", "the files of the model", "add it, or say in the card where it is")
+        Problem(
+            source,
+            f"{name} does not exist in {root}",
+            "the files of the model",
+            f"add it, say in the card where it is, or set {SETTING} to the folder that has it",
+        )
         for name in needed
         if not (root / name).is_file()
     ]
