@@ -134,7 +134,7 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
-        remedy = "run this in the project's folder, or name it with --project"
+        remedy = "run this in a project's folder, name it with --project, or make one with `stepbridge init`"
         raise TemplateError(str(path), error.strerror or str(error), "a file that can be read", remedy) from error
     except UnicodeDecodeError as error:
         raise TemplateError(str(path), str(error), "a text file in UTF-8") from error

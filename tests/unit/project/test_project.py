@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stepbridge.deployment.template import read_template
+from stepbridge.deployment._template import read_template
 from stepbridge.errors import ConfigurationError
 from stepbridge.project import PROJECT_FILES, packaged_project, write_project
 
