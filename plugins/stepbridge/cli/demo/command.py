@@ -22,9 +22,8 @@ from rich.table import Table
 
 from stepbridge.aws.step_functions import StepFunctions
 from stepbridge.cli.demo.flight_data import LAST_DAY, write_day
-from stepbridge.cli.demo.overhead import Overhead, run_again
+from stepbridge.cli.demo.overhead import Overhead, image_python, run_again, run_by_hand
 from stepbridge.cli.demo.progress import follow_run
-from stepbridge.cli.demo.scripts_by_hand import image_python, run_by_hand
 from stepbridge.cli.exit_codes import ExitCode, OptionError
 from stepbridge.cli.local_site.airflow_client import AirflowClient
 from stepbridge.cli.local_site.local_aws import build_prebuilt_images, local_session, runtime_of
