@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
 from typing import Any
@@ -20,15 +21,21 @@ from stepbridge_local.fault_injection.kinds import IamFault
 from stepbridge_local.http.server import HttpServer
 from stepbridge_local.pages.application import PREFIX, Pages
 from stepbridge_local.persistence.data_folder import DataFolder
+from stepbridge_local.persistence.executions import RECORDS_FILE as EXECUTIONS_FILE
+from stepbridge_local.persistence.executions import ExecutionRecords
 from stepbridge_local.protocols import ContainerRuntime
 from stepbridge_local.runtimes.selection import open_containers, plain_containers
-from stepbridge_local.services import installation as moto_seams
-from stepbridge_local.services.collaborators import LocalServices
+from stepbridge_local.services import installation
+from stepbridge_local.services.codebuild.history import RECORDS_FILE as BUILDS_FILE
+from stepbridge_local.services.codebuild.history import BuildHistory
+from stepbridge_local.services.codebuild.run import BuildServices
+from stepbridge_local.services.codebuild.service import BuildService
 from stepbridge_local.services.ecr.moto import MotoImageRegistry
 from stepbridge_local.services.iam.gate import Permissions
 from stepbridge_local.services.iam.moto.authorization import MotoDirectory, authorized
+from stepbridge_local.services.local_services import LocalServices
 from stepbridge_local.services.logs.moto import MotoLogSink
-from stepbridge_local.services.moto.application import AwsApplication
+from stepbridge_local.services.moto.application import MotoApplication
 from stepbridge_local.services.moto.fault_injection import disturbed
 from stepbridge_local.services.moto.requests import read_body
 from stepbridge_local.services.s3.moto.store import MotoObjectStore
@@ -76,20 +83,16 @@ class LocalAws:
             self._http.bind()
             cleanup.callback(self._http.stop)
             self.services = self._build(cleanup)
-            moto_seams.install(self.services)
-            cleanup.callback(self._run_stop_hooks)
+            application = MotoApplication(_Recorder(self.services))
+            installation.install(self.services, application)
             cleanup.callback(self._http.stop)
-            self._http.serve(_application(self.services, self._settings.verbose))
+            self._http.serve(_routes(self.services, application))
             folder.announce(self.endpoint_url)
             self._cleanup = cleanup.pop_all()
 
     def stop(self) -> None:
         """Stop the running jobs, write what is to be kept, and let go of folder and port. Idempotent."""
         self._cleanup.close()
-
-    def _run_stop_hooks(self) -> None:
-        for hook in reversed(self.services.stop_hooks):
-            hook()
 
     def _build(self, cleanup: ExitStack) -> LocalServices:
         settings = self._settings
@@ -117,7 +120,8 @@ class LocalAws:
         disturbances = Disturbances()
         if settings.enforce_iam:
             disturbances.set([IamFault()])
-        permissions = Permissions(MotoDirectory(), lambda: disturbances.enforces_iam)
+        directory = MotoDirectory()
+        permissions = Permissions(directory, lambda: disturbances.enforces_iam)
         processing = ProcessingService(
             store,
             logs,
@@ -129,26 +133,35 @@ class LocalAws:
             permissions=permissions,
         )
         cleanup.callback(processing.stop_all)
+        builds = BuildService(
+            BuildServices(store, registry, containers.docker_commands),
+            logs,
+            permissions=permissions,
+            history=BuildHistory(settings.data_dir.resolve() / "builds" / BUILDS_FILE),
+        )
+        cleanup.callback(builds.stop_all)
+        executions = ExecutionRecords(settings.data_dir.resolve() / "executions" / EXECUTIONS_FILE, datetime.now(UTC))
+        cleanup.callback(executions.close)  # first: what stopped jobs do to executions is no end of theirs
         return LocalServices(
             settings,
+            self.endpoint_url,
             store,
             logs,
             registry,
             runtime,
-            containers.docker_commands,
             processing,
-            self.endpoint_url,
-            disturbances=disturbances,
-            permissions=permissions,
+            builds,
+            executions,
+            disturbances,
+            directory,
+            permissions,
         )
 
 
-def _application(services: LocalServices, verbose: bool) -> WSGIApplication:
-    undisturbed = AwsApplication(_Recorder(services))
-    directory = services.permissions.directory
-    assert isinstance(directory, MotoDirectory)
-    aws = disturbed(authorized(undisturbed, services.permissions, directory), services.disturbances)
-    pages = Pages(_clients(undisturbed))
+def _routes(services: LocalServices, moto: MotoApplication) -> WSGIApplication:
+    """The local AWS's own paths, and AWS's APIs below all others."""
+    aws = disturbed(authorized(moto, services.permissions, services.directory), services.disturbances)
+    pages = Pages(_clients(moto))
     routes: dict[tuple[str, str], Callable[[], tuple[str, object]]] = {
         ("GET", "/_stepbridge/health"): lambda: _health(services),
         ("POST", "/_stepbridge/prebuilt-images"): lambda: _build_prebuilt_images(services),
@@ -166,7 +179,7 @@ def _application(services: LocalServices, verbose: bool) -> WSGIApplication:
             answer = _send_page(start_response, pages, environ)
         else:
             answer = aws(environ, start_response)
-        if verbose:
+        if services.settings.verbose:
             _log.info(
                 "%s %s %s %.0f ms",
                 environ["REQUEST_METHOD"],
@@ -180,15 +193,13 @@ def _application(services: LocalServices, verbose: bool) -> WSGIApplication:
 
 
 class _Recorder:
-    """Writes what a request changed in S3 and ECR, before the client hears that it is done."""
+    """Writes what a request changed in S3 and ECR, before the client gets its answer."""
 
     def __init__(self, services: LocalServices) -> None:
         self._store = services.store
         self._registry = services.registry
 
     def __call__(self, environ: WSGIEnvironment) -> None:
-        assert isinstance(self._store, MotoObjectStore)
-        assert isinstance(self._registry, MotoImageRegistry)
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD") or not self._store.is_flushed:
             self._store.flush()
         service = environ.get("HTTP_AUTHORIZATION", "")
@@ -213,17 +224,16 @@ def _faults(services: LocalServices, environ: WSGIEnvironment) -> tuple[str, obj
 
 
 def _build_prebuilt_images(services: LocalServices) -> tuple[str, object]:
-    assert isinstance(services.registry, MotoImageRegistry)
     lines: list[str] = []
     try:
         image_id = services.registry.build_prebuilt(lines.append)
-    except ImageBuildError as fault:
-        return "500 Internal Server Error", {"message": str(fault), "log": lines}
+    except ImageBuildError as error:
+        return "500 Internal Server Error", {"message": str(error), "log": lines}
     return "200 OK", {"sagemaker-scikit-learn": image_id, "log": lines}
 
 
 def _clients(application: WSGIApplication) -> Callable[[str, str], Callable[[str], Any]]:
-    """Clients within the process, made when the first page is asked for: botocore takes a while to import."""
+    """Clients within the process, created for the first page: botocore takes a while to import."""
 
     @cache
     def clients(account_id: str, region: str) -> Callable[[str], Any]:

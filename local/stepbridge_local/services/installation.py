@@ -1,36 +1,44 @@
 """Connects the local AWS's services to moto.
 
-moto's internals are private. The pin is exact, and ``tests/contract/test_moto_names.py`` fails when a name that is
-replaced, or its signature, is no longer what it was. Every touch of moto is in a service's ``moto`` module or package,
-or in ``services.moto``, which all of them share.
+Each service's touch of moto is in its ``moto`` module or package, and nowhere else; ``services.moto`` has what all of
+them share. moto's internals are private: the pin is exact, and ``tests/contract/test_moto_names.py`` fails when a name
+that is replaced, or its signature, is no longer what it was.
+
+moto keeps its state, and what is replaced in it, in module globals. That is why one process can be one local AWS only.
+Nothing of the local AWS itself is global: what a replaced function needs, it gets from here.
 """
 
 from __future__ import annotations
 
-from stepbridge_local.services.cloudformation import install as cloudformation
+from stepbridge_local.services.cloudformation.moto import install as cloudformation
 from stepbridge_local.services.codebuild import moto as codebuild
-from stepbridge_local.services.collaborators import LocalServices
-from stepbridge_local.services.ecr import moto as ecr
-from stepbridge_local.services.iam.moto import authorization as iam
 from stepbridge_local.services.iam.moto import simulation as iam_simulation
+from stepbridge_local.services.local_services import LocalServices
 from stepbridge_local.services.logs import moto as logs
-from stepbridge_local.services.s3.moto import store as s3
+from stepbridge_local.services.moto.application import MotoApplication
 from stepbridge_local.services.sagemaker import moto as sagemaker
 from stepbridge_local.services.sqs import moto as sqs
-from stepbridge_local.services.stepfunctions import install as stepfunctions
+from stepbridge_local.services.stepfunctions.moto import install as stepfunctions
 
 __all__ = ["install"]
 
 
-def install(services: LocalServices) -> None:
-    """Connect every service. Once per process: moto's backends are global, so one process is one local AWS."""
-    s3.install(services)
-    ecr.install(services)
-    logs.install(services)
-    cloudformation.install(services)
-    sagemaker.install(services)
-    stepfunctions.install(services)
-    codebuild.install(services)
-    iam.install(services)
-    iam_simulation.install(services)
-    sqs.install(services)
+def install(services: LocalServices, application: MotoApplication) -> None:
+    """Connect every service. Once per process. Raises RuntimeError when moto's S3 or ECR is in use already."""
+    services.store.install()
+    services.registry.install()
+    logs.install()
+    cloudformation.install(application, services.store, services.registry, services.endpoint_url)
+    sagemaker.install(services.processing)
+    stepfunctions.install(
+        application,
+        services.executions,
+        services.logs,
+        services.processing,
+        services.permissions,
+        services.directory,
+        services.disturbances,
+    )
+    codebuild.install(services.builds)
+    iam_simulation.install()
+    sqs.install(application)

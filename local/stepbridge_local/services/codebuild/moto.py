@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import atexit
 import base64
 import json
 from collections.abc import Callable
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import moto.codebuild.urls
 from moto.core.responses import ActionResult, BaseResponse, EmptyResult
 
 from stepbridge_local.protocols import Scope, ServiceError
-from stepbridge_local.services.codebuild.history import RECORDS_FILE, BuildHistory
-from stepbridge_local.services.codebuild.run import BuildServices
 from stepbridge_local.services.codebuild.service import BuildService
-from stepbridge_local.services.collaborators import LocalServices
 from stepbridge_local.services.moto.api_errors import ApiError
-from stepbridge_local.services.moto.replacement import replace
+from stepbridge_local.services.moto.replacement import replace, with_collaborators
 
 __all__ = ["install"]
 
@@ -27,7 +23,7 @@ PAGE: Final = 100
 class _BuildResponse(BaseResponse):
     """Replaces moto.codebuild.responses.CodeBuildResponse. Each public method is the operation of that name."""
 
-    builds: ClassVar[BuildService]
+    builds: BuildService
 
     def __init__(self) -> None:
         super().__init__(service_name="codebuild")
@@ -66,8 +62,8 @@ class _BuildResponse(BaseResponse):
         name = self._request["projectName"]
         try:
             ids = self.builds.build_ids(self._scope, name, self._ascending)
-        except ServiceError as fault:
-            raise ApiError(fault.code, fault.message) from fault
+        except ServiceError as error:
+            raise ApiError(error.code, error.message) from error
         return self._page("ids", ids)
 
     @property
@@ -86,8 +82,8 @@ class _BuildResponse(BaseResponse):
     def _answer(self, operation: Callable[[], dict[str, Any]]) -> ActionResult:
         try:
             return ActionResult(operation())
-        except ServiceError as fault:
-            raise ApiError(fault.code, fault.message) from fault
+        except ServiceError as error:
+            raise ApiError(error.code, error.message) from error
 
     def _page(self, member: str, items: list[str]) -> ActionResult:
         """A hundred items; the token is the place of the next one."""
@@ -102,13 +98,7 @@ class _BuildResponse(BaseResponse):
         return ActionResult(answer)
 
 
-def install(services: LocalServices) -> None:
-    """Run builds on the services of the local AWS."""
-    builds = _BuildResponse.builds = BuildService(
-        BuildServices(services.store, services.registry, services.docker_commands),
-        services.logs,
-        permissions=services.permissions,
-        history=BuildHistory(services.settings.data_dir.resolve() / "builds" / RECORDS_FILE),
-    )
-    atexit.register(builds.stop_all)  # a shell of a build must not outlive the local AWS
-    replace(moto.codebuild.urls, "url_paths", {"{0}/$": _BuildResponse.dispatch})
+def install(builds: BuildService) -> None:
+    """Answer CodeBuild's API with ``builds``."""
+    response = with_collaborators(_BuildResponse, builds=builds)
+    replace(moto.codebuild.urls, "url_paths", {"{0}/$": response.dispatch})

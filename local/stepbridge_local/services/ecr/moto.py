@@ -18,11 +18,10 @@ from moto.ecr.responses import ECRResponse
 from stepbridge_local.errors import ImageBuildError
 from stepbridge_local.persistence.records import Change, Document, RecordName, Records
 from stepbridge_local.protocols import BuiltImage, ContainerRuntime, ImageHolder, Scope, ServiceError
-from stepbridge_local.services.collaborators import LocalServices
 from stepbridge_local.services.moto.api_errors import ApiError
 from stepbridge_local.services.moto.replacement import replace
 
-__all__ = ["MotoImageRegistry", "install"]
+__all__ = ["MotoImageRegistry"]
 
 _PREBUILT_REPOSITORY = "sagemaker-scikit-learn"
 _REPOSITORY = "repository"
@@ -102,6 +101,7 @@ class MotoImageRegistry:
         """Bring back the recorded repositories. Raises RuntimeError when moto's ECR was already in use."""
         if len(ecr_backends) or ecr_backends.backend is not ECRBackend:
             raise RuntimeError("moto's ECR is in use already: one process can be one local AWS only")
+        replace(ECRResponse, "get_authorization_token", _get_authorization_token)
         replace(Image, "_create_digest", _manifest_digest)
         replace(Image, "get_image_size_in_bytes", _size_of_layers)
         replace(ecr_backends, "backend", _StoredECRBackend)
@@ -362,11 +362,3 @@ def _get_authorization_token(response: ECRResponse) -> ActionResult:
     for token in result["authorizationData"]:
         token["expiresAt"] = datetime.now(UTC) + _TOKEN_LIFETIME
     return answer
-
-
-def install(services: LocalServices) -> None:
-    registry = services.registry
-    if not isinstance(registry, MotoImageRegistry):
-        raise TypeError(f"moto's ECR needs a MotoImageRegistry, not {registry!r}")
-    replace(ECRResponse, "get_authorization_token", _get_authorization_token)
-    registry.install()

@@ -11,7 +11,6 @@ from moto.logs.models import logs_backends
 from moto.logs.responses import LogsResponse
 
 from stepbridge_local.protocols import Scope
-from stepbridge_local.services.collaborators import LocalServices
 from stepbridge_local.services.moto.replacement import replace
 
 __all__ = ["MotoLogSink", "install"]
@@ -57,7 +56,6 @@ def _filter_log_events(response: LogsResponse) -> str:
     return answer
 
 
-def install(services: LocalServices) -> None:
-    if not isinstance(services.logs, MotoLogSink):
-        raise TypeError(f"moto's Logs need a MotoLogSink, not {services.logs!r}")
+def install() -> None:
+    """Replace FilterLogEvents."""
     replace(LogsResponse, "filter_log_events", _filter_log_events)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
 
@@ -19,33 +20,16 @@ from moto.core.request import (
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from stepbridge_local.protocols import ServiceError
-from stepbridge_local.services.moto.fault_injection import send_fault
 from stepbridge_local.services.moto.replacement import replace
-from stepbridge_local.services.moto.requests import call_of
+from stepbridge_local.services.moto.requests import call_of, send_error
 from stepbridge_local.services.operations import refusal
 
-__all__ = ["AwsApplication", "aws_application", "before_first_request"]
+__all__ = ["MotoApplication"]
 
 _log = logging.getLogger(__name__)
 
-_first_request: dict[str, list[Callable[[], None]]] = {}
-_application: list[AwsApplication] = []
 
-
-def before_first_request(service: str, prepare: Callable[[], None]) -> None:
-    """Run ``prepare`` once, before moto's ``service`` (its module name) answers its first request.
-
-    For seams of services whose import is dear: CloudFormation imports 2 seconds' worth of other services.
-    """
-    _first_request.setdefault(service, []).append(prepare)
-
-
-def aws_application() -> AwsApplication:
-    """The application of this process, for the parts of the local AWS that are clients of others."""
-    return _application[-1]
-
-
-class AwsApplication:
+class MotoApplication:
     """The WSGI application behind the endpoint. What moto does not implement is answered 501: clients retry a 500.
 
     ``on_answer(environ)`` runs after each request, before its answer is sent. ``environ`` needs
@@ -58,33 +42,51 @@ class AwsApplication:
         # Replaces moto.core.config.default_user_config["stepfunctions"]: off, executions succeed without running.
         default_user_config["stepfunctions"]["execute_state_machine"] = True
         default_user_config["core"]["passthrough"] = {"urls": [], "services": []}  # nothing reaches the real AWS
-        self._dispatch = _Dispatcher(_create_app)
+        self._dispatch = _Dispatcher(self._create_app)
         self._on_answer = on_answer
-        _application.append(self)
+        self._before_first_request: dict[str, list[Callable[[], None]]] = {}
+
+    def before_first_request(self, prepare: Callable[[], None], *services: str) -> None:
+        """Run ``prepare`` once, before the first of moto's ``services`` (module names) answers its first request.
+
+        For services that take long to import: CloudFormation's imports others for 2 seconds.
+        """
+        prepare_once = cache(prepare)
+        for service in services:
+            self._before_first_request.setdefault(service, []).append(prepare_once)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         environ["RAW_URI"] = environ["REQUEST_URI"]  # Request.raw_path: keys with encoded slashes
         _preserve_header_names(environ)
         call, _ = call_of(environ)
-        fault = refusal(call.service, call.operation)
+        refused = refusal(call.service, call.operation)
         if environ["PATH_INFO"].startswith("/moto-api"):
-            fault = ServiceError("NotFound", "moto's own API is not part of the local AWS", 404)
-        if fault is not None:
-            return send_fault(call, fault, environ, start_response)
+            refused = ServiceError("NotFound", "moto's own API is not part of the local AWS", 404)
+        if refused is not None:
+            return send_error(call, refused, environ, start_response)
         try:
             answer: Iterable[bytes] = self._dispatch(environ, start_response)
         except NotImplementedError as error:
-            fault = ServiceError("NotImplemented", f"The local AWS cannot do this: {error}", 501)
-            return send_fault(call, fault, environ, start_response)
+            missing = ServiceError("NotImplemented", f"The local AWS cannot do this: {error}", 501)
+            return send_error(call, missing, environ, start_response)
         except OSError:
             raise  # the connection's; there is nobody to answer
-        except Exception as error:  # noqa: BLE001  told to the client and to the log; HTTP would say 500 and no more
+        except Exception as error:  # noqa: BLE001  the client and the log get it; HTTP would say 500 and no more
             _log.exception("%s", call.name)
-            message = f"{type(error).__name__}: {error}. This is a fault of the local AWS; its log says where."
-            return send_fault(call, ServiceError("InternalFailure", message, 500), environ, start_response)
+            message = f"{type(error).__name__}: {error}. This is an error of the local AWS; its log says where."
+            return send_error(call, ServiceError("InternalFailure", message, 500), environ, start_response)
         finally:
             self._on_answer(environ)
         return answer
+
+    def _create_app(self, service: Any) -> Any:
+        """Replaces the ``create_app`` that moto_server passes to DomainDispatcherApplication."""
+        for prepare in self._before_first_request.pop(service, []):
+            prepare()
+        app = create_backend_app(service)
+        app.debug = False  # moto turns on Flask's debug mode, which re-raises and keeps tracebacks of every error
+        app.config["PROPAGATE_EXCEPTIONS"] = True
+        return app
 
 
 class _Dispatcher(DomainDispatcherApplication):
@@ -113,16 +115,6 @@ def _urls_of_service(backend: BaseBackend) -> Any:
         if importlib.util.find_spec(f"{package}.urls"):
             return importlib.import_module(f"{package}.urls")
     raise LookupError(f"{type(backend)}: no module with its URLs")
-
-
-def _create_app(service: Any) -> Any:
-    """Replaces the ``create_app`` that moto_server passes to DomainDispatcherApplication."""
-    for prepare in _first_request.pop(service, []):
-        prepare()
-    app = create_backend_app(service)
-    app.debug = False  # moto turns on Flask's debug mode, which re-raises and keeps tracebacks of every error
-    app.config["PROPAGATE_EXCEPTIONS"] = True
-    return app
 
 
 def _preserve_header_names(environ: WSGIEnvironment) -> None:

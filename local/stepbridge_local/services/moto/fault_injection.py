@@ -5,18 +5,15 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Iterable
-from typing import Final
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from stepbridge_local.fault_injection.board import Disturbances
 from stepbridge_local.fault_injection.requests import RequestFate, RequestFates
-from stepbridge_local.http.api_call import ApiCall, error_answer
-from stepbridge_local.protocols import Scope, ServiceError
-from stepbridge_local.services.moto.requests import call_of
+from stepbridge_local.http.api_call import ApiCall
+from stepbridge_local.protocols import Scope
+from stepbridge_local.services.moto.requests import call_of, send_error
 
-__all__ = ["disturbed", "drain", "send_fault"]
-
-_CHUNK: Final = 65_536
+__all__ = ["disturbed"]
 
 
 def disturbed(application: WSGIApplication, disturbances: Disturbances) -> WSGIApplication:
@@ -49,17 +46,7 @@ def _end(call: ApiCall, fate: RequestFate, environ: WSGIEnvironment, start_respo
     if fate.fault is None:
         # The server takes it for a client that went away, and closes the connection without an answer.
         raise ConnectionResetError(errno.ECONNRESET, f"{call.name}: dropped on demand")
-    return send_fault(call, fate.fault, environ, start_response)
-
-
-def send_fault(
-    call: ApiCall, fault: ServiceError, environ: WSGIEnvironment, start_response: StartResponse
-) -> Iterable[bytes]:
-    """Answer the call with the fault."""
-    drain(environ)
-    status, headers, body = error_answer(call, fault)
-    start_response(status, headers)
-    return [body]
+    return send_error(call, fate.fault, environ, start_response)
 
 
 def _carry_out(application: WSGIApplication, environ: WSGIEnvironment) -> None:
@@ -70,16 +57,3 @@ def _carry_out(application: WSGIApplication, environ: WSGIEnvironment) -> None:
     close = getattr(chunks, "close", None)
     if close is not None:
         close()
-
-
-def drain(environ: WSGIEnvironment) -> None:
-    """Read what is left of the body, so that the client gets to read its answer."""
-    stream = environ["wsgi.input"]
-    length = environ.get("CONTENT_LENGTH") or ""
-    left = int(length) if length.isdecimal() else None
-    while left is None or left > 0:
-        chunk = stream.read(_CHUNK if left is None else min(_CHUNK, left))
-        if not chunk:
-            return
-        if left is not None:
-            left -= len(chunk)

@@ -1,18 +1,31 @@
-"""Putting our own in the place of what moto has, and noticing when moto no longer has it."""
+"""Replacing parts of moto by our own, and noticing when moto no longer has them."""
 
 from __future__ import annotations
 
-from typing import Any
+import types
+from typing import Any, TypeVar
 
-__all__ = ["replace"]
+__all__ = ["replace", "with_collaborators"]
+
+_Class = TypeVar("_Class", bound=type)
 
 
 def replace(owner: Any, name: str, new: Any) -> None:
-    """Put ``new`` in the place of ``owner.name``. Idempotent.
+    """Replace ``owner.name`` by ``new``. Idempotent.
 
     Raises AttributeError when ``owner`` has no such name, so that a moto release that renames it fails at the start
     and not in the middle of an execution.
     """
     if not hasattr(owner, name):
-        raise AttributeError(f"{owner!r} has no {name!r}: this moto is not the one the seams were written for (5.2.5)")
+        raise AttributeError(
+            f"{owner!r} has no {name!r}: this is not the moto release (5.2.5) that the local AWS is written for"
+        )
     setattr(owner, name, new)
+
+
+def with_collaborators(base: _Class, **collaborators: Any) -> _Class:
+    """A subclass of ``base`` with the collaborators as attributes, for classes of which moto creates the instances."""
+    attributes = {**collaborators, "__module__": base.__module__, "__doc__": base.__doc__}
+    found: Any = types.new_class(base.__name__, (base,), exec_body=lambda namespace: namespace.update(attributes))
+    made: _Class = found
+    return made

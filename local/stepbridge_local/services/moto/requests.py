@@ -5,20 +5,23 @@ from __future__ import annotations
 import io
 import os
 import re
+from collections.abc import Iterable
 from typing import Final
 from urllib.parse import parse_qs
-from wsgiref.types import WSGIEnvironment
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 from moto.core.request import Request
 from moto.core.routing import get_service_router
 from moto.iam.models import get_account_id_from
 from werkzeug.exceptions import HTTPException
 
-from stepbridge_local.http.api_call import ApiCall, Credential, credential_of, operation_of_target
+from stepbridge_local.http.api_call import ApiCall, Credential, credential_of, error_answer, operation_of_target
+from stepbridge_local.protocols import ServiceError
 
-__all__ = ["call_of", "form_of", "read_body", "s3_place_of"]
+__all__ = ["call_of", "form_of", "read_body", "s3_place_of", "send_error"]
 
 DEFAULT_REGION: Final = "us-east-1"
+_CHUNK: Final = 65_536
 _VIRTUAL_HOST: Final = re.compile(r"(?P<bucket>[a-z0-9][a-z0-9.-]+)\.(s3[.-].*|localhost(:\d+)?)")
 
 
@@ -87,3 +90,26 @@ def _unsigned_service(environ: WSGIEnvironment) -> str:
 
 def _is_terminated(environ: WSGIEnvironment) -> bool:
     return bool(environ.get("wsgi.input_terminated"))
+
+
+def send_error(
+    call: ApiCall, error: ServiceError, environ: WSGIEnvironment, start_response: StartResponse
+) -> Iterable[bytes]:
+    """Answer the call with the error."""
+    _drain(environ)
+    status, headers, body = error_answer(call, error)
+    start_response(status, headers)
+    return [body]
+
+
+def _drain(environ: WSGIEnvironment) -> None:
+    """Read what is left of the body, so that the client gets to read its answer."""
+    stream = environ["wsgi.input"]
+    length = environ.get("CONTENT_LENGTH") or ""
+    left = int(length) if length.isdecimal() else None
+    while left is None or left > 0:
+        chunk = stream.read(_CHUNK if left is None else min(_CHUNK, left))
+        if not chunk:
+            return
+        if left is not None:
+            left -= len(chunk)

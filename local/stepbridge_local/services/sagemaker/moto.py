@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any
 
 import moto.sagemaker.urls
 from moto.core.responses import BaseResponse
 
 from stepbridge_local.protocols import Scope, ServiceError
-from stepbridge_local.services.collaborators import LocalServices
-from stepbridge_local.services.moto.replacement import replace
+from stepbridge_local.services.moto.replacement import replace, with_collaborators
 from stepbridge_local.services.sagemaker.service import ProcessingService
 
 __all__ = ["install"]
@@ -23,7 +22,7 @@ Answer = tuple[str, dict[str, Any]]  # body and headers, as BaseResponse.call_ac
 class _ProcessingResponse(BaseResponse):
     """Replaces moto.sagemaker.responses.SageMakerResponse. Each public method is the operation of that name."""
 
-    processing: ClassVar[ProcessingService]
+    processing: ProcessingService
 
     def __init__(self) -> None:
         super().__init__(service_name="sagemaker")
@@ -45,8 +44,8 @@ class _ProcessingResponse(BaseResponse):
 
     def _list_tags(self, scope: Scope, request: Mapping[str, Any]) -> Mapping[str, Any]:
         arn = request.get("ResourceArn", "")
-        kind, _, name = arn.rpartition(":")[2].partition("/")
-        if kind != "processing-job":
+        resource_type, _, name = arn.rpartition(":")[2].partition("/")
+        if resource_type != "processing-job":
             raise ServiceError("ValidationException", f"{arn}: the local AWS has tags of processing jobs only")
         return {"Tags": self.processing.tags(scope, name)}
 
@@ -54,8 +53,8 @@ class _ProcessingResponse(BaseResponse):
         scope = Scope(self.current_account, self.region)
         try:
             result = operation(scope, json.loads(self.body or "{}"))
-        except ServiceError as fault:
-            return _error_body(fault), {"status": fault.http_status}
+        except ServiceError as error:
+            return _error_body(error), {"status": error.http_status}
         return "" if result is None else json.dumps(result, default=_epoch_seconds), {}
 
 
@@ -66,8 +65,8 @@ def _job_name(request: Mapping[str, Any]) -> str:
     return name
 
 
-def _error_body(fault: ServiceError) -> str:
-    return json.dumps({"__type": fault.code, "message": fault.message})
+def _error_body(error: ServiceError) -> str:
+    return json.dumps({"__type": error.code, "message": error.message})
 
 
 def _epoch_seconds(value: object) -> float:
@@ -76,6 +75,7 @@ def _epoch_seconds(value: object) -> float:
     raise TypeError(f"not JSON: {value!r}")
 
 
-def install(services: LocalServices) -> None:
-    _ProcessingResponse.processing = services.processing
-    replace(moto.sagemaker.urls, "url_paths", {"{0}/$": _ProcessingResponse.dispatch})
+def install(processing: ProcessingService) -> None:
+    """Answer SageMaker's API with ``processing``."""
+    response = with_collaborators(_ProcessingResponse, processing=processing)
+    replace(moto.sagemaker.urls, "url_paths", {"{0}/$": response.dispatch})

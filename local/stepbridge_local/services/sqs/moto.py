@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stepbridge_local.services.collaborators import LocalServices
-from stepbridge_local.services.moto.application import before_first_request
+from stepbridge_local.services.moto.application import MotoApplication
 
 if TYPE_CHECKING:
     from moto.sqs.models import Message, Queue
@@ -13,10 +12,9 @@ if TYPE_CHECKING:
 __all__ = ["install"]
 
 
-def install(services: LocalServices) -> None:
+def install(application: MotoApplication) -> None:
     """Take effect with the first request."""
-    _ = services
-    before_first_request("sqs", _install)
+    application.before_first_request(_install, "sqs")
 
 
 def _install() -> None:

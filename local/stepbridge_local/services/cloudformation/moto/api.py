@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from moto.cloudformation.exceptions import AlreadyExistsException, ValidationError
@@ -12,6 +13,7 @@ from moto.cloudformation.utils import generate_changeset_id, generate_stack_id, 
 
 from stepbridge_local.services.cloudformation.moto.stacks import LocalStack
 from stepbridge_local.services.cloudformation.moto.template import parse_template
+from stepbridge_local.services.cloudformation.resource_type import StackContext
 
 __all__ = ["LocalCloudFormation", "create_change_set", "get_template_summary", "leave_to_backend"]
 
@@ -67,9 +69,13 @@ class _ChangeSet(ChangeSet):
 
 
 class LocalCloudFormation(CloudFormationBackend):
-    """Replaces moto's CloudFormationBackend where stacks change. One change at a time, done when the call returns."""
+    """Replaces moto's CloudFormationBackend where stacks change. One change at a time, done when the call returns.
 
-    _changing = threading.RLock()
+    ``context_of(account_id, region)`` gives access to the resources of stacks.
+    """
+
+    context_of: Callable[[str, str], StackContext]
+    _changing = threading.RLock()  # one for all accounts and regions, which share moto's backends of the resources
 
     def create_stack(self, name: str, template: str, parameters: dict[str, Any], *rest: Any, **options: Any) -> Stack:
         with self._changing:
@@ -202,7 +208,7 @@ class LocalCloudFormation(CloudFormationBackend):
         if stack is None:
             stack = self._new_stack(name, {}, {}, tags=tags, role_arn=role_arn, notification_arns=notification_arns)
             self.stacks[stack.stack_id] = stack
-            stack._happened("REVIEW_IN_PROGRESS", "User Initiated")
+            stack.add_event("REVIEW_IN_PROGRESS", "User Initiated")
         if stack.status != "REVIEW_IN_PROGRESS":
             raise ValidationError(
                 message=f"Stack [{name}] already exists and cannot be created again with the changeSet."
@@ -211,6 +217,7 @@ class LocalCloudFormation(CloudFormationBackend):
 
     def _new_stack(self, name: str, template: Any, parameters: dict[str, Any], **options: Any) -> LocalStack:
         return LocalStack(  # type: ignore[abstract]
+            context=self.context_of(self.account_id, self.region_name),
             stack_id=generate_stack_id(name, self.region_name, self.account_id),
             name=name,
             template=template,

@@ -6,24 +6,54 @@ notice a parameter inside ``Fn::Sub``, and have no outputs after a change set. I
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
+from moto.cloudformation.exceptions import UnformattedGetAttTemplateException
 from moto.cloudformation.models import Event, Stack
 from moto.cloudformation.parsing import OutputMap, clean_json, generate_resource_name
+from moto.core.exceptions import ServiceException
 
 from stepbridge_local.services.cloudformation.moto.template import StackResources, parse_template
-from stepbridge_local.services.cloudformation.resources.catalogue import KINDS
-from stepbridge_local.services.cloudformation.resources.kinds import (
-    EXPECTED_FAILURES,
-    KindContext,
+from stepbridge_local.services.cloudformation.resource_type import (
+    REFUSALS,
+    Properties,
     ResourceFailedError,
-    StackResource,
+    ReturnValues,
+    StackContext,
     failure_reason,
 )
+from stepbridge_local.services.cloudformation.resources import resource_types
 
 __all__ = ["LocalStack"]
+
+_FAILURES: Final = (*REFUSALS, ServiceException)  # the latter from moto's template language
+
+
+@dataclass(frozen=True)
+class _StackResource:
+    """A resource that exists. ``adopted``: it existed before its stack, whose rollback leaves it alone."""
+
+    logical_resource_id: str
+    type_name: str
+    properties: Properties
+    values: ReturnValues
+    adopted: bool
+    is_retained: bool
+
+    @property
+    def physical_resource_id(self) -> str:
+        return self.values.physical_id
+
+    @property
+    def cf_resource_type(self) -> str:
+        return self.type_name
+
+    def get_cfn_attribute(self, name: str) -> Any:
+        if name not in self.values.attributes:
+            raise UnformattedGetAttTemplateException
+        return self.values.attributes[name]
 
 
 class _ChangeFailedError(Exception):
@@ -35,15 +65,14 @@ class _ChangeFailedError(Exception):
 
 
 class LocalStack(Stack):
-    """Replaces moto.cloudformation.models.Stack. ``context_of(account_id, region)`` is how resources are reached."""
+    """Replaces moto.cloudformation.models.Stack. Its resources are reached through ``context``."""
 
-    context_of: ClassVar[Callable[[str, str], KindContext]]
     resource_map: StackResources
     status_reason: str | None = None
 
-    @property
-    def _context(self) -> KindContext:
-        return type(self).context_of(self.account_id, self.region_name)
+    def __init__(self, context: StackContext, **options: Any) -> None:
+        super().__init__(**options)
+        self._context = context
 
     def _parse_template(self) -> None:
         self.template_dict = parse_template(str(self.template) if self.template else None)
@@ -87,29 +116,29 @@ class LocalStack(Stack):
 
     def create(self, adopting: bool) -> None:
         """Make every resource. ``adopting``: retained resources that exist already are taken into the stack."""
-        self._happened("CREATE_IN_PROGRESS", "User Initiated")
+        self.add_event("CREATE_IN_PROGRESS", "User Initiated")
         try:
             self._provide_all(self.resource_map, {}, adopting)
         except _ChangeFailedError as failure:
             self._undo_creation(failure)
             return
         except BaseException as error:
-            self._happened("CREATE_FAILED", f"Internal failure: {error!r}")  # not in progress for ever
+            self.add_event("CREATE_FAILED", f"Internal failure: {error!r}")  # not in progress for ever
             raise
         self.output_map = OutputMap(self.resource_map, self.template_dict, self.stack_id)
-        self._happened("CREATE_COMPLETE")
+        self.add_event("CREATE_COMPLETE")
 
     def change(self, template: str, parameters: dict[str, Any]) -> None:
         """Bring the resources to the new template and parameters; what fails brings them back to the old ones."""
         old = self.template, self.template_dict, self.parameters, self.resource_map
-        self._happened("UPDATE_IN_PROGRESS", "User Initiated")
+        self.add_event("UPDATE_IN_PROGRESS", "User Initiated")
         self.template, self.template_dict, self.parameters = template, parse_template(template), parameters
         present = old[3].present()
         self.resource_map = self._resources(self.template_dict, parameters)
         try:
             self._provide_all(self.resource_map, present, adopting=False)
         except _ChangeFailedError as failure:
-            self._happened(
+            self.add_event(
                 "UPDATE_ROLLBACK_IN_PROGRESS", f"The following resource(s) failed to update: [{failure.logical_id}]."
             )
             attempted = self.resource_map.present()
@@ -117,22 +146,22 @@ class LocalStack(Stack):
             self._roll_back(present, attempted)
             return
         except BaseException as error:
-            self._happened("UPDATE_ROLLBACK_FAILED", f"Internal failure: {error!r}")  # not in progress for ever
+            self.add_event("UPDATE_ROLLBACK_FAILED", f"Internal failure: {error!r}")  # not in progress for ever
             raise
-        self._happened("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
+        self.add_event("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
         self._remove_superseded(present)
         self.output_map = OutputMap(self.resource_map, self.template_dict, self.stack_id)
-        self._happened("UPDATE_COMPLETE")
+        self.add_event("UPDATE_COMPLETE")
 
     def remove(self) -> bool:
         """Delete every resource that is not to be retained; False, and DELETE_FAILED, when one could not be."""
-        self._happened("DELETE_IN_PROGRESS", "User Initiated")
+        self.add_event("DELETE_IN_PROGRESS", "User Initiated")
         failed = self._delete_all(self.resource_map, keep_retained=True)
         self.output_map = OutputMap(self.resource_map, {}, self.stack_id)
         if failed:
-            self._happened("DELETE_FAILED", f"The following resource(s) failed to delete: [{', '.join(failed)}].")
+            self.add_event("DELETE_FAILED", f"The following resource(s) failed to delete: [{', '.join(failed)}].")
             return False
-        self._happened("DELETE_COMPLETE")
+        self.add_event("DELETE_COMPLETE")
         return True
 
     def _resources(self, template: dict[str, Any], parameters: Mapping[str, Any]) -> StackResources:
@@ -150,8 +179,8 @@ class LocalStack(Stack):
         return resources
 
     # --- forward
-    def _provide_all(self, resources: StackResources, present: Mapping[str, StackResource], adopting: bool) -> None:
-        def provide(logical_id: str, declared: Mapping[str, Any], resources: StackResources) -> StackResource:
+    def _provide_all(self, resources: StackResources, present: Mapping[str, _StackResource], adopting: bool) -> None:
+        def provide(logical_id: str, declared: Mapping[str, Any], resources: StackResources) -> _StackResource:
             for dependency in _depends_on(declared):
                 resources[dependency]
             return self._provide(logical_id, declared, resources, present.get(logical_id), adopting)
@@ -168,39 +197,41 @@ class LocalStack(Stack):
         logical_id: str,
         declared: Mapping[str, Any],
         resources: StackResources,
-        present: StackResource | None,
+        present: _StackResource | None,
         adopting: bool,
-    ) -> StackResource:
-        kind_name = declared["Type"]
-        facts = logical_id, present.physical_resource_id if present else "", kind_name
-        doing = "UPDATE" if present else "CREATE"
+    ) -> _StackResource:
+        type_name = declared["Type"]
+        facts = logical_id, present.physical_resource_id if present else "", type_name
+        action = "UPDATE" if present else "CREATE"
         try:
             properties = _resolved(declared.get("Properties") or {}, resources)
-            kind = KINDS[kind_name]
-            kind.check(properties)
+            resource_type = resource_types()[type_name]
+            resource_type.check(properties)
             retained = declared.get("DeletionPolicy", "Delete") != "Delete"
-            if present and present.kind_name == kind_name and present.properties == properties:
+            if present and present.type_name == type_name and present.properties == properties:
                 return replace(present, is_retained=retained)
-            self._resource_happened(*facts, f"{doing}_IN_PROGRESS")
-            name = generate_resource_name(kind_name, self.name, logical_id)
-            if present and present.kind_name == kind_name:
-                made, adopted = kind.change(self._context, name, present, properties)
+            self._add_resource_event(*facts, f"{action}_IN_PROGRESS")
+            old = present.properties if present and present.type_name == type_name else None
+            if present and old is not None and not resource_type.needs_replacement(old, properties):
+                values = resource_type.configure(self._context, present.physical_resource_id, old, properties)
+                adopted = present.adopted
             else:
-                made, adopted = kind.provide(self._context, name, properties, adopting and retained)
-        except EXPECTED_FAILURES as error:
-            self._resource_happened(*facts, f"{doing}_FAILED", failure_reason(error))
+                name = generate_resource_name(type_name, self.name, logical_id)
+                values, adopted = resource_type.provide(self._context, name, properties, adopting and retained)
+        except _FAILURES as error:
+            self._add_resource_event(*facts, f"{action}_FAILED", failure_reason(error))
             raise _ChangeFailedError(logical_id) from error
-        self._resource_happened(logical_id, made.physical_id, kind_name, f"{doing}_COMPLETE")
-        return StackResource(logical_id, kind_name, properties, made, adopted, retained)
+        self._add_resource_event(logical_id, values.physical_id, type_name, f"{action}_COMPLETE")
+        return _StackResource(logical_id, type_name, properties, values, adopted, retained)
 
     # --- back
     def _undo_creation(self, failure: _ChangeFailedError) -> None:
         reason = f"The following resource(s) failed to create: [{failure.logical_id}]. Rollback requested by user."
-        self._happened("ROLLBACK_IN_PROGRESS", reason)
+        self.add_event("ROLLBACK_IN_PROGRESS", reason)
         failed = self._delete_all(self.resource_map, keep_retained=False)
-        self._happened("ROLLBACK_FAILED" if failed else "ROLLBACK_COMPLETE", reason)
+        self.add_event("ROLLBACK_FAILED" if failed else "ROLLBACK_COMPLETE", reason)
 
-    def _roll_back(self, present: Mapping[str, StackResource], attempted: Mapping[str, StackResource]) -> None:
+    def _roll_back(self, present: Mapping[str, _StackResource], attempted: Mapping[str, _StackResource]) -> None:
         """From what an update came to (``attempted``) to what there was before it."""
         self.resource_map = self._resources(self.template_dict, self.parameters)
         changed = {
@@ -212,13 +243,13 @@ class LocalStack(Stack):
             self._provide_all(self.resource_map, {**present, **changed}, adopting=False)
         except _ChangeFailedError as failure:
             reason = f"The following resource(s) failed to update: [{failure.logical_id}]."
-            self._happened("UPDATE_ROLLBACK_FAILED", reason)
+            self.add_event("UPDATE_ROLLBACK_FAILED", reason)
             return
         self._remove_superseded(attempted)
         self.output_map = OutputMap(self.resource_map, self.template_dict, self.stack_id)
-        self._happened("UPDATE_ROLLBACK_COMPLETE")
+        self.add_event("UPDATE_ROLLBACK_COMPLETE")
 
-    def _remove_superseded(self, present: Mapping[str, StackResource]) -> None:
+    def _remove_superseded(self, present: Mapping[str, _StackResource]) -> None:
         """Delete what the stack has no more: resources that left the template, and what was replaced."""
         names = {resource.physical_resource_id for resource in self.resource_map.present().values()}
         for resource in reversed(list(present.values())):
@@ -231,33 +262,37 @@ class LocalStack(Stack):
         for logical_id, resource in reversed(resources.present().items()):
             keep = resource.is_retained if keep_retained else resource.adopted
             if keep:
-                self._resource_happened(logical_id, resource.physical_resource_id, resource.kind_name, "DELETE_SKIPPED")
+                self._add_resource_event(
+                    logical_id, resource.physical_resource_id, resource.type_name, "DELETE_SKIPPED"
+                )
             elif not self._delete(resource):
                 failed.append(logical_id)
                 continue
             resources.forget(logical_id)
         return failed
 
-    def _delete(self, resource: StackResource) -> bool:
-        facts = resource.logical_resource_id, resource.physical_resource_id, resource.kind_name
+    def _delete(self, resource: _StackResource) -> bool:
+        facts = resource.logical_resource_id, resource.physical_resource_id, resource.type_name
         try:
-            KINDS[resource.kind_name].delete(self._context, resource.physical_resource_id, resource.properties)
-        except EXPECTED_FAILURES as error:
-            self._resource_happened(*facts, "DELETE_FAILED", failure_reason(error))
+            resource_types()[resource.type_name].delete(
+                self._context, resource.physical_resource_id, resource.properties
+            )
+        except _FAILURES as error:
+            self._add_resource_event(*facts, "DELETE_FAILED", failure_reason(error))
             return False
-        self._resource_happened(*facts, "DELETE_COMPLETE")
+        self._add_resource_event(*facts, "DELETE_COMPLETE")
         return True
 
-    # --- what happened
-    def _happened(self, status: str, reason: str | None = None) -> None:
+    # --- events
+    def add_event(self, status: str, reason: str | None = None) -> None:
         self.status = status
         self.status_reason = reason if reason and reason != "User Initiated" else None
         self._add_stack_event(status, resource_status_reason=reason)
 
-    def _resource_happened(
-        self, logical_id: str, physical_id: str, kind: str, status: str, reason: str | None = None
+    def _add_resource_event(
+        self, logical_id: str, physical_id: str, type_name: str, status: str, reason: str | None = None
     ) -> None:
-        self.events.append(Event(self.stack_id, self.name, logical_id, physical_id, kind, status, reason, None))
+        self.events.append(Event(self.stack_id, self.name, logical_id, physical_id, type_name, status, reason, None))
 
 
 def _depends_on(declared: Mapping[str, Any]) -> list[str]:

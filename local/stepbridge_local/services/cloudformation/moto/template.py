@@ -12,7 +12,7 @@ from moto.cloudformation.exceptions import ValidationError
 from moto.cloudformation.models import Stack
 from moto.cloudformation.parsing import ResourceMap
 
-from stepbridge_local.services.cloudformation.resources.catalogue import KINDS
+from stepbridge_local.services.cloudformation.resources import resource_types
 
 __all__ = ["StackResources", "parse_template"]
 
@@ -33,10 +33,10 @@ def parse_template(text: str | None) -> dict[str, Any]:
     if not isinstance(template, dict) or not template.get("Resources"):
         raise ValidationError(message="Template format error: At least one Resources member must be defined.")
     types = [str(resource.get("Type")) for resource in template["Resources"].values()]
-    if unknown := sorted(set(types) - KINDS.keys()):
+    if unknown := sorted(set(types) - resource_types().keys()):
         raise ValidationError(
             message=f"Template format error: Unrecognized resource types: [{', '.join(unknown)}]. "
-            f"The local AWS has {', '.join(sorted(KINDS))}"
+            f"The local AWS has {', '.join(sorted(resource_types()))}"
         )
     return template
 

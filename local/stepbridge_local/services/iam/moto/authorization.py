@@ -22,20 +22,17 @@ from moto.utilities.utils import get_partition
 
 from stepbridge_local.http.api_call import ApiCall, Credential, partition
 from stepbridge_local.protocols import Scope, ServiceError
-from stepbridge_local.services.collaborators import LocalServices
 from stepbridge_local.services.iam.decision import Caller, Need
 from stepbridge_local.services.iam.gate import Permissions, RoleRecord, role_session
 from stepbridge_local.services.iam.operations import needs_of
 from stepbridge_local.services.iam.policy import Policy, parse_policy
 from stepbridge_local.services.iam.s3_operations import S3Request, s3_needs
-from stepbridge_local.services.moto.application import before_first_request
-from stepbridge_local.services.moto.fault_injection import send_fault
-from stepbridge_local.services.moto.requests import call_of, form_of, read_body, s3_place_of
+from stepbridge_local.services.moto.requests import call_of, form_of, read_body, s3_place_of, send_error
 
-__all__ = ["MotoDirectory", "authorized", "authorized_as_role", "install"]
+__all__ = ["MotoDirectory", "authorized", "authorized_as_role"]
 
-# A key of this form was made by somebody; a made-up one ("local", "test", an account's number) is the account's root.
-_MADE_KEY: Final = re.compile(r"(AKIA|ASIA)[A-Z2-7]{16}")
+# A key of this form was issued; an invented one ("local", "test", an account's number) is the account's root.
+_ISSUED_KEY: Final = re.compile(r"(AKIA|ASIA)[A-Z2-7]{16}")
 _READS: Final = ("s3:GetObject", "s3:HeadObject")
 _FORM_TYPE: Final = "application/x-www-form-urlencoded"
 _ANONYMOUS: Final = Caller("anonymous", "")
@@ -82,7 +79,7 @@ class MotoDirectory:
         found = self._role_session(key, session_token, account_id, region) or self._user(key, account_id, region)
         if found is not None:
             return found
-        if _MADE_KEY.fullmatch(key):
+        if _ISSUED_KEY.fullmatch(key):
             raise _unknown_key(credential.service)
         return Caller(f"arn:{partition(region)}:iam::{account_id}:root", account_id, is_root=True)
 
@@ -155,8 +152,8 @@ def _guarded(
             if caller is _ANONYMOUS and needs:
                 raise _anonymous(call.service)
             permissions.require(caller, needs, Scope(call.account_id, call.region))
-        except ServiceError as fault:
-            return send_fault(call, fault, environ, start_response)
+        except ServiceError as error:
+            return send_error(call, error, environ, start_response)
         return application(environ, start_response)
 
     return answer
@@ -275,15 +272,3 @@ def _anonymous(service: str) -> ServiceError:
     if service == "s3":
         return ServiceError("AccessDenied", "Access Denied", 403)
     return ServiceError("MissingAuthenticationTokenException", "Missing Authentication Token", 403)
-
-
-def install(services: LocalServices) -> None:
-    """Let Step Functions ask for the permissions of roles; its import is put off until it is first asked for."""
-
-    def connect() -> None:
-        from stepbridge_local.services.stepfunctions.moto import permissions as stepfunctions_permissions
-
-        stepfunctions_permissions.install(services.permissions)
-
-    for service in ("stepfunctions", "cloudformation"):
-        before_first_request(service, connect)

@@ -7,7 +7,6 @@ from typing import Any
 from moto.core.responses import ActionResult
 from moto.iam.responses import IamResponse
 
-from stepbridge_local.services.collaborators import LocalServices
 from stepbridge_local.services.iam.decision import Need, decide
 from stepbridge_local.services.iam.gate import role_session
 from stepbridge_local.services.iam.moto.authorization import MotoDirectory
@@ -37,7 +36,6 @@ def _simulate_principal_policy(self: IamResponse) -> ActionResult:
     return ActionResult({"EvaluationResults": results, "IsTruncated": False})
 
 
-def install(services: LocalServices) -> None:
+def install() -> None:
     """Add the operation to moto's IAM."""
-    _ = services
     setattr(IamResponse, _simulate_principal_policy.__name__.lstrip("_"), _simulate_principal_policy)

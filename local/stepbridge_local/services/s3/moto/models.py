@@ -1,7 +1,8 @@
 """moto's S3 models, with their content in files and a journal of what has changed since the last write of the records.
 
-They replace ``FakeKey``, ``FakeMultipart`` and ``FakeBucket`` of ``moto.s3.models`` (see ``s3.install``), which keep
-content in memory or in anonymous temporary files and forget everything at exit.
+They replace ``FakeKey``, ``FakeMultipart`` and ``FakeBucket`` of ``moto.s3.models``, which keep content in memory or in
+anonymous temporary files and forget everything at exit. moto creates the instances; ``MotoObjectStore.install`` gives
+the classes their ``files`` and ``journal``.
 """
 
 from __future__ import annotations
@@ -68,8 +69,8 @@ class Journal:
 class StoredKey(FakeKey):
     """One version of an object, or one part of a multipart upload, with its content in a file."""
 
-    files: ClassVar[ContentFiles]
-    journal: ClassVar[Journal]
+    files: ContentFiles
+    journal: Journal
     content: StoredContent
 
     _UNRECORDED: ClassVar = frozenset({"_tick", "_status", "_time_progressed", "_value_buffer", "disposed", "lock"})
@@ -155,6 +156,7 @@ class CompletedContent:
 class StoredMultipart(FakeMultipart):
     """A multipart upload whose completion joins files. Parts are forgotten at exit, as their upload is."""
 
+    files: ContentFiles
     parts: dict[int, StoredKey]  # type: ignore[assignment]
 
     def complete(self, body: Iterator[tuple[int, str]]) -> tuple[Any, str, tuple[str, str, int] | None]:
@@ -165,7 +167,7 @@ class StoredMultipart(FakeMultipart):
         whole = CompletedContent(
             self.metadata.get("x-amz-checksum-algorithm"), self.metadata.get("x-amz-checksum-type")
         )
-        content = StoredKey.files.receive(whole.chunks(parts))
+        content = self.files.receive(whole.chunks(parts))
         return content, f"{etag}-{len(parts)}", whole.checksum()
 
     def _listed_parts(self, body: Iterator[tuple[int, str]]) -> list[StoredKey]:
@@ -206,7 +208,7 @@ class _JournaledKeys(_VersionedKeyStore):
 class StoredBucket(FakeBucket):
     """A bucket whose configuration is recorded. ``restored``: it came back from records and no stack has it yet."""
 
-    journal: ClassVar[Journal]
+    journal: Journal
     restored = False
 
     def __init__(self, name: str, account_id: str, region_name: str, bucket_namespace: str | None = None) -> None:

@@ -74,13 +74,15 @@ def write_changes(journal: Journal, records: Records, files: ContentFiles) -> No
         content.path.unlink(missing_ok=True)
 
 
-def restore(records: Records, files: ContentFiles) -> None:
+def restore(
+    records: Records, files: ContentFiles, bucket_class: type[StoredBucket], key_class: type[StoredKey]
+) -> None:
     """Fill moto's S3 with the recorded buckets and objects; content without a record is removed."""
     for _, name, (document,) in records.load(_BUCKET):
-        _restore_bucket(name, document)
+        _restore_bucket(bucket_class, name, document)
     names: set[str] = set()
     for bucket, key, documents in records.load(_OBJECT):
-        _restore_object(_backend(bucket).buckets[bucket], key, documents, files)
+        _restore_object(key_class, _backend(bucket).buckets[bucket], key, documents, files)
         names.update(document["file"] for document in documents if "file" in document)
     files.keep_only(names)
 
@@ -115,10 +117,8 @@ def _bucket_document(bucket: StoredBucket) -> Document:
     }
 
 
-def _restore_bucket(name: str, document: Document) -> None:
-    bucket = StoredBucket(  # type: ignore[abstract]
-        name, document["account_id"], document["region_name"], document["bucket_namespace"]
-    )
+def _restore_bucket(bucket_class: type[StoredBucket], name: str, document: Document) -> None:
+    bucket = bucket_class(name, document["account_id"], document["region_name"], document["bucket_namespace"])
     if document["lifecycle_input"]:
         bucket.set_lifecycle(document["lifecycle_input"])
     if document["cors_input"]:
@@ -165,7 +165,9 @@ def _grant_document(grant: FakeGrant) -> Document:
     return {"grantees": grantees, "permissions": grant.permissions}
 
 
-def _restore_object(bucket: StoredBucket, key: str, documents: Iterable[Document], files: ContentFiles) -> None:
+def _restore_object(
+    key_class: type[StoredKey], bucket: StoredBucket, key: str, documents: Iterable[Document], files: ContentFiles
+) -> None:
     versions: list[StoredKey | FakeDeleteMarker] = []
     for document in documents:
         if "marker" in document:
@@ -175,13 +177,15 @@ def _restore_object(bucket: StoredBucket, key: str, documents: Iterable[Document
             marker.last_modified = datetime.fromisoformat(document["last_modified"])
             versions.append(marker)
         else:
-            versions.append(_restore_version(bucket, key, document, files))
+            versions.append(_restore_version(key_class, bucket, key, document, files))
     bucket.keys.setlist(key, versions)
 
 
-def _restore_version(bucket: StoredBucket, key: str, document: Document, files: ContentFiles) -> StoredKey:
+def _restore_version(
+    key_class: type[StoredKey], bucket: StoredBucket, key: str, document: Document, files: ContentFiles
+) -> StoredKey:
     content: Any = files.named(document["file"], document["size_bytes"], document["md5"])
-    version = StoredKey(
+    version = key_class(
         name=key,
         value=content,
         account_id=document["account_id"],

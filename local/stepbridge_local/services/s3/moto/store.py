@@ -31,13 +31,12 @@ from stepbridge_local.persistence.uploads import (
     plain_chunks,
 )
 from stepbridge_local.protocols import ObjectSummary, Scope, ServiceError
-from stepbridge_local.services.collaborators import LocalServices
-from stepbridge_local.services.moto.replacement import replace
+from stepbridge_local.services.moto.replacement import replace, with_collaborators
 from stepbridge_local.services.s3.moto import records as s3_records
 from stepbridge_local.services.s3.moto.models import Journal, StoredBucket, StoredKey, StoredMultipart
 from stepbridge_local.services.s3.presigned import refusal_of_expired
 
-__all__ = ["MotoObjectStore", "install"]
+__all__ = ["MotoObjectStore"]
 
 
 class _KeyWithValue:
@@ -54,13 +53,16 @@ class _KeyWithValue:
 class _StoredS3Backend(S3Backend):
     """moto's S3Backend where it would read content into memory, answer 500, or change something unseen."""
 
+    files: ContentFiles
+    journal: Journal
+
     def delete_bucket(self, bucket_name: str) -> Any:
         deleted = super().delete_bucket(bucket_name)
-        StoredBucket.journal.bucket_changed(bucket_name)
+        self.journal.bucket_changed(bucket_name)
         return deleted
 
     def copy_object(self, src_key: FakeKey, *args: Any, **kwargs: Any) -> None:
-        content = IncomingContent(_existing(src_key, lambda key: StoredKey.files.link(key.content)))
+        content = IncomingContent(_existing(src_key, lambda key: self.files.link(key.content)))
         try:
             source: Any = _KeyWithValue(src_key, content)
             super().copy_object(source, *args, **kwargs)
@@ -87,7 +89,7 @@ class _StoredS3Backend(S3Backend):
         whole = _existing(source, lambda key: key.content.open())
         part = whole if start_byte is None or end_byte is None else whole[start_byte : end_byte + 1]
         multipart: Any = self.get_bucket(dest_bucket_name).multiparts[multipart_id]
-        copied: FakeKey = multipart.set_part(part_id, StoredKey.files.receive(part))
+        copied: FakeKey = multipart.set_part(part_id, self.files.receive(part))
         return copied
 
     def complete_multipart_upload(self, bucket_name: str, multipart_id: str, body: Any) -> FakeKey | None:
@@ -97,20 +99,20 @@ class _StoredS3Backend(S3Backend):
     def put_object_tagging(self, key: FakeKey, tags: dict[str, str] | None) -> FakeKey:
         tagged = super().put_object_tagging(key, tags)
         assert key.bucket_name is not None
-        StoredKey.journal.object_changed(key.bucket_name, key.name)
+        self.journal.object_changed(key.bucket_name, key.name)
         return tagged
 
     def delete_object_tagging(self, bucket_name: str, key_name: str, version_id: str | None = None) -> None:
         super().delete_object_tagging(bucket_name, key_name, version_id)
-        StoredKey.journal.object_changed(bucket_name, key_name)
+        self.journal.object_changed(bucket_name, key_name)
 
     def put_bucket_tagging(self, bucket_name: str, tags: dict[str, str]) -> None:
         super().put_bucket_tagging(bucket_name, tags)
-        StoredBucket.journal.bucket_changed(bucket_name)
+        self.journal.bucket_changed(bucket_name)
 
     def delete_bucket_tagging(self, bucket_name: str) -> None:
         super().delete_bucket_tagging(bucket_name)
-        StoredBucket.journal.bucket_changed(bucket_name)
+        self.journal.bucket_changed(bucket_name)
 
     def _require_upload(self, bucket_name: str, multipart_id: str) -> None:
         """moto answers 500 for an upload that was completed, aborted, or lost with a restart."""
@@ -131,6 +133,7 @@ def _existing(key: FakeKey | None, use: Any) -> Any:
 class _StoredS3Response(S3Response):
     """moto's S3Response, with the bodies of uploads and downloads in files."""
 
+    files: ContentFiles
     _NOT_CONTENT = frozenset({"acl", "legal-hold", "retention", "tagging"})
 
     def __init__(self) -> None:
@@ -169,7 +172,7 @@ class _StoredS3Response(S3Response):
         trailers: dict[str, str] = {}
         framed = headers.get("x-amz-content-sha256", "").startswith("STREAMING-")
         chunks = aws_chunks(request.stream, trailers) if framed else plain_chunks(request.stream)
-        return StoredKey.files.receive(checked(chunks, headers, trailers, self._checksums))
+        return self.files.receive(checked(chunks, headers, trailers, self._checksums))
 
     def setup_class(self, request: Any, full_url: Any = None, headers: Any = None) -> None:  # type: ignore[override]
         super().setup_class(request, full_url, headers)
@@ -221,13 +224,15 @@ class MotoObjectStore:
         """
         if len(s3_backends) or s3_backends.backend is not S3Backend:
             raise RuntimeError("moto's S3 is in use already: one process can be one local AWS only")
-        StoredKey.files, StoredKey.journal, StoredBucket.journal = self._files, self._journal, self._journal
-        replace(moto.s3.models, "FakeKey", StoredKey)
-        replace(moto.s3.models, "FakeMultipart", StoredMultipart)
-        replace(moto.s3.models, "FakeBucket", StoredBucket)
-        replace(moto.s3.responses, "S3Response", _StoredS3Response)
-        replace(s3_backends, "backend", _StoredS3Backend)
-        s3_records.restore(self._records, self._files)
+        files, journal = self._files, self._journal
+        key = with_collaborators(StoredKey, files=files, journal=journal)
+        bucket: Any = with_collaborators(StoredBucket, journal=journal)
+        replace(moto.s3.models, "FakeKey", key)
+        replace(moto.s3.models, "FakeMultipart", with_collaborators(StoredMultipart, files=files))
+        replace(moto.s3.models, "FakeBucket", bucket)
+        replace(moto.s3.responses, "S3Response", with_collaborators(_StoredS3Response, files=files))
+        replace(s3_backends, "backend", with_collaborators(_StoredS3Backend, files=files, journal=journal))
+        s3_records.restore(self._records, self._files, bucket, key)
         self._journal.take()  # what was restored is recorded
 
     def flush(self) -> None:
@@ -306,10 +311,3 @@ def _find_content(scope: Scope, bucket: str, key: str) -> StoredContent:
 
 def _no_such_key(bucket: str, key: str) -> ServiceError:
     return ServiceError("NoSuchKey", f"The specified key does not exist: s3://{bucket}/{key}", 404)
-
-
-def install(services: LocalServices) -> None:
-    store = services.store
-    if not isinstance(store, MotoObjectStore):
-        raise TypeError(f"moto's S3 needs a MotoObjectStore, not {store!r}")
-    store.install()

@@ -19,7 +19,8 @@ from moto.stepfunctions.responses import StepFunctionResponse
 from stepbridge_local.services.moto.api_errors import ApiError
 from stepbridge_local.services.moto.replacement import replace
 from stepbridge_local.services.stepfunctions.moto.executions import Execution
-from stepbridge_local.services.stepfunctions.moto.starts import check_arn, executions_of, resolve, restored_execution
+from stepbridge_local.services.stepfunctions.moto.restored import RestoredExecutions
+from stepbridge_local.services.stepfunctions.moto.starts import check_arn, executions_of, resolve
 
 __all__ = ["install", "page_size", "page_token", "read_token"]
 
@@ -29,15 +30,23 @@ _EXECUTION_DATA: Final = frozenset({"input", "output", "inputDetails", "outputDe
 
 
 # --- finding an execution ---------------------------------------------------------------------------------------------
-def _find_execution(self: StepFunctionsParserBackend, execution_arn: str) -> Execution:
+def _execution(response: StepFunctionResponse) -> Execution:
+    """The execution that the request names."""
+    found: Any = _backend(response).describe_execution(response._get_param("executionArn"))
+    assert isinstance(found, Execution)
+    return found
+
+
+def _find_execution(backend: StepFunctionsParserBackend, execution_arn: str, restored: RestoredExecutions) -> Execution:
     check_arn(execution_arn, "execution")
-    for machine in self.state_machines:
+    for machine in backend.state_machines:
         for execution in executions_of(machine):
             if execution.execution_arn == execution_arn:
                 return execution
-    restored = restored_execution(execution_arn)
-    if restored is not None and not any(machine.arn == restored.state_machine_arn for machine in self.state_machines):
-        return restored
+    # Its state machine has not been created again since the restart.
+    found = restored.find(execution_arn)
+    if found is not None and not any(machine.arn == found.state_machine_arn for machine in backend.state_machines):
+        return found
     raise ApiError("ExecutionDoesNotExist", f"Execution Does Not Exist: '{execution_arn}'")
 
 
@@ -88,19 +97,19 @@ def start_execution(self: StepFunctionResponse) -> ActionResult:
 
 
 def describe_execution(self: StepFunctionResponse) -> ActionResult:
-    execution = _find_execution(_backend(self), self._get_param("executionArn"))
+    execution = _execution(self)
     return ActionResult(_full_description(execution, self._get_param("includedData") != "METADATA_ONLY"))
 
 
 def stop_execution(self: StepFunctionResponse) -> ActionResult:
-    execution = _find_execution(_backend(self), self._get_param("executionArn"))
+    execution = _execution(self)
     if execution.state_machine.type == "EXPRESS":
         raise ApiError("ValidationException", "StopExecution is not supported by EXPRESS state machines")
     return ActionResult({"stopDate": execution.stop(self._get_param("error"), self._get_param("cause"))})
 
 
 def redrive_execution(self: StepFunctionResponse) -> ActionResult:
-    execution = _find_execution(_backend(self), self._get_param("executionArn"))
+    execution = _execution(self)
     return ActionResult({"redriveDate": execution.redrive(self._get_param("clientToken"))})
 
 
@@ -132,7 +141,7 @@ def list_executions(self: StepFunctionResponse) -> ActionResult:
 
 
 def get_execution_history(self: StepFunctionResponse) -> ActionResult:
-    execution = _find_execution(_backend(self), self._get_param("executionArn"))
+    execution = _execution(self)
     history = execution.events.get_event_history()
     if self._get_param("reverseOrder"):
         history.reverse()
@@ -149,7 +158,7 @@ def get_execution_history(self: StepFunctionResponse) -> ActionResult:
 
 def describe_state_machine_for_execution(self: StepFunctionResponse) -> ActionResult:
     """The definition that the execution runs by, whatever the state machine has become since."""
-    machine = _find_execution(_backend(self), self._get_param("executionArn")).state_machine
+    machine = _execution(self).state_machine
     return ActionResult(
         {
             "stateMachineArn": machine.arn,
@@ -226,9 +235,13 @@ _OPERATIONS: Final[list[Callable[[StepFunctionResponse], ActionResult]]] = [
 ]
 
 
-def install() -> None:
-    """Put these operations in the place of moto's; RedriveExecution is new there."""
+def install(restored: RestoredExecutions) -> None:
+    """Replace moto's operations by these; RedriveExecution is new there."""
+
+    def find_execution(self: StepFunctionsParserBackend, execution_arn: str) -> Execution:
+        return _find_execution(self, execution_arn, restored)
+
     for operation in _OPERATIONS:
         replace(StepFunctionResponse, operation.__name__, operation)
     StepFunctionResponse.redrive_execution = redrive_execution  # type: ignore[attr-defined]
-    replace(StepFunctionsParserBackend, "describe_execution", _find_execution)
+    replace(StepFunctionsParserBackend, "describe_execution", find_execution)

@@ -29,8 +29,6 @@ __all__ = [
 ]
 
 _LISTENERS: Final = "stepbridge_end_listeners"
-_TIME: Final = "stepbridge_time"
-_connected: dict[str, Pace] = {}
 
 
 class EvaluationEndedError(Exception):
@@ -53,8 +51,9 @@ def on_end(env: Environment, listener: Callable[[], None]) -> Callable[[], None]
 
 def time_of(env: Environment) -> ExecutionTime:
     """The time of the run that ``env`` is part of: all its environments share one history, and so one time."""
-    time: ExecutionTime = vars(env.event_manager).setdefault(_TIME, ExecutionTime(_connected["pace"]))
-    return time
+    history = env.event_manager
+    assert isinstance(history, LocalEventManager)
+    return history.time
 
 
 def wait_while_running(env: Environment, seconds: float) -> bool:
@@ -117,7 +116,7 @@ _POSITIONS: Final = {name: _property_while_running(name) for name in ("next_stat
 
 
 def event_details(**details: Any) -> Any:
-    """The details of one history event; moto's TypedDict for them would have all kinds at once."""
+    """The details of one history event; moto's TypedDict for them would have the details of all types at once."""
     return details
 
 
@@ -133,17 +132,20 @@ class LocalEventManager(EventManager):
 
     ``previous`` is the manager of the run before. A thread of that run that is still unwinding cannot write into the
     history of the next, because each run has its own manager over the same events. ``earlier`` are the events of an
-    execution that ran before a restart. ``keep`` is given each new event, in their order.
+    execution that ran before a restart. ``keep`` is given each new event, in their order. ``pace`` is how fast the run
+    waits.
     """
 
     def __init__(
         self,
+        pace: Pace,
         cloud_watch_logging_session: Any = None,
         previous: LocalEventManager | None = None,
         earlier: Sequence[Mapping[str, Any]] = (),
         keep: Callable[[Mapping[str, Any]], None] | None = None,
     ) -> None:
         super().__init__(cloud_watch_logging_session=cloud_watch_logging_session)
+        self.time = ExecutionTime(pace)
         self._closed = False
         self._keep = keep
         self._history_event_list.extend(cast("Any", earlier))
@@ -176,12 +178,8 @@ class LocalEventManager(EventManager):
             return len(self._history_event_list)
 
 
-def install(pace: Pace) -> None:
-    """Make an environment end once, and every way in which it ends call those who wait for it.
-
-    ``pace`` is how fast executions wait.
-    """
-    _connected["pace"] = pace
+def install() -> None:
+    """Make an environment end once, and every way in which it ends call those who wait for it."""
     for name, method in {**_ENDINGS, **_POSITIONS}.items():
         replace(Environment, name, method)
     replace(Environment, "as_inner_frame_of", classmethod(_inner_frame))

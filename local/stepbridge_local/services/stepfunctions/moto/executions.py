@@ -19,6 +19,7 @@ from moto.stepfunctions.parser.asl.eval.program_state import ProgramEnded, Progr
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from moto.stepfunctions.parser.utils import TMP_THREADS
 
+from stepbridge_local.fault_injection.execution_time import Pace
 from stepbridge_local.persistence.executions import ExecutionRecords
 from stepbridge_local.protocols import LogSink
 from stepbridge_local.services.moto.api_errors import ApiError
@@ -34,7 +35,7 @@ from stepbridge_local.services.stepfunctions.moto.redrive import (
     put_into_lane,
 )
 
-__all__ = ["Execution", "ExecutionSurroundings", "StateMachineSnapshot", "parse_definition"]
+__all__ = ["Execution", "ExecutionServices", "StateMachineSnapshot", "parse_definition"]
 
 STOPPING_SECONDS: Final = 5.0  # StopExecution answers once the execution has ended, or after this time
 REDRIVABLE_DAYS: Final = 14
@@ -78,12 +79,13 @@ class StateMachineSnapshot:
 
 
 @dataclass(frozen=True)
-class ExecutionSurroundings:
-    """What an execution tells of itself: its records, its log, and ``announce`` for each change of its status."""
+class ExecutionServices:
+    """What an execution uses. ``announce`` is called for each change of its status; ``pace`` is how fast it waits."""
 
     records: ExecutionRecords
     logs: LogSink
     announce: Callable[[Execution], None]
+    pace: Pace
 
 
 class Execution:
@@ -98,7 +100,7 @@ class Execution:
         state_machine: StateMachineSnapshot,
         execution_input: str,
         trace_header: str | None,
-        surroundings: ExecutionSurroundings,
+        services: ExecutionServices,
     ) -> None:
         self.execution_arn = self.exec_arn = arn
         self.name = name
@@ -119,14 +121,14 @@ class Execution:
         self._redrive_tokens: dict[str, datetime] = {}
         self._lock = threading.RLock()
         self._ended = threading.Event()
-        self._surroundings = surroundings
+        self._services = services
         self._lane = Lane()
         self._kept_checkpoint: Checkpoint | None = None
         self._events: LocalEventManager | None = None
         self._env: Environment | None = None
 
     @classmethod
-    def restored(cls, record: Mapping[str, Any], surroundings: ExecutionSurroundings) -> Execution:
+    def restored(cls, record: Mapping[str, Any], services: ExecutionServices) -> Execution:
         """An execution that ended before the restart; its history is read when it is asked for."""
         execution = cls(
             record["arn"],
@@ -136,7 +138,7 @@ class Execution:
             StateMachineSnapshot.from_record(record["state_machine"]),
             record["input"],
             record["trace_header"],
-            surroundings,
+            services,
         )
         dates = {name: record[name] and datetime.fromisoformat(record[name]) for name in _DATES}
         vars(execution).update({name: record[name] for name in _RESULTS} | dates)
@@ -144,7 +146,7 @@ class Execution:
         execution._redrive_tokens = {
             token: datetime.fromisoformat(date) for token, date in record["redrive_tokens"].items()
         }
-        execution._lane = lane_from_record(surroundings.records.checkpoint(record["arn"]))
+        execution._lane = lane_from_record(services.records.checkpoint(record["arn"]))
         execution._ended.set()
         return execution
 
@@ -152,8 +154,10 @@ class Execution:
     def events(self) -> LocalEventManager:
         """The history."""
         if self._events is None:
-            earlier = self._surroundings.records.events(self.execution_arn)
-            self._events = LocalEventManager(self._logging_session(), earlier=earlier, keep=self._keep_event)
+            earlier = self._services.records.events(self.execution_arn)
+            self._events = LocalEventManager(
+                self._services.pace, self._logging_session(), earlier=earlier, keep=self._keep_event
+            )
         return self._events
 
     @property
@@ -175,7 +179,7 @@ class Execution:
     # --- running ------------------------------------------------------------------------------------------------------
     def start(self) -> None:
         """Begin in a thread of its own."""
-        self._surroundings.records.add(self._record(self.exec_status))
+        self._services.records.add(self._record(self.exec_status))
         self._add_event(
             HistoryEventType.ExecutionStarted,
             executionStartedEventDetails={
@@ -184,7 +188,7 @@ class Execution:
                 "roleArn": self.state_machine.role_arn,
             },
         )
-        self._surroundings.announce(self)
+        self._services.announce(self)
         self._run()
 
     def stop(self, error: str | None = None, cause: str | None = None, **_moto: Any) -> datetime:
@@ -210,14 +214,16 @@ class Execution:
                 self._redrive_tokens[client_token] = self.redrive_date
             self.stop_date = self.output = self.error = self.cause = None
             self._lane.redrive()
-            self._events = LocalEventManager(self._logging_session(), previous=self.events, keep=self._keep_event)
+            self._events = LocalEventManager(
+                self._services.pace, self._logging_session(), previous=self.events, keep=self._keep_event
+            )
             self._env = self._new_environment()
             self.exec_status = ExecutionStatus.RUNNING
             self._keep_record(self.exec_status)
             self._add_event(
                 HistoryEventType.ExecutionRedriven, executionRedrivenEventDetails={"redriveCount": self.redrive_count}
             )
-            self._surroundings.announce(self)
+            self._services.announce(self)
             self._run()
             return self.redrive_date
 
@@ -248,7 +254,7 @@ class Execution:
                 self._keep_record(status)
             finally:
                 self.exec_status = status  # last: who sees an end sees its output too, and so does who comes after
-                self._surroundings.announce(self)
+                self._services.announce(self)
                 self._ended.set()
 
     def _take_over_end(self, env: Environment) -> ExecutionStatus:
@@ -287,20 +293,20 @@ class Execution:
         }
 
     def _keep_record(self, status: ExecutionStatus) -> None:
-        self._surroundings.records.update(self._record(status), lane_to_record(self._lane, with_branches=True))
+        self._services.records.update(self._record(status), lane_to_record(self._lane, with_branches=True))
 
     def _keep_event(self, event: Mapping[str, Any]) -> None:
         """Keep the event, and where a redrive would continue. Branches are kept at the end only: there may be many."""
-        self._surroundings.records.add_event(self.execution_arn, {**event, "type": event["type"].value})
+        self._services.records.add_event(self.execution_arn, {**event, "type": event["type"].value})
         checkpoint = self._lane.checkpoint
         if checkpoint is not self._kept_checkpoint:
             self._kept_checkpoint = checkpoint
             lane = lane_to_record(self._lane, with_branches=False)
-            self._surroundings.records.put_checkpoint(self.execution_arn, lane)
+            self._services.records.put_checkpoint(self.execution_arn, lane)
 
     def _logging_session(self) -> Any:
         configuration = self.state_machine.configurations["loggingConfiguration"]
-        return logging_session(self._surroundings.logs, configuration or {}, self.execution_arn)
+        return logging_session(self._services.logs, configuration or {}, self.execution_arn)
 
     def _add_event(self, event_type: HistoryEventType, **details: Any) -> None:
         self.events.add_event(

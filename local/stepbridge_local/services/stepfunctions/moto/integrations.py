@@ -2,7 +2,7 @@
 
 moto's interpreter would call port 5000 of this machine, and has left out the step between a state's arguments and an
 API call: names of members in the case that the API has, objects as JSON where it takes text. Services that run nothing
-here are refused when the state machine is made.
+here are refused when the state machine is created.
 https://docs.aws.amazon.com/step-functions/latest/dg/supported-services-awssdk.html
 """
 
@@ -34,12 +34,12 @@ from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 from stepbridge_local.services.iam.gate import Permissions
 from stepbridge_local.services.iam.moto.authorization import MotoDirectory, authorized_as_role
 from stepbridge_local.services.moto.api_errors import ApiError
-from stepbridge_local.services.moto.application import aws_application
+from stepbridge_local.services.moto.application import MotoApplication
 from stepbridge_local.services.moto.in_process_clients import in_process_clients
 from stepbridge_local.services.moto.replacement import replace
 from stepbridge_local.services.stepfunctions.moto.queries import iso_timestamp
 
-__all__ = ["install", "refusal"]
+__all__ = ["RoleClients", "install", "refusal"]
 
 OPTIMISED_INTEGRATIONS: Final = frozenset({"aws-sdk", "events", "sagemaker", "sns", "sqs", "states"})
 # What an aws-sdk integration calls a service, and what boto3 and error names call it.
@@ -58,7 +58,6 @@ SDK_SERVICES: Final = {
     "sts": ("sts", "Sts"),
 }
 SESSION: Final = "StepFunctions"
-_connected: dict[str, Permissions] = {}
 _PACKAGE: Final = "moto.stepfunctions.parser.asl.component.state.exec"
 _CLIENT_USERS: Final = (
     f"{_PACKAGE}.state_map.item_reader.eval.resource_eval_s3",
@@ -81,17 +80,22 @@ def refusal(service_name: str) -> str | None:
 
 
 # --- clients ----------------------------------------------------------------------------------------------------------
-@cache
-def _clients(role_arn: str, region: str) -> Callable[[str], Any]:
-    permissions = _connected["own"]
-    assert isinstance(permissions.directory, MotoDirectory)
-    application = authorized_as_role(aws_application(), permissions, permissions.directory, role_arn, SESSION)
-    return in_process_clients(application, role_arn.split(":")[4], region)
+class RoleClients:
+    """Clients in this process that may do what a state's role may, in its account."""
 
+    def __init__(self, application: MotoApplication, permissions: Permissions, directory: MotoDirectory) -> None:
+        self._application = application
+        self._permissions = permissions
+        self._directory = directory
+        self._clients = cache(self._new_clients)
 
-def _client_for(region: str, service: str, state_credentials: StateCredentials) -> Any:
-    """Replaces boto_client_for: a client in this process that may do what the state's role may, in its account."""
-    return _clients(state_credentials.role_arn, region)(service)
+    def client_for(self, region: str, service: str, state_credentials: StateCredentials) -> Any:
+        """Replaces boto_client_for."""
+        return self._clients(state_credentials.role_arn, region)(service)
+
+    def _new_clients(self, role_arn: str, region: str) -> Callable[[str], Any]:
+        application = authorized_as_role(self._application, self._permissions, self._directory, role_arn, SESSION)
+        return in_process_clients(application, role_arn.split(":")[4], region)
 
 
 # --- arguments and results --------------------------------------------------------------------------------------------
@@ -149,12 +153,11 @@ def _milliseconds(moment: datetime) -> int:
 
 
 # --- distributed Map --------------------------------------------------------------------------------------------------
-def _list_objects(env: Environment, resource: ResourceRuntimePart, state_credentials: StateCredentials) -> None:
+def _list_objects(env: Environment, client: Any) -> None:
     """Replaces ResourceEvalS3._handle_list_objects_v2, which reads one page and fails where there is nothing.
 
     https://docs.aws.amazon.com/step-functions/latest/dg/input-output-itemreader.html
     """
-    client = _client_for(resource.region, "s3", state_credentials)
     pages = client.get_paginator("list_objects_v2").paginate(**env.stack.pop())
     env.stack.append(
         [
@@ -216,24 +219,27 @@ def _error_prefix(service_name: str) -> str:
 
 
 class _NotHere:
-    """Stands for the states of Lambda functions and activities, where moto's factory makes them."""
+    """Replaces the states of Lambda functions and activities in moto's factory."""
 
     def __init__(self) -> None:
         raise ValueError("The local AWS has no Lambda functions and no activities: a Task is an integration's")
 
 
-def install(permissions: Permissions) -> None:
+def install(clients: RoleClients) -> None:
     """Let tasks call the services of the local AWS, as their roles."""
-    _connected["own"] = permissions
+
+    def list_objects(env: Environment, resource: ResourceRuntimePart, state_credentials: StateCredentials) -> None:
+        _list_objects(env, clients.client_for(resource.region, "s3", state_credentials))
+
     for name in _CLIENT_USERS:
-        replace(importlib.import_module(name), "boto_client_for", _client_for)
+        replace(importlib.import_module(name), "boto_client_for", clients.client_for)
     replace(StateTaskService, "_normalise_parameters", _normalise_parameters)
     replace(StateTaskService, "_normalise_response", _normalise_response)
     replace(StateTaskService, "_get_boto_service_name", _sdk_service)
     replace(StateTaskServiceAwsSdk, "_validate_service_integration_is_supported", _validate_sdk_integration)
     replace(StateTaskServiceAwsSdk, "_normalise_service_error_name", staticmethod(_error_prefix))
-    replace(ItemReaderS3, "_handle_list_objects_v2", staticmethod(_list_objects))
+    replace(ItemReaderS3, "_handle_list_objects_v2", staticmethod(list_objects))
     replace(StepFunctionsParserBackend, "describe_map_run", _describe_map_run)
     replace(ResultWriter, "__init__", _refuse_result_writer)
-    for kind in ("StateTaskLambda", "StateTaskActivity"):
-        replace(state_task_factory, kind, _NotHere)
+    for state in ("StateTaskLambda", "StateTaskActivity"):
+        replace(state_task_factory, state, _NotHere)

@@ -16,11 +16,8 @@ from stepbridge_local.services.moto.api_errors import ApiError
 from stepbridge_local.services.moto.replacement import replace
 from stepbridge_local.services.stepfunctions.moto.executions import parse_definition
 from stepbridge_local.services.stepfunctions.moto.parsing import LocalPreprocessor
-from stepbridge_local.services.stepfunctions.moto.starts import (
-    executions_of,
-    forget_executions,
-    restored_executions,
-)
+from stepbridge_local.services.stepfunctions.moto.restored import RestoredExecutions
+from stepbridge_local.services.stepfunctions.moto.starts import executions_of
 
 __all__ = ["install"]
 
@@ -37,7 +34,9 @@ def _validate_definition(definition: str) -> None:
         raise ApiError("InvalidDefinition", f"Invalid State Machine Definition: '{error}'") from error
 
 
-def _create_state_machine(self: StepFunctionsParserBackend, *args: Any, **kwargs: Any) -> StateMachine:
+def _create_state_machine(
+    self: StepFunctionsParserBackend, restored: RestoredExecutions, *args: Any, **kwargs: Any
+) -> StateMachine:
     """Create it; the same request again gives the same machine, another one under its name is refused."""
     name = kwargs.get("name") or args[0]
     if kwargs.get("sm_type") == "EXPRESS":
@@ -46,19 +45,13 @@ def _create_state_machine(self: StepFunctionsParserBackend, *args: Any, **kwargs
     if existing is not None:
         definition = kwargs.get("definition") or args[1]
         role_arn = kwargs.get("roleArn") or args[2]
-        kind = kwargs.get("sm_type") or "STANDARD"
-        if (definition, role_arn, kind) != (existing.definition, existing.roleArn, existing.type):
+        machine_type = kwargs.get("sm_type") or "STANDARD"
+        if (definition, role_arn, machine_type) != (existing.definition, existing.roleArn, existing.type):
             raise ApiError("StateMachineAlreadyExists", f"State Machine Already Exists: '{existing.arn}'")
     machine = _moto_create(self, *args, **kwargs)
     if existing is None:
-        executions_of(machine).extend(restored_executions(machine.arn))
+        executions_of(machine).extend(restored.of_machine(machine.arn))
     return machine
-
-
-def _delete_state_machine(self: StepFunctionsParserBackend, arn: str) -> None:
-    """Delete it and its executions; those that run go on to their ends, but can no longer be looked at."""
-    _moto_delete(self, arn)
-    forget_executions(arn)
 
 
 def _refuse_in_express(definition: Any) -> None:
@@ -78,11 +71,20 @@ def _refuse_in_express(definition: Any) -> None:
             _refuse_in_express(value)
 
 
-def install() -> None:
+def install(restored: RestoredExecutions) -> None:
     """Check definitions and create idempotently; there is one set of state machines, those that run."""
+
+    def create_state_machine(self: StepFunctionsParserBackend, *args: Any, **kwargs: Any) -> StateMachine:
+        return _create_state_machine(self, restored, *args, **kwargs)
+
+    def delete_state_machine(self: StepFunctionsParserBackend, arn: str) -> None:
+        """Delete it and its executions; those that run go on to their ends, but can no longer be looked at."""
+        _moto_delete(self, arn)
+        restored.forget_machine(arn)
+
     replace(asl_parser, "Preprocessor", LocalPreprocessor)
     replace(StepFunctionsParserBackend, "_validate_definition", staticmethod(_validate_definition))
-    replace(StepFunctionsParserBackend, "create_state_machine", _create_state_machine)
-    replace(StepFunctionsParserBackend, "delete_state_machine", _delete_state_machine)
+    replace(StepFunctionsParserBackend, "create_state_machine", create_state_machine)
+    replace(StepFunctionsParserBackend, "delete_state_machine", delete_state_machine)
     for module in (models, moto.stepfunctions):
         replace(module, "stepfunctions_backends", stepfunctions_parser_backends)

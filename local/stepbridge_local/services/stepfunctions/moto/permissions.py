@@ -1,4 +1,4 @@
-"""What state machines may do: their role, checked when they are made and when they call SageMaker.
+"""What state machines may do: their role, checked when they are created and when they call SageMaker.
 
 AWS checks at CreateStateMachine and UpdateStateMachine that the role trusts Step Functions, may make the rule by which
 ``.sync`` notices the end of jobs, and may deliver the log.
@@ -46,18 +46,17 @@ _NOT_TRUSTED: Final = (
     "Neither the global service principal states.amazonaws.com, nor the regional one is authorized to assume the "
     "provided role."
 )
-_connected: dict[str, Permissions] = {}
 
 
 # --- a task -----------------------------------------------------------------------------------------------------------
-def role_of(env: Environment) -> Acting:
+def role_of(env: Environment, permissions: Permissions) -> Acting:
     """Step Functions acting as the state machine's role. Raises States.Permissions when it may not."""
     details = env.aws_execution_details
     context: Any = env.states.context_object.context_object_data
     session = hashlib.sha256(context["Execution"]["Id"].encode()).hexdigest()[:32]
     scope = Scope(details.account, details.region)
     try:
-        return _connected["own"].acting(SERVICE, details.role_arn, session, context["StateMachine"]["Id"], scope)
+        return permissions.acting(SERVICE, details.role_arn, session, context["StateMachine"]["Id"], scope)
     except RoleNotAssumableError:
         raise task_failure(env, "States.Permissions", _NOT_TRUSTED) from None
 
@@ -69,7 +68,7 @@ def creation_needs(scope: Scope, request: dict[str, Any]) -> Sequence[Need]:
 
 
 def description_needs(scope: Scope, job_name: str) -> Sequence[Need]:
-    """What telling how a job ended takes: its description, and its tags."""
+    """What finding out how a job ended takes: its description, and its tags."""
     return _job_needs(scope, job_name, "sagemaker:DescribeProcessingJob", "sagemaker:ListTags")
 
 
@@ -83,21 +82,21 @@ def _job_needs(scope: Scope, job_name: str, *actions: str) -> Sequence[Need]:
     return [Need(action, f"{prefix}:processing-job/{job_name}") for action in actions]
 
 
-# --- a state machine that is made -------------------------------------------------------------------------------------
-def _creating(original: Any) -> Any:
+# --- creating and updating a state machine ----------------------------------------------------------------------------
+def _creating(original: Any, permissions: Permissions) -> Any:
     @wraps(original)
     def create_state_machine(self: StepFunctionsParserBackend, *args: Any, **kwargs: Any) -> StateMachine:
         given = dict(zip(("name", "definition", "roleArn"), args, strict=False)) | kwargs
         arn = f"arn:{partition(self.region_name)}:states:{self.region_name}:{self.account_id}:stateMachine:"
         logging = given.get("loggingConfiguration")
-        _check_role(self, given["roleArn"], arn + str(given["name"]), given["definition"], logging)
-        made: StateMachine = original(self, *args, **kwargs)
-        return made
+        _check_role(permissions, self, given["roleArn"], arn + str(given["name"]), given["definition"], logging)
+        created: StateMachine = original(self, *args, **kwargs)
+        return created
 
     return create_state_machine
 
 
-def _updating(original: Any) -> Any:
+def _updating(original: Any, permissions: Permissions) -> Any:
     @wraps(original)
     def update_state_machine(self: StepFunctionsParserBackend, *args: Any, **kwargs: Any) -> StateMachine:
         given = dict(zip(("arn", "definition", "role_arn", "logging_configuration"), args, strict=False)) | kwargs
@@ -105,20 +104,25 @@ def _updating(original: Any) -> Any:
         role_arn = given.get("role_arn") or machine.roleArn
         definition = given.get("definition") or machine.definition
         logging = given.get("logging_configuration") or machine.loggingConfiguration
-        _check_role(self, role_arn, machine.arn, definition, logging)
-        made: StateMachine = original(self, *args, **kwargs)
-        return made
+        _check_role(permissions, self, role_arn, machine.arn, definition, logging)
+        updated: StateMachine = original(self, *args, **kwargs)
+        return updated
 
     return update_state_machine
 
 
 def _check_role(
-    backend: StepFunctionsParserBackend, role_arn: str, machine_arn: str, definition: str, logging: Any
+    permissions: Permissions,
+    backend: StepFunctionsParserBackend,
+    role_arn: str,
+    machine_arn: str,
+    definition: str,
+    logging: Any,
 ) -> None:
     """Raise AccessDeniedException when the machine's role cannot do what every machine like this one needs."""
     scope = Scope(backend.account_id, backend.region_name)
     try:
-        acting = _connected["own"].acting(SERVICE, role_arn, "StateMachineCreation", machine_arn, scope)
+        acting = permissions.acting(SERVICE, role_arn, "StateMachineCreation", machine_arn, scope)
     except RoleNotAssumableError:
         raise ApiError("AccessDeniedException", _NOT_TRUSTED) from None
     rule = f"arn:{partition(scope.region)}:events:{scope.region}:{scope.account_id}:rule/{MANAGED_RULE}"
@@ -140,7 +144,7 @@ def _require(acting: Acting, needs: Sequence[Need], message: str) -> None:
 def _waits_for_jobs(definition: str) -> bool:
     try:
         return _mentions(json.loads(definition), _SYNC_JOB)
-    except ValueError:  # refused by whoever makes the machine
+    except ValueError:  # refused by moto
         return False
 
 
@@ -151,10 +155,7 @@ def _mentions(value: Any, resource: str) -> bool:
 
 
 def install(permissions: Permissions) -> None:
-    """Check roles by ``permissions``. After the other seams of Step Functions, whose methods this goes around."""
-    _connected["own"] = permissions
+    """Check the roles of state machines that are created and updated."""
     backend = StepFunctionsParserBackend
-    for name, around in (("create_state_machine", _creating), ("update_state_machine", _updating)):
-        method = getattr(backend, name)
-        if not hasattr(method, "__wrapped__"):  # installed before: CloudFormation connects Step Functions again
-            replace(backend, name, around(method))
+    replace(backend, "create_state_machine", _creating(backend.create_state_machine, permissions))
+    replace(backend, "update_state_machine", _updating(backend.update_state_machine, permissions))

@@ -21,7 +21,7 @@ from moto.stepfunctions.parser.asl.eval.environment import Environment
 
 from stepbridge_local.fault_injection.board import Disturbances
 from stepbridge_local.protocols import Scope, ServiceError
-from stepbridge_local.services.iam.gate import Acting
+from stepbridge_local.services.iam.gate import Acting, Permissions
 from stepbridge_local.services.moto.replacement import replace
 from stepbridge_local.services.sagemaker.service import ProcessingService
 from stepbridge_local.services.sagemaker.service_model import request_shape
@@ -53,7 +53,7 @@ SUPPORTED_PARAMETERS: Final = frozenset(
         "Tags",
     }
 )
-MODELLED_FAULTS: Final = frozenset({"ResourceInUse", "ResourceLimitExceeded", "ResourceNotFound", "ConflictException"})
+MODELLED_ERRORS: Final = frozenset({"ResourceInUse", "ResourceLimitExceeded", "ResourceNotFound", "ConflictException"})
 THROTTLED: Final = "ThrottlingException"
 MANAGED_TAG: Final = {"Key": "MANAGED_BY_AWS", "Value": "STARTED_BY_STEP_FUNCTIONS"}
 SUCCEEDED: Final = "Completed"
@@ -63,8 +63,6 @@ _WAIT_SLICE_SECONDS: Final = 3_600.0  # a wait ends when the job does; this only
 OPERATION: Final = "sagemaker:CreateProcessingJob"
 
 _log = logging.getLogger(__name__)
-_connected: dict[str, ProcessingService] = {}
-_disturbances: dict[str, Disturbances] = {}
 
 
 class ProcessingJobTask(StateTaskService):
@@ -72,6 +70,12 @@ class ProcessingJobTask(StateTaskService):
 
     Whatever ends the state early (StopExecution, a timeout, a failing sibling branch) stops the job.
     """
+
+    def __init__(self, processing: ProcessingService, disturbances: Disturbances, permissions: Permissions) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._processing = processing
+        self._disturbances = disturbances
+        self._permissions = permissions
 
     def _get_supported_parameters(self) -> set[str] | None:
         self._refuse_other_resources()
@@ -115,62 +119,60 @@ class ProcessingJobTask(StateTaskService):
         state_credentials: Any,
     ) -> None:
         scope = Scope(account_id=resource_runtime_part.account, region=resource_runtime_part.region)
-        service = _connected["processing"]
         request = copy.deepcopy(normalised_parameters)
         sync = self.resource.condition == ResourceCondition.Sync
         if sync:
             request["Tags"] = [*request.get("Tags", []), MANAGED_TAG]
         if not env.is_running():
             raise EvaluationEndedError
-        role = role_of(env)
+        role = role_of(env, self._permissions)
         try:
             role.require(creation_needs(scope, request))
-            answer = self._create(service, scope, request)
-        except ServiceError as fault:
-            raise self._api_failure(env, fault) from fault
+            answer = self._create(scope, request)
+        except ServiceError as error:
+            raise self._api_failure(env, error) from error
         submitted = {**answer, **_sdk_metadata()}
         env.stack.append(submitted)
         if sync:
             self._add_submitted_event(env, submitted)
-            env.stack[-1] = self._await_job(env, service, scope, request["ProcessingJobName"], role)
+            env.stack[-1] = self._await_job(env, scope, request["ProcessingJobName"], role)
 
-    def _create(self, service: ProcessingService, scope: Scope, request: dict[str, Any]) -> dict[str, Any]:
-        """CreateProcessingJob, which meets with the faults that are set like anybody's call. Raises ServiceError."""
-        fates = _disturbances["own"].on_requests
+    def _create(self, scope: Scope, request: dict[str, Any]) -> dict[str, Any]:
+        """CreateProcessingJob, to which injected faults apply as to any client's. Raises ServiceError."""
+        fates = self._disturbances.on_requests
         if fates is not None:
             fates.check(OPERATION, scope)
-        return service.create(scope, request)
+        return self._processing.create(scope, request)
 
-    def _await_job(
-        self, env: Environment, service: ProcessingService, scope: Scope, name: str, role: Acting
-    ) -> dict[str, Any]:
+    def _await_job(self, env: Environment, scope: Scope, name: str, role: Acting) -> dict[str, Any]:
         """The description of the job once it is final. Raises States.TaskFailed when it did not complete."""
-        take_back = on_end(env, lambda: _stop_job(service, scope, name, role))
-        while not service.wait(scope, name, _WAIT_SLICE_SECONDS):
+        remove_listener = on_end(env, lambda: _stop_job(self._processing, scope, name, role))
+        while not self._processing.wait(scope, name, _WAIT_SLICE_SECONDS):
             continue
-        take_back()
+        remove_listener()
         if not env.is_running():
             raise EvaluationEndedError
         try:
             role.require(description_needs(scope, name))
-        except ServiceError as fault:
-            raise self._api_failure(env, fault) from fault
-        description = service.description_for_step_functions(scope, name)
+        except ServiceError as error:
+            raise self._api_failure(env, error) from error
+        description = self._processing.description_for_step_functions(scope, name)
         if description["ProcessingJobStatus"] == SUCCEEDED:
             return description
         cause = json.dumps(description, separators=(",", ":"), ensure_ascii=False)
         raise task_failure(env, "States.TaskFailed", cause, self._get_sfn_resource_type(), self._get_sfn_resource())
 
-    def _api_failure(self, env: Environment, fault: ServiceError) -> Exception:
+    def _api_failure(self, env: Environment, error: ServiceError) -> Exception:
         """An API error under the name that the integration gives it: the modelled ones, and one for all others."""
-        modelled = fault.code in MODELLED_FAULTS
-        name = fault.code.removesuffix("Exception") + "Exception" if modelled else "AmazonSageMakerException"
-        error = f"SageMaker.{name}" if fault.code != THROTTLED else _disturbances["own"].throttled_in_step_functions
+        modelled = error.code in MODELLED_ERRORS
+        name = error.code.removesuffix("Exception") + "Exception" if modelled else "AmazonSageMakerException"
+        throttled = error.code == THROTTLED
+        error_name = self._disturbances.throttled_in_step_functions if throttled else f"SageMaker.{name}"
         cause = (
-            f"{fault.message} (Service: AmazonSageMaker; Status Code: {fault.http_status}; Error Code: {fault.code}; "
+            f"{error.message} (Service: AmazonSageMaker; Status Code: {error.http_status}; Error Code: {error.code}; "
             f"Request ID: {uuid.uuid4()}; Proxy: null)"
         )
-        return task_failure(env, error, cause, self._get_sfn_resource_type(), self._get_sfn_resource())
+        return task_failure(env, error_name, cause, self._get_sfn_resource_type(), self._get_sfn_resource())
 
     def _add_submitted_event(self, env: Environment, output: dict[str, Any]) -> None:
         details = TaskSubmittedEventDetails(
@@ -182,16 +184,16 @@ class ProcessingJobTask(StateTaskService):
         add_event(env, HistoryEventType.TaskSubmitted, taskSubmittedEventDetails=details)
 
 
-def _stop_job(service: ProcessingService, scope: Scope, name: str, role: Acting) -> None:
+def _stop_job(processing: ProcessingService, scope: Scope, name: str, role: Acting) -> None:
     try:
         role.require(stop_needs(scope, name))
-    except ServiceError as fault:  # as on AWS the execution ends, and the job goes on
-        _log.warning("processing job %s is not stopped: %s", name, fault)
+    except ServiceError as error:  # as on AWS the execution ends, and the job goes on
+        _log.warning("processing job %s is not stopped: %s", name, error)
         return
     try:
-        service.stop(scope, name)
-    except ServiceError as fault:
-        if fault.code not in ("ValidationException", "ResourceNotFound"):  # it ended by itself in the meantime
+        processing.stop(scope, name)
+    except ServiceError as error:
+        if error.code not in ("ValidationException", "ResourceNotFound"):  # it ended by itself in the meantime
             raise
 
 
@@ -218,17 +220,15 @@ def _shape_problems(parameters: dict[str, Any]) -> list[str]:
 _moto_service_for: Final = state_task_service_factory.state_task_service_for
 
 
-def _service_for(service_name: str) -> StateTaskService:
-    if service_name == "sagemaker":
-        return ProcessingJobTask()  # type: ignore[no-untyped-call]
-    if (reason := refusal(service_name)) is not None:
-        raise ValueError(reason)
-    return _moto_service_for(service_name)
-
-
-def install(processing: ProcessingService, disturbances: Disturbances) -> None:
+def install(processing: ProcessingService, disturbances: Disturbances, permissions: Permissions) -> None:
     """Run Processing jobs on ``processing`` from state machines."""
-    _connected["processing"] = processing
-    _disturbances["own"] = disturbances
-    replace(state_task_service_factory, "state_task_service_for", _service_for)
-    replace(state_task_factory, "state_task_service_for", _service_for)
+
+    def service_for(service_name: str) -> StateTaskService:
+        if service_name == "sagemaker":
+            return ProcessingJobTask(processing, disturbances, permissions)
+        if (reason := refusal(service_name)) is not None:
+            raise ValueError(reason)
+        return _moto_service_for(service_name)
+
+    replace(state_task_service_factory, "state_task_service_for", service_for)
+    replace(state_task_factory, "state_task_service_for", service_for)

@@ -10,41 +10,36 @@ import random
 import re
 import threading
 import uuid
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from moto.stepfunctions.models import StateMachine, StateMachineVersion
 from moto.stepfunctions.parser.api import ExecutionStatus
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 
-from stepbridge_local.persistence.records import Document
 from stepbridge_local.services.moto.api_errors import ApiError
 from stepbridge_local.services.moto.replacement import replace
 from stepbridge_local.services.stepfunctions.moto.executions import (
     Execution,
-    ExecutionSurroundings,
+    ExecutionServices,
     StateMachineSnapshot,
 )
 
 __all__ = [
     "check_arn",
     "executions_of",
-    "forget_executions",
     "install",
     "resolve",
-    "restored_execution",
-    "restored_executions",
 ]
 
 MAXIMUM_INPUT_BYTES: Final = 262_144
 _FORBIDDEN_IN_NAMES: Final = re.compile(r"[\s<>{}\[\]?*\"#%\\^|~`$&,;:/\u0000-\u001f\u007f-\u009f]")
 _ARN: Final = re.compile(r"arn:[^:]+:states:[^:]+:\d{12}:(?P<type>[^:]+):.+")
 _starting = threading.Lock()  # two StartExecution calls with one name must see each other
-_connected: dict[str, ExecutionSurroundings] = {}
-_restored: dict[str, Execution] = {}
 
 
 def _start_execution(
     self: StepFunctionsParserBackend,
+    services: ExecutionServices,
     state_machine_arn: str,
     name: str | None = None,
     execution_input: str | None = None,
@@ -72,7 +67,7 @@ def _start_execution(
             snapshot,
             input_text,
             trace_header,
-            _connected["surroundings"],
+            services,
         )
         executions_of(machine).append(execution)
     execution.start()
@@ -159,34 +154,10 @@ def _validate_input(text: str) -> None:
         raise ApiError("InvalidExecutionInput", f"Invalid State Machine Execution Input: '{error}'") from error
 
 
-def restored_execution(execution_arn: str) -> Execution | None:
-    """The execution of a state machine that has not been made again since the restart."""
-    record = _connected["surroundings"].records.find(execution_arn)
-    return None if record is None else _restored_from(record)
+def install(services: ExecutionServices) -> None:
+    """Start executions of ours instead of moto's."""
 
+    def start_execution(self: StepFunctionsParserBackend, *arguments: Any, **keywords: Any) -> Execution:
+        return _start_execution(self, services, *arguments, **keywords)
 
-def restored_executions(state_machine_arn: str) -> list[Execution]:
-    """The executions that a state machine had before the restart, oldest first."""
-    records = _connected["surroundings"].records.of_machine(state_machine_arn)
-    return [_restored_from(record) for record in sorted(records, key=lambda record: str(record["start_date"]))]
-
-
-def _restored_from(record: Document) -> Execution:
-    """One object per execution, as one that is redriven has a life of its own."""
-    with _starting:
-        if record["arn"] not in _restored:
-            _restored[record["arn"]] = Execution.restored(record, _connected["surroundings"])
-        return _restored[record["arn"]]
-
-
-def forget_executions(state_machine_arn: str) -> None:
-    """The state machine was deleted, and its executions with it."""
-    for arn in [arn for arn, execution in _restored.items() if execution.state_machine_arn == state_machine_arn]:
-        del _restored[arn]
-    _connected["surroundings"].records.forget_machine(state_machine_arn)
-
-
-def install(surroundings: ExecutionSurroundings) -> None:
-    """Start executions of ours in the place of moto's."""
-    _connected["surroundings"] = surroundings
-    replace(StepFunctionsParserBackend, "start_execution", _start_execution)
+    replace(StepFunctionsParserBackend, "start_execution", start_execution)

@@ -1,7 +1,7 @@
-"""moto is what the seams were written for: its version, the names they replace or call, and their parameters.
+"""moto is what the local AWS is written for: its version, the names that are replaced or called, and their parameters.
 
-After a bump of the pin: read the changes of each name in ``moto_names.json`` that this test reports, adapt the seam,
-then write the new parameters down.
+After a bump of the pin: read the changes of each name in ``moto_names.json`` that this test reports, adapt what uses it
+in ``services/moto`` or in that service's ``moto`` module, then write the new parameters down.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import ast
 import importlib
 import inspect
 import json
+import re
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
@@ -73,9 +74,9 @@ def test_what_is_recorded_of_objects_and_buckets_is_all_there_is() -> None:
     assert vars(bucket).keys() == own_form | not_kept | recorded
 
 
-def test_only_the_seams_touch_moto() -> None:
-    """Every import of moto is in ``local/moto_seams``."""
-    package = ROOT / "plugins" / "stepbridge"
+def test_only_moto_modules_import_moto() -> None:
+    """A service's touch of moto is in its ``moto`` module or package; what all share is in ``services/moto``."""
+    package = ROOT / "stepbridge_local"
     importing = {
         file.relative_to(package).as_posix()
         for file in package.rglob("*.py")
@@ -84,4 +85,4 @@ def test_only_the_seams_touch_moto() -> None:
         or (isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "moto")
     }
     assert importing
-    assert {name for name in importing if not name.startswith("local/moto_seams/")} == set()
+    assert {name for name in importing if not re.fullmatch(r"services/(\w+/)?moto(\.py|/\w+\.py)", name)} == set()

@@ -1,0 +1,71 @@
+"""Step Functions: moto's interpreter, extended so that it runs Processing jobs and behaves as AWS documents."""
+
+from __future__ import annotations
+
+from stepbridge_local.fault_injection.board import Disturbances
+from stepbridge_local.persistence.executions import ExecutionRecords
+from stepbridge_local.protocols import LogSink
+from stepbridge_local.services.iam.gate import Permissions
+from stepbridge_local.services.iam.moto.authorization import MotoDirectory
+from stepbridge_local.services.moto.application import MotoApplication
+from stepbridge_local.services.sagemaker.service import ProcessingService
+
+__all__ = ["install"]
+
+
+def install(
+    application: MotoApplication,
+    records: ExecutionRecords,
+    logs: LogSink,
+    processing: ProcessingService,
+    permissions: Permissions,
+    directory: MotoDirectory,
+    disturbances: Disturbances,
+) -> None:
+    """Connect the interpreter to the services of the local AWS, when it is first asked for.
+
+    Its import takes seconds. CloudFormation needs it too, as it creates state machines.
+    """
+
+    def connect() -> None:
+        from moto.core.config import default_user_config
+
+        from stepbridge_local.services.stepfunctions.moto import (
+            api,
+            branches,
+            environment,
+            errors,
+            integrations,
+            intrinsics,
+            machines,
+            paths,
+            queries,
+            sagemaker,
+            starts,
+            states,
+            versions,
+        )
+        from stepbridge_local.services.stepfunctions.moto import permissions as role_permissions
+        from stepbridge_local.services.stepfunctions.moto.events import StatusChanges
+        from stepbridge_local.services.stepfunctions.moto.executions import ExecutionServices
+        from stepbridge_local.services.stepfunctions.moto.restored import RestoredExecutions
+
+        default_user_config["stepfunctions"]["execute_state_machine"] = True
+        execution_services = ExecutionServices(records, logs, StatusChanges().announce, disturbances.pace)
+        restored = RestoredExecutions(execution_services)
+        environment.install()
+        errors.install()
+        queries.install()
+        paths.install()
+        intrinsics.install()
+        states.install()
+        branches.install()
+        integrations.install(integrations.RoleClients(application, permissions, directory))
+        sagemaker.install(processing, disturbances, permissions)
+        machines.install(restored)
+        starts.install(execution_services)
+        api.install(restored)
+        versions.install()
+        role_permissions.install(permissions)  # last: it wraps methods that the others replace
+
+    application.before_first_request(connect, "stepfunctions", "cloudformation")
