@@ -25,6 +25,8 @@ __all__ = [
     "EndpointUnreachableError",
     "ExecutionInputError",
     "FailedResource",
+    "FolderError",
+    "ImageBuildError",
     "NotFoundError",
     "NotRedrivableError",
     "Problem",
@@ -64,6 +66,29 @@ class StepbridgeError(Exception):
 
 class ConfigurationError(StepbridgeError):
     """What the user wrote or set up cannot be used as it is."""
+
+
+class FolderError(StepbridgeError):
+    """A folder cannot be built or uploaded as it is."""
+
+
+class ImageBuildError(StepbridgeError):
+    """An image build did not end with an image. The text ends with the last lines of the build's log.
+
+    ``status`` and ``phase`` are CodeBuild's, empty unless the build itself failed; ``exit_code`` is the failed
+    command's, None when it is not known.
+    """
+
+    status: str = ""
+    phase: str = ""
+    exit_code: int | None = None
+    log_lines: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        if self.log_lines:
+            return "\n".join([text, f"last {len(self.log_lines)} log lines:", *self.log_lines])
+        return f"{text}\n(the build wrote no log)" if self.status else text
 
 
 class UnknownStatusError(StepbridgeError):

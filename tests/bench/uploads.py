@@ -165,9 +165,10 @@ def _build_image(server: Server, context: Path) -> object:
 def _push_image(server: Server, context: Path) -> None:
     """An image under the tag that the context's digest makes, as an earlier build would have left it."""
     from stepbridge.core.names import image_tag
-    from stepbridge.images.build_context import build_context, build_digest
+    from stepbridge.images.build_context import build_context, entries_of
+    from stepbridge.images.digest import image_digest
 
-    tag = image_tag("bench", build_digest(build_context(context, "Dockerfile"), "Dockerfile", {}))
+    tag = image_tag("bench", image_digest(entries_of(build_context(context, "Dockerfile")), "Dockerfile", {}))
     ecr = client_of(server, "ecr")
     ecr.create_repository(repositoryName=REPOSITORY)
     ecr.put_image(repositoryName=REPOSITORY, imageTag=tag, imageManifest=json.dumps(_manifest()))

@@ -1,4 +1,4 @@
-"""A folder as what is built or uploaded: its files, their digest and a zip of them.
+"""The files of a build context or a scripts folder, and the zip of them that is built.
 
 ``core.dockerignore`` decides which files of a build context count. The Dockerfile and the ignore file always do, as the
 builder reads them.
@@ -10,20 +10,18 @@ import hashlib
 import os
 import stat
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final
 
-from stepbridge.core.digests import FileEntry, digest
 from stepbridge.core.dockerignore import DockerIgnore, ignore_file_names, parse_dockerignore
-from stepbridge.errors import ConfigurationError, StepbridgeError
+from stepbridge.errors import ConfigurationError, FolderError
+from stepbridge.images.digest import FileEntry
 
 __all__ = [
-    "FolderError",
     "FolderFile",
     "build_context",
-    "build_digest",
     "entries_of",
     "require_files",
     "scripts_folder",
@@ -32,10 +30,6 @@ __all__ = [
 
 _ZIP_TIME: Final = (1980, 1, 1, 0, 0, 0)  # the earliest that the format knows; the same for every file
 _READ_SIZE: Final = 1 << 20
-
-
-class FolderError(StepbridgeError):
-    """A folder cannot be built or uploaded as it is."""
 
 
 @dataclass(frozen=True)
@@ -84,11 +78,11 @@ def scripts_folder(folder: Path) -> list[FolderFile]:
     Raises FolderError when the folder is missing, or a file is a symbolic link to outside of it or no file at all.
     """
     _require_folder(folder, "the model's scripts folder")
-    counted = (path for path in _walk(folder, DockerIgnore()) if not _left_behind(PurePosixPath(path)))
+    counted = (path for path in _walk(folder, DockerIgnore()) if not _is_left_out(PurePosixPath(path)))
     return [_checked(folder, path, "the scripts folder") for path in sorted(counted)]
 
 
-def _left_behind(path: PurePosixPath) -> bool:
+def _is_left_out(path: PurePosixPath) -> bool:
     hidden = any(part.startswith(".") for part in path.parts)
     return hidden or "__pycache__" in path.parts or path.suffix in {".pyc", ".pyo"}
 
@@ -129,20 +123,10 @@ def _checked(folder: Path, path: str, ignore_file: str) -> FolderFile:
     return FolderFile(path, source)
 
 
-# --- digest and zip ---------------------------------------------------------------------------------------------------
+# --- entries and zip --------------------------------------------------------------------------------------------------
 def entries_of(files: Iterable[FolderFile]) -> list[FileEntry]:
     """The files as entries of a content digest; reads every file once."""
     return [FileEntry(file.path, file.executable, file.sha256()) for file in files]
-
-
-def build_digest(files: Iterable[FolderFile], dockerfile: str, build_args: Mapping[str, str]) -> str:
-    """The digest of all that decides an image: the context, which Dockerfile, and the build arguments; 64 hex digits.
-
-    What a base image's tag stands for is not part of it: pin base images by digest where that matters.
-    """
-    inputs = [f"context {digest(entries_of(files))}", f"dockerfile {dockerfile}"]
-    inputs += [f"build-arg {name}={value}" for name, value in sorted(build_args.items())]
-    return hashlib.sha256("\0".join(inputs).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def write_zip(files: Iterable[FolderFile], target: BinaryIO) -> None:

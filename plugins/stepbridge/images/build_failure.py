@@ -7,16 +7,16 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-from stepbridge.errors import StepbridgeError
+from stepbridge.errors import ImageBuildError
 
-__all__ = ["LAST_LINES", "BuildFailedError", "CommandOutput", "exit_code_of", "hint_for"]
+__all__ = ["LAST_LINES", "CommandOutput", "build_failure", "exit_code_of", "hint_for"]
 
 LAST_LINES: Final = 50
 
 _COMMAND_FAILED: Final = re.compile(r"\[Container\] \S+ \S+ Command did not exit successfully")
 _EXIT_CODE: Final = re.compile(r"exit (?:status|code):? (\d+)")
 
-# What a known line of a build's log means. The first that fits is told.
+# What to do about a known line of a build's log. The first that matches counts.
 _HINTS: Final = (
     (re.compile(r"exit (?:status|code):? 137|^Killed$", re.IGNORECASE | re.MULTILINE),
      "the build was killed, most likely out of memory: take a larger compute type for the CodeBuild project"),
@@ -49,8 +49,8 @@ def hint_for(exit_code: int | None, log_lines: Sequence[str]) -> str:
 class CommandOutput:
     """The last lines of a build's log up to the command that failed.
 
-    After it CodeBuild repeats the failed command whole, a script of the buildspec, and tells of the phases that follow:
-    more than fifty lines that would push out what the command itself said.
+    After it CodeBuild repeats the whole failed command, a script of the buildspec, and logs the phases that follow.
+    Those are more than fifty lines, which would push out the command's own output.
     """
 
     def __init__(self) -> None:
@@ -67,24 +67,14 @@ class CommandOutput:
         return list(self._lines)
 
 
-class BuildFailedError(StepbridgeError):
-    """An image build ended without success. Its text ends with the last lines of the build's log."""
-
-    def __init__(self, build_id: str, status: str, phase: str, message: str, log_lines: Sequence[str]) -> None:
-        exit_code = exit_code_of(message)
-        code = "" if exit_code is None else f" with exit code {exit_code}"
-        reason = message.rpartition("Reason: ")[2]  # before it stands the whole script of the buildspec
-        found = f"{status} in phase {phase}{code}" + (f" ({reason})" if reason else "")
-        remedy = hint_for(exit_code, log_lines) or "mend what the log below names, then run the task again"
-        super().__init__(f"image build {build_id}", found, "a build that succeeds", remedy)
-        self.args = (build_id, status, phase, message, tuple(log_lines))  # what pickle hands to __init__
-        self.build_id = build_id
-        self.status = status
-        self.phase = phase
-        self.exit_code = exit_code
-        self.log_lines = tuple(log_lines[-LAST_LINES:])
-
-    def __str__(self) -> str:
-        if not self.log_lines:
-            return f"{super().__str__()}\n(the build wrote no log)"
-        return "\n".join([f"{super().__str__()}\nlast {len(self.log_lines)} log lines:", *self.log_lines])
+def build_failure(build_id: str, status: str, phase: str, message: str, log_lines: Sequence[str]) -> ImageBuildError:
+    """The error for a build that ended with ``status`` in ``phase``; ``message`` is what CodeBuild says about it."""
+    exit_code = exit_code_of(message)
+    code = "" if exit_code is None else f" with exit code {exit_code}"
+    reason = message.rpartition("Reason: ")[2]  # before it comes the whole script of the buildspec
+    found = f"{status} in phase {phase}{code}" + (f" ({reason})" if reason else "")
+    remedy = hint_for(exit_code, log_lines) or "mend what the log below names, then run the task again"
+    error = ImageBuildError(f"image build {build_id}", found, "a build that succeeds", remedy)
+    error.status, error.phase, error.exit_code = status, phase, exit_code
+    error.log_lines = tuple(log_lines[-LAST_LINES:])
+    return error

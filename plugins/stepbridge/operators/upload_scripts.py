@@ -1,4 +1,4 @@
-"""UploadScriptsOperator: the model's scripts are in S3 under the digest of their content."""
+"""UploadScriptsOperator: the model's scripts are in S3 under their content digest."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from stepbridge.aws.arns import S3Uri
-from stepbridge.core.digests import FileEntry, digest
-from stepbridge.images.build_context import FolderError, FolderFile, entries_of, require_files, scripts_folder
+from stepbridge.errors import FolderError
+from stepbridge.images.build_context import FolderFile, entries_of, require_files, scripts_folder
+from stepbridge.images.digest import FileEntry, content_digest
 from stepbridge.links.addresses import objects_address
 from stepbridge.links.stepbridge import ObjectsLink
 from stepbridge.operators.base import CONTAINER_STAGE, StepbridgeOperator
@@ -52,10 +53,10 @@ class UploadScriptsOperator(StepbridgeOperator):
         require_files(folder, files, [f"{stage}.py" for stage in wanted])
         _require_small(folder, files)
         entries = entries_of(files)
-        code = digest(entries)
+        digest = content_digest(entries)
         base = S3Uri(self.deployed.bucket, f"stepbridge/code/{self.model}")
-        manifest = base.child(f"manifests/{code}.json")
-        prefix = base.child(f"{code}/")
+        manifest = base.child(f"manifests/{digest}.json")
+        prefix = base.child(f"{digest}/")
         address = objects_address(str(prefix), self.deployed.region, self.hook.local_endpoint("s3"))
         ObjectsLink.push(context, address)
         if self.hook.s3.exists(manifest):
@@ -69,7 +70,7 @@ class UploadScriptsOperator(StepbridgeOperator):
 
 
 def _require_small(folder: Path, files: Sequence[FolderFile]) -> None:
-    """Every job downloads the whole prefix: a folder that holds data by mistake is told, not uploaded."""
+    """Every job downloads the whole prefix: a folder that holds data by mistake is an error."""
     sizes = sorted(((file.source.stat().st_size, file.path) for file in files), reverse=True)
     total = sum(size for size, _ in sizes)
     if total > LARGEST_FOLDER_BYTES:

@@ -13,7 +13,8 @@ from stepbridge.aws.codebuild import CodeBuild
 from stepbridge.aws.logs import CloudWatchLogs
 from stepbridge.core.deployment import Deployment
 from stepbridge.core.names import image_tag
-from stepbridge.images.build_context import build_context, build_digest, write_zip
+from stepbridge.images.build_context import build_context, entries_of, write_zip
+from stepbridge.images.digest import image_digest
 
 from .airflow_runs import AirflowRuns, Failures
 from .tiny_model import TinyModel
@@ -33,7 +34,7 @@ def test_a_build_that_runs_already_is_adopted(
     assert first.succeeded, failures.by_task
     dockerfile = model.context_folder / "Dockerfile"
     dockerfile.write_text(dockerfile.read_text() + "LABEL another=image\n")
-    digest = build_digest(build_context(model.context_folder), "Dockerfile", {})
+    digest = image_digest(entries_of(build_context(model.context_folder)), "Dockerfile", {})
     running = start_by_hand(model, builds, deployment, digest)
     before = set(builds.list_builds_for_project(projectName=deployment.codebuild_project)["ids"])
     second = airflow.run(model.dag(failures, stages=["inference"]), failures)

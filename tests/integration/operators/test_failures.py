@@ -9,9 +9,7 @@ from typing import Any
 
 import pytest
 
-from stepbridge.errors import ConfigurationError, EndpointUnreachableError
-from stepbridge.images.build_context import FolderError
-from stepbridge.images.build_failure import BuildFailedError
+from stepbridge.errors import ConfigurationError, EndpointUnreachableError, FolderError, ImageBuildError
 from stepbridge.sensors.errors import ExecutionFailedError, WaitTimeoutError
 
 from .airflow_runs import AirflowRuns, Failures, Run
@@ -82,7 +80,7 @@ def test_a_dockerfile_that_cannot_be_honoured(airflow: AirflowRuns, model: TinyM
     dockerfile.write_text("FROM python:3.11-slim\nRUN apt-get install -y gfortran\nCOPY predict.py .\n")
     run, failures = failed_run(airflow, model)
     error = failures.of("build_image")
-    assert isinstance(error, BuildFailedError)
+    assert isinstance(error, ImageBuildError)
     assert "in phase BUILD" in str(error)
     assert "Dockerfile:2" in str(error)
     assert "RUN" in str(error)

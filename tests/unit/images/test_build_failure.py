@@ -6,15 +6,15 @@ import pickle
 
 import pytest
 
-from stepbridge.images.build_failure import BuildFailedError, CommandOutput, exit_code_of, hint_for
+from stepbridge.images.build_failure import CommandOutput, build_failure, exit_code_of, hint_for
 
 REASON = "COMMAND_EXECUTION_ERROR: Error while executing command: docker build. Reason: exit status 137"
 
 
 def test_the_text_has_phase_exit_code_advice_and_the_last_fifty_lines() -> None:
     """Exit code 137 alone says nothing to most people."""
-    fault = BuildFailedError("p:1", "FAILED", "BUILD", REASON, [f"line {number}" for number in range(60)])
-    text = str(fault)
+    error = build_failure("p:1", "FAILED", "BUILD", REASON, [f"line {number}" for number in range(60)])
+    text = str(error)
     assert "image build p:1: FAILED in phase BUILD with exit code 137" in text
     assert "out of memory" in text
     assert "docker build" not in text
@@ -25,9 +25,9 @@ def test_the_text_has_phase_exit_code_advice_and_the_last_fifty_lines() -> None:
 
 def test_it_survives_pickling() -> None:
     """Airflow pickles exceptions between processes."""
-    fault = BuildFailedError("p:1", "FAILED", "BUILD", REASON, ["one", "two"])
-    copy = pickle.loads(pickle.dumps(fault))
-    assert (str(copy), copy.exit_code, copy.log_lines) == (str(fault), 137, ("one", "two"))
+    error = build_failure("p:1", "FAILED", "BUILD", REASON, ["one", "two"])
+    copy = pickle.loads(pickle.dumps(error))
+    assert (str(copy), copy.exit_code, copy.log_lines) == (str(error), 137, ("one", "two"))
 
 
 @pytest.mark.parametrize(
@@ -50,13 +50,13 @@ def test_known_causes_have_their_remedy(line: str, advice: str) -> None:
 def test_an_unknown_cause_leads_to_the_log() -> None:
     """No guess is made."""
     assert hint_for(1, ["make: *** [all] Error 1"]) == ""
-    assert "mend what the log below names" in str(BuildFailedError("p:1", "FAILED", "BUILD", "", ["make: error"]))
-    assert "(the build wrote no log)" in str(BuildFailedError("p:1", "TIMED_OUT", "QUEUED", "", []))
+    assert "mend what the log below names" in str(build_failure("p:1", "FAILED", "BUILD", "", ["make: error"]))
+    assert "(the build wrote no log)" in str(build_failure("p:1", "TIMED_OUT", "QUEUED", "", []))
     assert exit_code_of("no code here") is None
 
 
-def test_codebuild_s_epilogue_does_not_push_out_what_the_command_said() -> None:
-    """It repeats the failed script and tells of the phases that follow."""
+def test_codebuild_s_last_lines_do_not_push_out_the_command_s_output() -> None:
+    """It repeats the failed script and logs the phases that follow."""
     output = CommandOutput()
     for line in [
         "[Container] 2026/11/22 13:36:57.1 Running command set -eu",

@@ -1,20 +1,21 @@
-"""The content digest of a build context or a scripts folder.
+"""The digests under which an image is found in ECR and a scripts folder in S3. Pure.
 
-It depends on what is in the files, on their paths and on whether they are executable, and on nothing else: not on
-modification times, owners, or the order in which a file system lists a folder.
+``image_digest`` is the rule for images: the tag of a model's image is made from it (``core.names.image_tag``).
+``content_digest`` is of files alone. It depends on their bytes, their paths and whether they are executable, and on
+nothing else: not on modification times, owners, or the order in which a file system lists a folder.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from stepbridge.errors import ConfigurationError
 
-__all__ = ["FileEntry", "digest"]
+__all__ = ["FileEntry", "content_digest", "image_digest"]
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -35,8 +36,8 @@ class FileEntry:
             raise ConfigurationError(f"file {self.path!r}", f"digest {self.sha256!r}", "64 hexadecimal digits")
 
 
-def digest(entries: Iterable[FileEntry]) -> str:
-    """The SHA-256 over all entries, 64 hex digits, the same in whatever order they come.
+def content_digest(entries: Iterable[FileEntry]) -> str:
+    """The SHA-256 over all entries, 64 hex digits, the same in any order.
 
     Raises ConfigurationError when a path comes twice.
     """
@@ -51,3 +52,13 @@ def digest(entries: Iterable[FileEntry]) -> str:
         path = entry.path.encode("utf-8", "surrogateescape")
         whole.update(path + b"\0" + (b"x" if entry.executable else b"-") + entry.sha256.encode("ascii") + b"\n")
     return whole.hexdigest()
+
+
+def image_digest(context: Iterable[FileEntry], dockerfile: str, build_args: Mapping[str, str]) -> str:
+    """The digest of all that decides an image: the build context, which Dockerfile, the build arguments; 64 hex digits.
+
+    What a base image's tag stands for is not part of it: pin base images by digest where that matters.
+    """
+    inputs = [f"context {content_digest(context)}", f"dockerfile {dockerfile}"]
+    inputs += [f"build-arg {name}={value}" for name, value in sorted(build_args.items())]
+    return hashlib.sha256("\0".join(inputs).encode("utf-8", "surrogateescape")).hexdigest()

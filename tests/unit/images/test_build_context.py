@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 
 from stepbridge.core.dockerignore import DockerignoreError
-from stepbridge.errors import ConfigurationError
+from stepbridge.errors import ConfigurationError, FolderError
 from stepbridge.images.build_context import (
-    FolderError,
     build_context,
-    build_digest,
+    entries_of,
     require_files,
     scripts_folder,
     write_zip,
 )
+from stepbridge.images.digest import image_digest
 
 
 def folder_with(folder: Path, *paths: str, ignore: str | None = None) -> Path:
@@ -37,7 +37,7 @@ def counted(folder: Path) -> list[str]:
 
 
 def digest_of(folder: Path, **build_args: str) -> str:
-    return build_digest(build_context(folder), "Dockerfile", build_args)
+    return image_digest(entries_of(build_context(folder)), "Dockerfile", build_args)
 
 
 def zipped(folder: Path) -> bytes:
@@ -119,16 +119,16 @@ def test_the_digest_is_of_content_alone(tmp_path: Path) -> None:
 def test_build_arguments_and_the_dockerfile_s_name_are_part_of_the_digest(tmp_path: Path) -> None:
     """Another build argument is another image."""
     folder = folder_with(tmp_path, "gpu.Dockerfile")
-    files = build_context(folder)
+    files = entries_of(build_context(folder))
     digests = {
-        build_digest(files, "Dockerfile", {}),
-        build_digest(files, "gpu.Dockerfile", {}),
-        build_digest(files, "Dockerfile", {"A": "1"}),
-        build_digest(files, "Dockerfile", {"A": "1", "B": "2"}),
-        build_digest(files, "Dockerfile", {"A": "1\0build-arg B=3"}),
+        image_digest(files, "Dockerfile", {}),
+        image_digest(files, "gpu.Dockerfile", {}),
+        image_digest(files, "Dockerfile", {"A": "1"}),
+        image_digest(files, "Dockerfile", {"A": "1", "B": "2"}),
+        image_digest(files, "Dockerfile", {"A": "1\0build-arg B=3"}),
     }
     assert len(digests) == 5
-    assert build_digest(files, "Dockerfile", {"B": "2", "A": "1"}) in digests
+    assert image_digest(files, "Dockerfile", {"B": "2", "A": "1"}) in digests
 
 
 def test_an_ignored_file_changes_neither_digest_nor_zip(tmp_path: Path) -> None:
