@@ -1,0 +1,45 @@
+"""Imports and reads all that a local AWS does until it has answered its first requests, and starts nothing.
+
+Only the fork server imports this. The garbage collector of a child would copy the pages of everything imported here, so
+all of it is kept from the collector.
+"""
+
+from __future__ import annotations
+
+import gc
+import pkgutil
+from importlib import import_module
+
+from moto.core.base_backend import AccountSpecificBackend
+from moto.core.utils import get_service_model
+
+from stepbridge_local import services
+from stepbridge_local.services.sagemaker.service_model import request_shape
+
+SERVICES = [
+    "cloudformation",
+    "codebuild",
+    "ecr",
+    "events",
+    "iam",
+    "logs",
+    "s3",
+    "sagemaker",
+    "sqs",
+    "stepfunctions",
+    "sts",
+]
+
+import_module("jsonata")
+import_module("stepbridge_local.cli.main")
+import_module("stepbridge_local.server")
+import_module("stepbridge_local.testing.processes")
+for _module in pkgutil.walk_packages(services.__path__, f"{services.__name__}."):
+    import_module(_module.name)
+for _service in SERVICES:
+    import_module(f"moto.{_service}.urls")
+    get_service_model(_service)
+request_shape("CreateProcessingJob")
+AccountSpecificBackend.get_session().get_available_partitions()
+gc.collect()
+gc.freeze()

@@ -1,0 +1,120 @@
+"""The local AWS in a process of its own, and clients of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from functools import cache
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from signal import SIGTERM
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from stepbridge_local.testing.fork_server import start_child
+
+__all__ = ["ACCOUNT", "REGION", "LocalAwsProcess", "client_of"]
+
+REGION = "us-east-1"
+ACCOUNT = "123456789012"
+STARTED_WITHIN_SECONDS = 60.0
+
+_client_lock = threading.Lock()  # sessions are not for several threads
+
+
+@dataclass
+class LocalAwsProcess:
+    """``stepbridge-local up`` on a data folder; ``client(service)`` makes a boto3 client of it."""
+
+    data_dir: Path
+    options: tuple[str, ...] = ()
+    endpoint_url: str = ""
+    _process: ForkServerProcess | None = field(default=None, repr=False)
+
+    def start(self) -> None:
+        """Return once it answers; fails with its log where it ends instead."""
+        self.log.touch()
+        self._process = start_child(_run_command, [*self._arguments(), "--port", "0"], log=self.log)
+        deadline = time.monotonic() + STARTED_WITHIN_SECONDS
+        while not self._announced():
+            assert self._process.is_alive(), self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.005)
+        self.endpoint_url = json.loads((self.data_dir / "endpoint.json").read_text())["url"]
+
+    def stop(self, number: int = SIGTERM) -> int:
+        """End it with a signal; its exit code."""
+        os.kill(self.pid, number)
+        assert self._process is not None
+        self._process.join(30)
+        assert self._process.exitcode is not None, self.log.read_text()
+        return self._process.exitcode
+
+    def restart(self, number: int = SIGTERM) -> None:
+        self.stop(number)
+        self.start()
+
+    def client(self, service: str, **options: Any) -> Any:
+        return client_of(self.endpoint_url, service, **options)
+
+    def command(self, *options: str) -> list[str]:
+        """The command line of another one on the same data folder."""
+        return [sys.executable, "-m", "stepbridge_local.cli.main", *self._arguments(), *options]
+
+    @property
+    def log(self) -> Path:
+        return self.data_dir.parent / "local-aws.log"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        assert self._process.pid is not None
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.is_alive()
+
+    def _arguments(self) -> list[str]:
+        return ["up", "--data-dir", str(self.data_dir), *self.options]
+
+    def _announced(self) -> bool:
+        try:
+            announced: dict[str, Any] = json.loads((self.data_dir / "endpoint.json").read_text())
+        except FileNotFoundError:
+            return False
+        return bool(announced["pid"] == self.pid)
+
+
+def client_of(endpoint_url: str, service: str, **options: Any) -> Any:
+    """A boto3 client with keys that are worth nothing, which does not try again."""
+    config = Config(retries={"total_max_attempts": 1}).merge(options.pop("config", Config()))
+    values: dict[str, Any] = {
+        "endpoint_url": endpoint_url,
+        "region_name": REGION,
+        "aws_access_key_id": "local",
+        "aws_secret_access_key": "local",
+        "config": config,
+    }
+    with _client_lock:
+        client: Any = _session().client(service, **(values | options))
+    return client
+
+
+@cache
+def _session() -> Any:
+    """One session, which reads a service's description once: that takes longer than most tests."""
+    return boto3.session.Session()
+
+
+def _run_command(arguments: list[str]) -> None:
+    from stepbridge_local.cli.main import main
+
+    sys.argv = ["stepbridge-local", *arguments]
+    main()
