@@ -16,19 +16,10 @@ from moto.core.utils import get_service_model
 from stepbridge_local import services
 from stepbridge_local.services.sagemaker.service_model import request_shape
 
-SERVICES = [
-    "cloudformation",
-    "codebuild",
-    "ecr",
-    "events",
-    "iam",
-    "logs",
-    "s3",
-    "sagemaker",
-    "sqs",
-    "stepfunctions",
-    "sts",
-]
+SERVICES = (
+    *("cloudformation", "codebuild", "ecr", "events", "iam", "logs"),
+    *("s3", "sagemaker", "sqs", "stepfunctions", "sts"),
+)
 
 import_module("jsonata")
 import_module("stepbridge_local.cli.main")
