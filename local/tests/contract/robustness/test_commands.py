@@ -110,27 +110,36 @@ def test_reset_empties_the_folder_of_a_local_aws_that_is_stopped(bench: Bench, t
     assert bench.client("s3").list_buckets()["Buckets"] == []
 
 
-def test_it_starts_and_stops_in_seconds(bench: Bench) -> None:
+def test_the_command_starts_and_stops_in_seconds(bench: Bench) -> None:
     """With an execution and a job running it ends by itself; processor seconds to start and to end are printed."""
-    bench.process.restart()
-    bench.client("s3").list_buckets()
-    started = processor_seconds(bench.process.pid)
-    states = {"Wait": {"Type": "Wait", "Seconds": 600, "End": True}}
-    bench.client("stepfunctions").start_execution(stateMachineArn=bench.machine("waits", states))
-    bench.client("sagemaker").create_processing_job(**bench.job("sleeps", "import time; time.sleep(600)"))
-    before = processor_seconds(bench.process.pid)
-    begun = time.monotonic()
-    bench.process._process.send_signal(signal.SIGTERM)  # type: ignore[union-attr]
-    after = before
-    while bench.process.is_running:
-        after = max(after, processor_seconds(bench.process.pid))
-        time.sleep(0.01)
-        assert time.monotonic() < begun + 30
+    bench.process.stop()
+    (bench.process.data_dir / "endpoint.json").unlink(missing_ok=True)
+    with subprocess.Popen(bench.process.command("--port", "0")) as process:
+        bench.process.endpoint_url = bench.until(lambda: announced_url(bench), bool, within=60)
+        bench.client("s3").list_buckets()
+        started = processor_seconds(process.pid)
+        states = {"Wait": {"Type": "Wait", "Seconds": 600, "End": True}}
+        bench.client("stepfunctions").start_execution(stateMachineArn=bench.machine("waits", states))
+        bench.client("sagemaker").create_processing_job(**bench.job("sleeps", "import time; time.sleep(600)"))
+        before = processor_seconds(process.pid)
+        begun = time.monotonic()
+        process.terminate()
+        after = before
+        while process.poll() is None:
+            after = max(after, processor_seconds(process.pid))
+            time.sleep(0.01)
+            assert time.monotonic() < begun + 30
+    assert process.returncode == 0
     print(
         f"start {started:.2f} s, stop {after - before:.2f} s of the processor, {time.monotonic() - begun:.2f} s in all"
     )
     assert started < LOOSE_SECONDS
     assert after - before < LOOSE_SECONDS
+
+
+def announced_url(bench: Bench) -> str:
+    file = bench.process.data_dir / "endpoint.json"
+    return str(json.loads(file.read_text())["url"]) if file.exists() else ""
 
 
 def processor_seconds(pid: int) -> float:
