@@ -10,7 +10,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from stepbridge_local.scripted_jobs import ScriptedLocalAws
+from stepbridge_local.testing.scripted_jobs import ScriptedLocalAws
 from tests.contract.stepfunctions.conftest import Lab
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from stepbridge_local.scripted_jobs import ScriptedLocalAws
 from stepbridge_local.testing import client_of
+from stepbridge_local.testing.scripted_jobs import ScriptedLocalAws
 
 ROLE_ARN = "arn:aws:iam::123456789012:role/states"
 IMAGE_URI = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"

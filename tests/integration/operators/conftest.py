@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
-import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +14,7 @@ import pytest
 
 from stepbridge.core.deployment import Deployment
 from stepbridge.deployment import deploy_stack
+from stepbridge_local.testing import LocalAwsProcess
 
 from .airflow_runs import AirflowRuns
 from .fault_proxy import FaultProxy, connection_through
@@ -24,7 +22,6 @@ from .tiny_model import TinyModel, write_tiny_model
 from .trigger_runs import WAITING, Start
 
 ROOT = Path(__file__).parents[3]
-START_SECONDS = 60
 CREDENTIALS = {
     "aws_access_key_id": "local-key",
     "aws_secret_access_key": "local-secret-key",
@@ -40,25 +37,14 @@ def endpoint_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     image = folder / "scikit_learn"
     image.mkdir()
     (image / "Dockerfile").write_text(SCIKIT_LEARN)
-    data, log = folder / "data", folder / "log.txt"
-    command = [sys.executable, "-m", "stepbridge_local.cli.main", "up", "--port", "0"]
-    command += ["--data-dir", str(data), "--scikit-learn", str(image)]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "AIRFLOW_"))}
-    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output, env=environment) as process:
-        try:
-            yield _announced(data / "endpoint.json", process, log)
-        finally:
-            process.terminate()
-            process.wait(START_SECONDS)
-
-
-def _announced(announcement: Path, process: subprocess.Popen[bytes], log: Path) -> str:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        if announcement.exists():
-            return str(json.loads(announcement.read_text())["url"])
-        time.sleep(0.05)
-    raise AssertionError(f"the local AWS did not come up (exit code {process.poll()}):\n{log.read_text()}")
+    process = LocalAwsProcess(folder / "data", ("--scikit-learn", str(image)))
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [*os.environ]:
+            if name.startswith(("AWS_", "AIRFLOW_")):
+                patch.delenv(name)
+        process.start()
+    yield process.endpoint_url
+    process.stop()
 
 
 @pytest.fixture(scope="session")

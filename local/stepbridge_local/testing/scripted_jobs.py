@@ -4,21 +4,21 @@ Only the container runtime is replaced; HTTP, moto, the interpreter and the Proc
 A job's Environment: SECONDS (how long it runs), EXIT_CODE, MESSAGE (its exit message), GATE (runs until the file of
 that name exists), NEEDS (fails where the file of that name does not exist).
 
-``ScriptedLocalAws(folder)`` starts one in a process of its own: ``python -m stepbridge_local.scripted_jobs FOLDER``,
-which prints its endpoint and runs until its standard input ends.
+``ScriptedLocalAws(folder)`` starts one in a process of its own.
 """
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Mapping
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from stepbridge_local.protocols import BuiltImage, ContainerExit, ContainerSpec
 from stepbridge_local.server import LocalAws
 from stepbridge_local.settings import LocalAwsSettings
+from stepbridge_local.testing.fork_server import start_child
 
 __all__ = ["ScriptedLocalAws", "ScriptedRuntime"]
 
@@ -31,23 +31,20 @@ class ScriptedLocalAws:
     def __init__(self, folder: Path) -> None:
         self.data_dir = folder / "data"
         self._log = folder / "log"
-        with self._log.open("w") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "stepbridge_local.scripted_jobs", str(folder)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
-        assert self._process.stdout is not None
-        self.endpoint_url = self._process.stdout.readline().strip()
-        assert self.endpoint_url, f"the local AWS did not start:\n{self._log.read_text()}"
+        self._log.touch()
+        self._connection, its_end = Pipe()
+        self._process = start_child(_serve, folder, its_end, log=self._log)
+        its_end.close()
+        try:
+            self.endpoint_url = str(self._connection.recv())
+        except EOFError:
+            raise AssertionError(f"the local AWS did not start:\n{self._log.read_text()}") from None
 
     def close(self) -> None:
         """End it; it must have had no error of its own."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        assert self._process.wait(20) == 0, self._log.read_text()
+        self._connection.close()
+        self._process.join(20)
+        assert self._process.exitcode == 0, self._log.read_text()
         assert "Traceback" not in self._log.read_text(), self._log.read_text()
 
 
@@ -106,7 +103,8 @@ class ScriptedRuntime:
         """Nothing outlives the process."""
 
 
-def main(folder: Path) -> None:
+def _serve(folder: Path, connection: Connection) -> None:
+    """Serve until the other end of the connection is closed, after sending the endpoint to it."""
     image = folder / "image"
     image.mkdir()
     (image / "Dockerfile").write_text("FROM python:3.11\n")
@@ -114,11 +112,7 @@ def main(folder: Path) -> None:
     local_aws = LocalAws(settings, runtime=ScriptedRuntime())
     local_aws.start()
     try:
-        print(local_aws.endpoint_url, flush=True)
-        sys.stdin.read()
+        connection.send(local_aws.endpoint_url)
+        connection.poll(None)
     finally:
         local_aws.stop()
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))
