@@ -16,6 +16,10 @@ PAGES = sorted(
 )
 TOP_LEVEL = ("plugins", "local", "tests", "docs", "asl", "infra", "dags", "scripts", "containers", ".ci")
 PACKAGES = {"stepbridge": ROOT / "plugins/stepbridge", "stepbridge_local": ROOT / "local/stepbridge_local"}
+FOLDERS = tuple(
+    f"{name}/"
+    for name in [*TOP_LEVEL, *(package.name for package in PACKAGES["stepbridge"].iterdir() if package.is_dir())]
+)
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 CODE = re.compile(r"`([^`\n]+)`")
@@ -42,8 +46,11 @@ def broken_links(page: Path) -> Iterator[str]:
 def missing_names(page: Path) -> Iterator[str]:
     """The files and modules in backticks that do not exist, in the repository or in the page's distribution."""
     for code in CODE.findall(FENCE.sub("", page.read_text(encoding="utf-8"))):
-        if re.fullmatch(r"[\w./-]+/[\w./-]*", code) and code.startswith(tuple(f"{name}/" for name in TOP_LEVEL)):
-            if not any((folder / code).exists() for folder in (ROOT, ROOT / "local")) and "my_model" not in code:
+        if re.fullmatch(r"[\w./-]+/[\w./-]*", code) and code.startswith(FOLDERS):
+            if (
+                not any((folder / code).exists() for folder in (ROOT, ROOT / "local", PACKAGES["stepbridge"]))
+                and "my_model" not in code
+            ):
                 yield code
         elif re.fullmatch(r"(stepbridge|stepbridge_local)(\.[a-z_]+)+", code) and not module_exists(code):
             yield code

@@ -38,7 +38,10 @@ COMMANDS: Final[Mapping[str, Subcommand]] = {
         "stepbridge.cli.up:up", "Start the local AWS and Airflow, deploy, and leave them running in the background."
     ),
     "down": Subcommand("stepbridge.cli.up:down", "Stop what `stepbridge up` started."),
-    "init": Subcommand("stepbridge.cli.init:init", "Write a new project into a folder."),
+    "init": Subcommand(
+        "stepbridge.cli.init:init",
+        "Write a new project: the DAG loader, the stack and the state machine. Overwrites nothing.",
+    ),
     "deploy": Subcommand(
         "stepbridge.cli.deploy:deploy",
         "Create or update the stack and print the deployment as JSON; progress goes to stderr.",

@@ -160,6 +160,9 @@ NOBODY = "--endpoint-url http://127.0.0.1:1"
     [
         ("frobnicate", 2, "No such command"),
         ("--frobnicate", 2, "No such option"),
+        ("init", 2, "Missing argument"),
+        ("init .", 1, ".: asl/batch_inference.asl.json"),
+        ("init file", 1, "file"),
         ("up --port 70000", 2, "--port"),
         ("up --port x", 2, "--port"),
         ("up --aws-port -1", 2, "--aws-port"),
