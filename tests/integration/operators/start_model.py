@@ -1,4 +1,4 @@
-"""What stands for a DAG run after any history of starts, retries, clears, kills and faults: DESIGN's table, by itself.
+"""A model of what a DAG run has after any history of starts, retries, clears, kills and injected faults.
 
 It knows nothing of the product's own decision: an execution is remembered by its ARN, the clear it was begun after,
 the clear that took it up last, and its input.

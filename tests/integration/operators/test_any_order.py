@@ -337,7 +337,7 @@ def bench(
 
 @pytest.mark.timeout(0)  # as long as the number of examples needs
 def test_one_execution_stands_for_the_run_whatever_happens(bench: Bench) -> None:
-    """Every history ends in what DESIGN's table says."""
+    """Every history ends in what the model of starts says."""
     AnyOrder.bench = bench
     health = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
     run_state_machine_as_test(

@@ -75,7 +75,7 @@ class TinyModel:
         }
 
     def dag(self, failures: Failures, *, retries: int = 0, wait: dict[str, Any] | None = None, **params: Any) -> DAG:
-        """The DAG of DESIGN; ``params`` replace the form's values, ``wait`` is for the sensor."""
+        """A model's DAG; ``params`` replace the form's values, ``wait`` is for the sensor."""
         values = {
             "input_uri": self.input_uri,
             "output_uri": self.output_uri(),

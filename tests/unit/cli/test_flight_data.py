@@ -28,8 +28,8 @@ def test_a_day_has_its_flights_its_weather_and_all_planes(tmp_path: Path) -> Non
     assert len(rows(planes)) == 3322
 
 
-def test_days_that_begin_alike_are_told_apart(tmp_path: Path) -> None:
-    """1 January does not bring the 10th along, nor January October."""
+def test_dates_with_the_same_beginning_are_distinguished(tmp_path: Path) -> None:
+    """1 January does not include the 10th, nor does January include October."""
     flights, *_ = write_days(datetime.date(2013, 1, 1), datetime.date(2013, 1, 2), tmp_path)
     assert {(row["month"], row["day"]) for row in rows(flights)} == {("1", "1"), ("1", "2")}
 
