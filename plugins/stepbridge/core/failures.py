@@ -92,9 +92,9 @@ BACK_OFF: Final = BackOff(first_seconds=10, longest_seconds=900, attempts=8)
 class ExecutionFailure:
     """How an execution can end. ``error`` is Step Functions' name for it, in which ``*`` stands for any text.
 
-    ``text`` is a regular expression, searched in cause, failure reason and log; its groups, and
-    ``instance_type`` and ``alternatives``, are filled into ``remedy``, the sentences for a person. ``kind`` is the row's
-    name in the docs and ``why`` the retry policy's reason. ``machine`` is what the state machine tries first.
+    ``text`` is a regular expression, searched in cause, failure reason and log. ``remedy`` is for a person; the
+    groups of ``text``, ``instance_type`` and ``alternatives`` are filled into it. ``kind`` is the row's name in the
+    docs and ``why`` the retry policy's reason. ``machine`` is what the state machine tries first.
     """
 
     error: str
