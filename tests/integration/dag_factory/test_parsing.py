@@ -27,7 +27,7 @@ print(json.dumps({"airflow": airflow - started, "loader": ended - airflow, "heav
 
 
 def timed(path: Path) -> dict[str, float | list[str]]:
-    """Processor time in seconds of Airflow's own import, and of the loader with all its DAGs after it, in a new process."""
+    """Processor time, in seconds, of Airflow's own import and of the loader with all its DAGs, in a new process."""
     done = subprocess.run(
         [sys.executable, "-c", TIMED, str(path)], env=os.environ, capture_output=True, text=True, check=True, timeout=60
     )
