@@ -13,18 +13,12 @@ __all__ = ["SUMMARY", "ExitCode", "MissingExtraError", "OptionError", "exit_code
 class ExitCode(IntEnum):
     """What the command ends with; a number keeps its meaning from release to release."""
 
-    SUCCESS = 0
-    """Done. For ``demo``: the run succeeded and its predictions are there. For ``preflight``: nothing is missing."""
-    ERROR = 1
-    """It failed, and stderr says why. For ``demo``: no predictions. For ``preflight``: something is missing."""
+    SUCCESS = 0  # demo: the predictions are there; preflight: nothing is missing
+    ERROR = 1  # demo: the run failed, or the site did not come up; preflight: something is missing
     USAGE = 2
-    """The command line is wrong: no such command or option, or a value that the option does not take."""
     NOT_RUNNING = 3
-    """``local status``: no local AWS runs on the data folder."""
     MISSING_EXTRA = 4
-    """The command needs the local AWS, which is not installed: ``pip install 'stepbridge[local]'``."""
     INTERRUPTED = 130
-    """Ctrl-C or SIGTERM; ``demo`` has ended all that it had started."""
 
 
 SUMMARY: Final = (

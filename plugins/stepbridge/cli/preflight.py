@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -73,27 +74,18 @@ def checks(
     """Every check, one after the other. Raises AwsError when the stack cannot be looked at."""
     yield from _files(card, project)
     yield from _pool(card)
-    clients = _Clients(session, endpoint_url)
-    stack = CloudFormation(clients.of("cloudformation")).stack(stack_name)
+    client = partial(session.client, endpoint_url=endpoint_url)
+    stack = CloudFormation(client("cloudformation")).stack(stack_name)
     if stack is None:
         remedy = f"not deployed in {session.region_name}: run `stepbridge deploy --stack-name {stack_name}`"
         yield Check(f"stack {stack_name}", "missing", remedy)
         return
     deployed = deployment_of(stack, session.region_name, endpoint_url)
     yield Check(f"stack {stack_name}", "ok", f"deployed in {deployed.region} of account {deployed.account_id}")
-    s3 = S3(clients.of("s3"))
+    s3 = S3(client("s3"))
     yield _input(s3, input_uri)
     yield _output(s3, card.output_uri)
-    yield from _permissions(card, deployed, clients)
-
-
-class _Clients:
-    def __init__(self, session: boto3.Session, endpoint_url: str | None) -> None:
-        self._session = session
-        self._endpoint_url = endpoint_url
-
-    def of(self, service: Any) -> Any:
-        return self._session.client(service, endpoint_url=self._endpoint_url)
+    yield from _permissions(card, deployed, client)
 
 
 def _card(project: Path, model: str) -> ModelCard:
@@ -156,9 +148,9 @@ def _output(s3: S3, uri: str) -> Check:
     return Check("output", "ok", f"the bucket of {uri} is there")
 
 
-def _permissions(card: ModelCard, deployed: Deployment, clients: _Clients) -> Iterator[Check]:
-    iam = Iam(clients.of("iam"))
-    role = StepFunctions(clients.of("stepfunctions")).role_of(deployed.state_machine_arn)
+def _permissions(card: ModelCard, deployed: Deployment, client: Callable[[Any], Any]) -> Iterator[Check]:
+    iam = Iam(client("iam"))
+    role = StepFunctions(client("stepfunctions")).role_of(deployed.state_machine_arn)
     wanted = permissions_of(card, deployed, role)
     allowed = 0
     for permission in wanted:

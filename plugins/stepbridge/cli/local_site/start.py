@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from importlib.metadata import version
 
 from stepbridge.cli.local_site.airflow_client import AirflowClient
@@ -31,46 +32,34 @@ def start_site(
     aws_url = start_local_aws(tree, settings, say)
     site = AirflowSite(settings.project, settings.airflow_home, free_port(settings.airflow_port, say), aws_url, REGION)
     environment = site.environment()
-    deployed = _Background(lambda: _deploy(settings, site, say, prepare))
-    deployed.start()
+    deployed = _in_background(lambda: _deploy(settings, site, say, prepare))
     _migrate_once(tree, site, environment, say)
     say("Airflow: starting scheduler, DAG processor, triggerer and API server")
     site.start(tree, environment)
     client = AirflowClient(site.url, site.user, site.password())
     _wait_until_healthy(tree, client)
     say(f"Airflow: ready on {site.url}")
-    running = deployed.result(tree)
+    while not deployed.done():
+        tree.check()
+        time.sleep(0.1)
+    running = deployed.result()
     client.set_variable("stepbridge", running.deployment, "What `stepbridge deploy` made; read when tasks run")
     client.close()
     return running
 
 
-class _Background:
-    """A function on a thread of its own whose result, or exception, is collected later."""
+def _in_background(function: Callable[[], RunningSite]) -> Future[RunningSite]:
+    """The function's result to come. Its thread does not keep this program from ending."""
+    future: Future[RunningSite] = Future()
 
-    def __init__(self, function: Callable[[], RunningSite]) -> None:
-        self._function = function
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._result: RunningSite | None = None
-        self._error: BaseException | None = None
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def _run(self) -> None:
+    def run() -> None:
         try:
-            self._result = self._function()
-        except BaseException as error:  # noqa: BLE001  handed to the caller of result()
-            self._error = error
+            future.set_result(function())
+        except BaseException as error:  # noqa: BLE001  raised by result()
+            future.set_exception(error)
 
-    def result(self, tree: ProcessTree) -> RunningSite:
-        while self._thread.is_alive():
-            tree.check()
-            self._thread.join(0.1)
-        if self._error is not None:
-            raise self._error
-        assert self._result is not None
-        return self._result
+    threading.Thread(target=run, daemon=True).start()
+    return future
 
 
 def _deploy(
