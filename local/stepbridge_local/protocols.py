@@ -139,7 +139,7 @@ class Container(Protocol):
         """Block until it ended and its whole output was handed on; None when the timeout passed first."""
 
     def stop(self, grace_seconds: float) -> None:
-        """SIGTERM now, SIGKILL to everything in it after the grace. Returns at once; ``wait`` tells the end."""
+        """SIGTERM now, SIGKILL to everything in it after the grace. Returns at once; ``wait`` returns at the end."""
 
 
 class ContainerRuntime(Protocol):

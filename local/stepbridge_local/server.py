@@ -31,12 +31,12 @@ from stepbridge_local.services.codebuild.history import BuildHistory
 from stepbridge_local.services.codebuild.run import BuildServices
 from stepbridge_local.services.codebuild.service import BuildService
 from stepbridge_local.services.ecr.moto import MotoImageRegistry
-from stepbridge_local.services.iam.gate import Permissions
 from stepbridge_local.services.iam.moto.authorization import MotoDirectory, authorized
+from stepbridge_local.services.iam.permissions import Permissions
 from stepbridge_local.services.local_services import LocalServices
 from stepbridge_local.services.logs.moto import MotoLogSink
 from stepbridge_local.services.moto.application import MotoApplication
-from stepbridge_local.services.moto.fault_injection import disturbed
+from stepbridge_local.services.moto.fault_injection import with_injected_faults
 from stepbridge_local.services.moto.requests import read_body
 from stepbridge_local.services.s3.moto.store import MotoObjectStore
 from stepbridge_local.services.sagemaker.service import ProcessingService
@@ -160,7 +160,7 @@ class LocalAws:
 
 def _routes(services: LocalServices, moto: MotoApplication) -> WSGIApplication:
     """The local AWS's own paths, and AWS's APIs below all others."""
-    aws = disturbed(authorized(moto, services.permissions, services.directory), services.disturbances)
+    aws = with_injected_faults(authorized(moto, services.permissions, services.directory), services.disturbances)
     pages = Pages(_clients(moto))
     routes: dict[tuple[str, str], Callable[[], tuple[str, object]]] = {
         ("GET", "/_stepbridge/health"): lambda: _health(services),

@@ -80,27 +80,27 @@ def operation_of_target(target: str) -> tuple[str, str]:
     return _TARGET_SERVICES.get(prefix.partition("_")[0], ""), operation
 
 
-def error_answer(call: ApiCall, fault: ServiceError) -> tuple[str, list[tuple[str, str]], bytes]:
-    """Status line, headers and body of the fault as the service would answer it."""
+def error_answer(call: ApiCall, error: ServiceError) -> tuple[str, list[tuple[str, str]], bytes]:
+    """Status line, headers and body of the error as the service would answer it."""
     request_id = str(uuid4())
     headers = [("x-amzn-RequestId", request_id), ("Connection", "close")]  # the request's body may be unread
     if call.service == "s3":
         body = (
-            f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{escape(fault.code)}</Code>'
-            f"<Message>{escape(fault.message)}</Message><RequestId>{request_id}</RequestId></Error>"
+            f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{escape(error.code)}</Code>'
+            f"<Message>{escape(error.message)}</Message><RequestId>{request_id}</RequestId></Error>"
         ).encode()
         headers += [("Content-Type", "application/xml"), ("x-amz-request-id", request_id)]
     elif call.service in _XML_SERVICES:
-        kind = "Sender" if fault.http_status < 500 else "Receiver"
+        error_type = "Sender" if error.http_status < 500 else "Receiver"
         body = (
-            f"<ErrorResponse><Error><Type>{kind}</Type><Code>{escape(fault.code)}</Code>"
-            f"<Message>{escape(fault.message)}</Message></Error><RequestId>{request_id}</RequestId></ErrorResponse>"
+            f"<ErrorResponse><Error><Type>{error_type}</Type><Code>{escape(error.code)}</Code>"
+            f"<Message>{escape(error.message)}</Message></Error><RequestId>{request_id}</RequestId></ErrorResponse>"
         ).encode()
         headers.append(("Content-Type", "text/xml"))
     else:
-        body = json.dumps({"__type": fault.code, "message": fault.message}).encode()
-        headers += [("Content-Type", "application/x-amz-json-1.1"), ("x-amzn-ErrorType", fault.code)]
+        body = json.dumps({"__type": error.code, "message": error.message}).encode()
+        headers += [("Content-Type", "application/x-amz-json-1.1"), ("x-amzn-ErrorType", error.code)]
     if call.method == "HEAD":
         body = b""
     headers.append(("Content-Length", str(len(body))))
-    return f"{fault.http_status} {_PHRASES.get(fault.http_status, 'Error')}", headers, body
+    return f"{error.http_status} {_PHRASES.get(error.http_status, 'Error')}", headers, body

@@ -9,8 +9,8 @@ from stepbridge_local.persistence.executions import ExecutionRecords
 from stepbridge_local.protocols import ContainerRuntime
 from stepbridge_local.services.codebuild.service import BuildService
 from stepbridge_local.services.ecr.moto import MotoImageRegistry
-from stepbridge_local.services.iam.gate import Permissions
 from stepbridge_local.services.iam.moto.authorization import MotoDirectory
+from stepbridge_local.services.iam.permissions import Permissions
 from stepbridge_local.services.logs.moto import MotoLogSink
 from stepbridge_local.services.s3.moto.store import MotoObjectStore
 from stepbridge_local.services.sagemaker.service import ProcessingService

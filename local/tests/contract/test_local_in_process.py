@@ -67,10 +67,10 @@ def image(text: str, **config: Any) -> BuiltImage:
     return BuiltImage("sha256:" + hashlib.sha256(text.encode()).hexdigest(), 12345, config)
 
 
-def fault_code(call: Callable[..., Any], *arguments: Any) -> str:
-    with pytest.raises(ServiceError) as fault:
+def error_code(call: Callable[..., Any], *arguments: Any) -> str:
+    with pytest.raises(ServiceError) as error:
         call(*arguments)
-    return fault.value.code
+    return error.value.code
 
 
 # --- S3 ---------------------------------------------------------------------------------------------------------------
@@ -96,16 +96,16 @@ def use_store(data_dir: Path) -> None:
         assert s3.get_object(Bucket="bbb", Key="a/1")["Body"].read() == b"a/1"
 
         assert b"".join(store.read(SCOPE, "bbb", "a/1")) == b"a/1"
-        assert fault_code(store.read, SCOPE, "bbb", "a/gone") == "NoSuchKey"
+        assert error_code(store.read, SCOPE, "bbb", "a/gone") == "NoSuchKey"
 
         store.upload(SCOPE, copy, "bbb", "up/ü")
         copy.write_bytes(b"later")
         head = s3.head_object(Bucket="bbb", Key="up/ü")
         assert head["ETag"] == f'"{hashlib.md5(b"scribbled over").hexdigest()}"'
 
-        assert fault_code(store.download, SCOPE, "bbb", "a/gone", copy) == "NoSuchKey"
-        assert fault_code(store.upload, SCOPE, copy, "nowhere", "x") == "NoSuchBucket"
-        assert fault_code(lambda: list(store.list_objects(SCOPE, "nowhere", ""))) == "NoSuchBucket"
+        assert error_code(store.download, SCOPE, "bbb", "a/gone", copy) == "NoSuchKey"
+        assert error_code(store.upload, SCOPE, copy, "nowhere", "x") == "NoSuchBucket"
+        assert error_code(lambda: list(store.list_objects(SCOPE, "nowhere", ""))) == "NoSuchBucket"
 
 
 def test_the_object_store_is_the_clients_s3(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def push_images(data_dir: Path) -> None:
     with started(data_dir) as local_aws:
         registry = local_aws.services.registry
         ecr = client_of(local_aws.endpoint_url, "ecr")
-        assert fault_code(registry.push, f"{REPOSITORY}:t", image("a")) == "RepositoryNotFoundException"
+        assert error_code(registry.push, f"{REPOSITORY}:t", image("a")) == "RepositoryNotFoundException"
         ecr.create_repository(repositoryName="models", imageTagMutability="IMMUTABLE")
 
         built = image("a", Labels={"model": "m"}, Env=["A=1"])
@@ -180,22 +180,22 @@ def push_images(data_dir: Path) -> None:
         assert ecr.list_images(repositoryName="models")["imageIds"] == [{"imageDigest": digest, "imageTag": "one"}]
 
         assert registry.push(f"{REPOSITORY}:one", built) == digest
-        assert fault_code(registry.push, f"{REPOSITORY}:one", image("b")) == "ImageTagAlreadyExistsException"
+        assert error_code(registry.push, f"{REPOSITORY}:one", image("b")) == "ImageTagAlreadyExistsException"
         assert registry.push(f"{REPOSITORY}:two", built) == digest
         assert ecr.describe_images(repositoryName="models")["imageDetails"][0]["imageTags"] == ["one", "two"]
         for uri in (f"{REPOSITORY}:one", f"{REPOSITORY}@{digest}", f"{REPOSITORY}:two@{digest}"):
             assert registry.resolve(uri) == built.image_id
-        assert fault_code(registry.resolve, f"{REPOSITORY}:three") == "ImageNotFoundException"
-        assert fault_code(registry.resolve, REPOSITORY) == "ImageNotFoundException"  # no tag: latest
+        assert error_code(registry.resolve, f"{REPOSITORY}:three") == "ImageNotFoundException"
+        assert error_code(registry.resolve, REPOSITORY) == "ImageNotFoundException"  # no tag: latest
         elsewhere = REPOSITORY.replace(REGION, "eu-west-1")
-        assert fault_code(registry.resolve, f"{elsewhere}:one") == "RepositoryNotFoundException"
-        assert fault_code(registry.resolve, "python:3.11") == "InvalidParameterException"
+        assert error_code(registry.resolve, f"{elsewhere}:one") == "RepositoryNotFoundException"
+        assert error_code(registry.resolve, "python:3.11") == "InvalidParameterException"
 
         missing = "sha256:" + "0" * 64
         answer = ecr.batch_get_image(repositoryName="models", imageIds=[{"imageTag": "one"}, {"imageDigest": missing}])
         assert [failure["imageId"] for failure in answer["failures"]] == [{"imageDigest": missing}]
         ecr.batch_delete_image(repositoryName="models", imageIds=[{"imageDigest": digest}])
-        assert fault_code(registry.resolve, f"{REPOSITORY}:one") == "ImageNotFoundException"
+        assert error_code(registry.resolve, f"{REPOSITORY}:one") == "ImageNotFoundException"
         with pytest.raises(ClientError):
             ecr.describe_images(repositoryName="models", imageIds=[{"imageTag": "one"}])
 
@@ -213,7 +213,7 @@ def push_and_overwrite(data_dir: Path) -> None:
         first = registry.push(uri, image("a"))
         registry.push(uri, image("b"))
         assert registry.resolve(uri) == image("b").image_id
-        assert fault_code(registry.resolve, uri.replace(":latest", f"@{first}")) == "ImageNotFoundException"
+        assert error_code(registry.resolve, uri.replace(":latest", f"@{first}")) == "ImageNotFoundException"
 
 
 def test_a_mutable_tag_moves(tmp_path: Path) -> None:

@@ -71,8 +71,8 @@ class AwsCli:
         region = read.region or self._scope.region
         try:
             self._check_login()
-        except ServiceError as fault:
-            return _api_error(fault, "GetAuthorizationToken", output)
+        except ServiceError as error:
+            return _api_error(error, "GetAuthorizationToken", output)
         output(self._passwords.setdefault(region, secrets.token_urlsafe(48)), False)
         return 0
 
@@ -85,8 +85,8 @@ class AwsCli:
         scope = Scope(read.registry_id or self._scope.account_id, read.region or self._scope.region)
         try:
             answer = self._images(scope, read.repository_name, [_tag_of(text) for text in read.image_ids])
-        except ServiceError as fault:
-            return _api_error(fault, "BatchGetImage", output)
+        except ServiceError as error:
+            return _api_error(error, "BatchGetImage", output)
         for line in _shown(answer, read.query, read.output):
             output(line, False)
         return 0
@@ -105,8 +105,8 @@ class AwsCli:
         return {"images": images, "failures": failures}
 
 
-def _api_error(fault: ServiceError, operation: str, output: Output) -> int:
-    output(f"An error occurred ({fault.code}) when calling the {operation} operation: {fault.message}", True)
+def _api_error(error: ServiceError, operation: str, output: Output) -> int:
+    output(f"An error occurred ({error.code}) when calling the {operation} operation: {error.message}", True)
     return API_ERROR
 
 

@@ -1,4 +1,4 @@
-"""The record of a build: its phases and status, as BatchGetBuilds tells them."""
+"""The record of a build: its phases and status, as BatchGetBuilds returns them."""
 
 from __future__ import annotations
 

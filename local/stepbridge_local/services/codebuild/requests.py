@@ -40,8 +40,8 @@ def checked_project(request: Mapping[str, Any]) -> dict[str, Any]:
     if request["artifacts"].get("type") != "NO_ARTIFACTS":
         problems.append(f"artifacts.type: {request['artifacts'].get('type')!r}; the local AWS has NO_ARTIFACTS")
     if request["environment"].get("type") not in ENVIRONMENT_TYPES:
-        kinds = ", ".join(ENVIRONMENT_TYPES)
-        problems.append(f"environment.type: {request['environment'].get('type')!r}; the local AWS has {kinds}")
+        known = ", ".join(ENVIRONMENT_TYPES)
+        problems.append(f"environment.type: {request['environment'].get('type')!r}; the local AWS has {known}")
     problems += _variable_problems(request["environment"].get("environmentVariables", []))
     if not str(request["serviceRole"]).startswith("arn:aws:iam::"):
         problems.append(f"serviceRole: {request['serviceRole']!r}; expected the ARN of a role")
@@ -69,12 +69,12 @@ def plain_variables(variables: Sequence[Mapping[str, str]]) -> dict[str, str]:
 
 
 def _source_problems(source: Mapping[str, Any]) -> list[str]:
-    kind = source.get("type")
-    if kind not in SOURCE_TYPES:
-        return [f"source.type: {kind!r}; the local AWS has {', '.join(SOURCE_TYPES)}"]
-    if kind == "S3" and not source.get("location"):
+    source_type = source.get("type")
+    if source_type not in SOURCE_TYPES:
+        return [f"source.type: {source_type!r}; the local AWS has {', '.join(SOURCE_TYPES)}"]
+    if source_type == "S3" and not source.get("location"):
         return ["source.location: missing; expected <bucket>/<key of a zip> or <bucket>/<prefix>/"]
-    if kind == "NO_SOURCE" and "\n" not in source.get("buildspec", ""):
+    if source_type == "NO_SOURCE" and "\n" not in source.get("buildspec", ""):
         return ["source.buildspec: missing; a project without source has its buildspec inline"]
     return []
 
@@ -82,11 +82,11 @@ def _source_problems(source: Mapping[str, Any]) -> list[str]:
 def _variable_problems(variables: Sequence[Mapping[str, str]]) -> list[str]:
     problems = []
     for variable in variables:
-        name, kind = variable.get("name", ""), variable.get("type", "PLAINTEXT")
+        name, variable_type = variable.get("name", ""), variable.get("type", "PLAINTEXT")
         if not _VARIABLE.fullmatch(name):
             problems.append(f"environment variable {name!r}: expected a name of letters, digits and underscores")
-        if kind != "PLAINTEXT":
-            problems.append(f"environment variable {name}: type {kind}; the local AWS has PLAINTEXT")
+        if variable_type != "PLAINTEXT":
+            problems.append(f"environment variable {name}: type {variable_type}; the local AWS has PLAINTEXT")
         if "value" not in variable:
             problems.append(f"environment variable {name}: no value")
     return problems

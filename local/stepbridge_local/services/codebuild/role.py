@@ -9,7 +9,7 @@ from typing import Final
 
 from stepbridge_local.protocols import CommandCall, DockerCommands, ImageRegistry, Output, ServiceError
 from stepbridge_local.services.codebuild.run import BuildServices
-from stepbridge_local.services.iam.gate import Acting
+from stepbridge_local.services.iam.permissions import AssumedRole
 from stepbridge_local.services.iam.role_access import RoleRegistry, RoleStore, login_needs, pull_needs
 
 __all__ = ["as_role"]
@@ -18,32 +18,32 @@ _FROM: Final = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)", re.IGNORECASE | re.M
 FAILED: Final = 1
 
 
-def as_role(services: BuildServices, acting: Acting) -> BuildServices:
+def as_role(services: BuildServices, role: AssumedRole) -> BuildServices:
     """The services for a build that acts as a role."""
 
     def docker_commands(registry: ImageRegistry, passwords: Mapping[str, str]) -> DockerCommands:
-        return _RoleDockerCommands(services.docker_commands(registry, passwords), acting)
+        return _RoleDockerCommands(services.docker_commands(registry, passwords), role)
 
     return BuildServices(
-        store=RoleStore(services.store, acting),
-        registry=RoleRegistry(services.registry, acting),
+        store=RoleStore(services.store, role),
+        registry=RoleRegistry(services.registry, role),
         docker_commands=docker_commands,
-        check_login=lambda: acting.require(login_needs()),
+        check_login=lambda: role.require(login_needs()),
     )
 
 
 class _RoleDockerCommands:
     """``docker`` commands whose base images are pulled as a role."""
 
-    def __init__(self, commands: DockerCommands, acting: Acting) -> None:
+    def __init__(self, commands: DockerCommands, role: AssumedRole) -> None:
         self._commands = commands
-        self._acting = acting
+        self._role = role
 
     def answer(self, call: CommandCall, output: Output) -> int:
         """The exit status of a command."""
         for base in _base_images(call):
             try:
-                self._acting.require(pull_needs(base))
+                self._role.require(pull_needs(base))
             except ServiceError as error:
                 output(f"ERROR: failed to resolve source metadata for {base}: {error}", True)
                 return FAILED

@@ -24,7 +24,7 @@ from stepbridge_local.services.codebuild.requests import (
 from stepbridge_local.services.codebuild.role import as_role
 from stepbridge_local.services.codebuild.run import BuildPlan, BuildRun, BuildServices
 from stepbridge_local.services.iam.decision import Need
-from stepbridge_local.services.iam.gate import UNENFORCED, Acting, Permissions, RoleNotAssumableError
+from stepbridge_local.services.iam.permissions import UNENFORCED, AssumedRole, Permissions, RoleNotAssumableError
 from stepbridge_local.services.iam.role_access import RoleLogs, log_stream_needs
 
 __all__ = ["BuildService"]
@@ -155,8 +155,8 @@ class BuildService:
             region.builds[build_id] = build
             if "idempotencyToken" in request:
                 region.tokens[token] = (datetime.now(UTC), build_id)
-        self._keep(build)
-        build.thread = threading.Thread(target=self._live, args=(build,), name=build_id, daemon=True)
+        self._write_record(build)
+        build.thread = threading.Thread(target=self._run_build, args=(build,), name=build_id, daemon=True)
         build.thread.start()
         return build.record.described()
 
@@ -202,7 +202,7 @@ class BuildService:
             if build.thread is not None:
                 build.thread.join(max(0.0, deadline - time.monotonic()))
 
-    def _live(self, build: _Build) -> None:
+    def _run_build(self, build: _Build) -> None:
         with self._slots:
             if build.denial:
                 build.record.finish("FAILED", datetime.now(UTC), ("ACCESS_DENIED", build.denial))
@@ -210,9 +210,9 @@ class BuildService:
             elif build.run is not None:
                 build.record.finish("SUCCEEDED", datetime.now(UTC))
                 build.run.run()
-        self._keep(build)
+        self._write_record(build)
 
-    def _keep(self, build: _Build) -> None:
+    def _write_record(self, build: _Build) -> None:
         if self._history is not None:
             self._history.keep(build.scope, build.record)
 
@@ -235,20 +235,20 @@ class BuildService:
             if group and stream:
                 logs.write(scope, group, stream, [line])
 
-        acting = self._acting(scope, project, fixed)
-        logs = RoleLogs(self._logs, acting)
-        services = as_role(self._services, acting)
+        role = self._role(scope, project, fixed)
+        logs = RoleLogs(self._logs, role)
+        services = as_role(self._services, role)
         build = _Build(scope, record, BuildRun(plan, record, services, write_log))
         if group and stream:
-            build.denial = _log_denial(acting, log_stream_needs(scope, group, stream), fixed)
+            build.denial = _log_denial(role, log_stream_needs(scope, group, stream), fixed)
         return build
 
-    def _acting(self, scope: Scope, project: Mapping[str, Any], fixed: Mapping[str, Any]) -> Acting:
+    def _role(self, scope: Scope, project: Mapping[str, Any], fixed: Mapping[str, Any]) -> AssumedRole:
         """CodeBuild in the build's service role. Raises InvalidInputException for one that it cannot use."""
         session = f"AWSCodeBuild-{fixed['id'].rpartition(':')[2]}"
         role_arn = fixed["serviceRole"]
         try:
-            return self._permissions.acting("codebuild.amazonaws.com", role_arn, session, project["arn"], scope)
+            return self._permissions.assume_role("codebuild.amazonaws.com", role_arn, session, project["arn"], scope)
         except RoleNotAssumableError:
             message = f"CodeBuild is not authorized to perform: sts:AssumeRole on {role_arn}"
             raise ServiceError("InvalidInputException", message) from None
@@ -263,13 +263,13 @@ class BuildService:
         return project
 
 
-def _log_denial(acting: Acting, needs: Sequence[Need], fixed: Mapping[str, Any]) -> str:
+def _log_denial(role: AssumedRole, needs: Sequence[Need], fixed: Mapping[str, Any]) -> str:
     try:
-        acting.require(needs)
-    except ServiceError as fault:
+        role.require(needs)
+    except ServiceError as error:
         return (
-            f"Service role {acting.role_arn} does not allow AWS CodeBuild to create Amazon CloudWatch Logs log streams "
-            f"for build {fixed['arn']}. Error message: {fault.message}"
+            f"Service role {role.role_arn} does not allow AWS CodeBuild to create Amazon CloudWatch Logs log streams "
+            f"for build {fixed['arn']}. Error message: {error.message}"
         )
     return ""
 

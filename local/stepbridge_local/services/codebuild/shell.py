@@ -17,7 +17,7 @@ __all__ = ["BuildShell", "ShellStoppedError"]
 
 KILL_AFTER_SECONDS: Final = 2.0
 
-# Reads paths of files with commands, runs each in this very shell, and tells its exit status after its output.
+# Reads paths of files with commands, runs each in this very shell, and writes its exit status after its output.
 _DRIVER: Final = """\
 exec 3<&0 0</dev/null
 while IFS= read -r __command <&3; do
@@ -167,5 +167,5 @@ def _bury(process: subprocess.Popen[bytes]) -> int:
 
 
 def _as_shells_count(return_code: int) -> int:
-    """A death by signal is 128 + its number, as a shell tells it."""
+    """A death by signal is 128 + its number, as a shell reports it."""
     return 128 - return_code if return_code < 0 else return_code

@@ -28,10 +28,10 @@ def fetch_source(store: ObjectStore, scope: Scope, location: str, folder: Path, 
             store.download(scope, bucket, key, archive)
             _unzip(archive, folder, f"s3://{bucket}/{key}")
             archive.unlink()
-    except ServiceError as fault:
+    except ServiceError as error:
         raise SourceError(
-            f"s3://{bucket}/{key}", f"{fault.code}: {fault.message} for primary source", "", "upload it first"
-        ) from fault
+            f"s3://{bucket}/{key}", f"{error.code}: {error.message} for primary source", "", "upload it first"
+        ) from error
 
 
 def _fetch_prefix(store: ObjectStore, scope: Scope, bucket: str, prefix: str, folder: Path) -> None:

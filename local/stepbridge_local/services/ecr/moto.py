@@ -227,9 +227,9 @@ class MotoImageRegistry:
         lines: list[str] = []
         try:
             return self.build_prebuilt(lines.append)
-        except ImageBuildError as fault:
-            message = f"{image_uri}: the image that stands for it could not be built: {fault}"
-            raise ServiceError("ImageNotFoundException", message) from fault
+        except ImageBuildError as error:
+            message = f"{image_uri}: the image that stands for it could not be built: {error}"
+            raise ServiceError("ImageNotFoundException", message) from error
 
 
 class _StoredECRBackend(ECRBackend):

@@ -38,11 +38,11 @@ class Caller:
     @property
     def context(self) -> dict[str, Sequence[str]]:
         """The global condition keys about the caller."""
-        kind = "Account" if self.is_root else "AssumedRole" if self.role_arn else "User"
+        principal_type = "Account" if self.is_root else "AssumedRole" if self.role_arn else "User"
         found: dict[str, Sequence[str]] = {
             "aws:principalarn": (self.role_arn or self.arn,),
             "aws:principalaccount": (self.account_id,),
-            "aws:principaltype": (kind,),
+            "aws:principaltype": (principal_type,),
             "aws:userid": (self.user_id or self.account_id,),
         }
         if self.user_name:
@@ -146,18 +146,21 @@ def _shown(need: Need) -> str:
 
 
 def _is_anybody(statement: Statement) -> bool:
-    return any(pattern == "*" for kind, pattern in statement.principals or () if kind in ("*", "AWS"))
+    return any(pattern == "*" for type_, pattern in statement.principals or () if type_ in ("*", "AWS"))
 
 
 def _names(statement: Statement, caller: Caller, directly: bool = False) -> bool:
     """Whether the statement is about the caller as principal; ``directly``: not only as one of its account."""
     if statement.not_principals is not None:
-        return not any(_is_caller(kind, pattern, caller, directly) for kind, pattern in statement.not_principals)
-    return any(_is_caller(kind, pattern, caller, directly) for kind, pattern in statement.principals or ())
+        return not any(
+            _is_caller(principal_type, pattern, caller, directly)
+            for principal_type, pattern in statement.not_principals
+        )
+    return any(_is_caller(type_, pattern, caller, directly) for type_, pattern in statement.principals or ())
 
 
-def _is_caller(kind: str, pattern: str, caller: Caller, directly: bool) -> bool:
-    if kind not in ("*", "AWS"):
+def _is_caller(principal_type: str, pattern: str, caller: Caller, directly: bool) -> bool:
+    if principal_type not in ("*", "AWS"):
         return False
     if pattern in ("*", caller.arn, caller.role_arn):
         return True

@@ -140,9 +140,9 @@ def _iam_resource(call: ApiCall, members: Members) -> str:
     if "PolicyArn" in members and "Role" not in call.operation and "User" not in call.operation:
         return str(members["PolicyArn"])
     path = str(members.get("Path", "/"))
-    for kind in ("Role", "User", "Group", "Policy"):
-        if f"{kind}Name" in members and (kind != "Policy" or call.operation.endswith("Policy")):
-            return f"{prefix}:{kind.lower()}{path}{members[f'{kind}Name']}"
+    for entity in ("Role", "User", "Group", "Policy"):
+        if f"{entity}Name" in members and (entity != "Policy" or call.operation.endswith("Policy")):
+            return f"{prefix}:{entity.lower()}{path}{members[f'{entity}Name']}"
     return "*"
 
 

@@ -23,7 +23,7 @@ ANY_RESOURCE: Final = "\0any"
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement. ``principals`` holds (kind, pattern) pairs, None where the policy is an identity's own."""
+    """One statement. ``principals`` holds pairs of type and pattern, None in an identity's own policy."""
 
     effect: Literal["Allow", "Deny"]
     actions: Sequence[str]
@@ -91,4 +91,4 @@ def _principals(value: Any) -> Sequence[tuple[str, str]] | None:
         return None
     if value == "*":
         return (("*", "*"),)
-    return tuple((kind, one) for kind, ones in value.items() for one in _texts(ones))
+    return tuple((principal_type, one) for principal_type, ones in value.items() for one in _texts(ones))

@@ -19,7 +19,7 @@ from stepbridge_local.protocols import (
     ServiceError,
 )
 from stepbridge_local.services.iam.decision import Need
-from stepbridge_local.services.iam.gate import Acting
+from stepbridge_local.services.iam.permissions import AssumedRole
 
 __all__ = ["RoleLogs", "RoleRegistry", "RoleStore", "log_stream_needs", "login_needs", "pull_needs"]
 
@@ -55,13 +55,13 @@ def log_stream_needs(scope: Scope, group: str, stream: str) -> list[Need]:
 class RoleStore:
     """The ``ObjectStore``, used by a role. Raises ServiceError AccessDenied as well."""
 
-    def __init__(self, store: ObjectStore, acting: Acting) -> None:
+    def __init__(self, store: ObjectStore, role: AssumedRole) -> None:
         self._store = store
-        self._acting = acting
+        self._role = role
 
     def list_objects(self, scope: Scope, bucket: str, prefix: str) -> Iterator[ObjectSummary]:
         resource = f"arn:{partition(scope.region)}:s3:::{bucket}"
-        self._acting.require([Need("s3:ListBucket", resource, {"s3:prefix": (prefix,)})])
+        self._role.require([Need("s3:ListBucket", resource, {"s3:prefix": (prefix,)})])
         return self._store.list_objects(scope, bucket, prefix)
 
     def download(self, scope: Scope, bucket: str, key: str, destination: Path) -> None:
@@ -77,22 +77,22 @@ class RoleStore:
         self._store.upload(scope, source, bucket, key)
 
     def _require(self, action: str, scope: Scope, bucket: str, key: str) -> None:
-        self._acting.require([Need(action, f"arn:{partition(scope.region)}:s3:::{bucket}/{key}")])
+        self._role.require([Need(action, f"arn:{partition(scope.region)}:s3:::{bucket}/{key}")])
 
 
 class RoleLogs:
     """The ``LogSink``, used by a role. Without the permission lines are dropped: the job goes on, as on AWS."""
 
-    def __init__(self, logs: LogSink, acting: Acting) -> None:
+    def __init__(self, logs: LogSink, role: AssumedRole) -> None:
         self._logs = logs
-        self._acting = acting
+        self._role = role
 
     def write(self, scope: Scope, group: str, stream: str, lines: Sequence[str]) -> None:
         put = Need("logs:PutLogEvents", _stream_arn(scope, group, stream))
         try:
-            self._acting.require([*log_stream_needs(scope, group, stream), put])
-        except ServiceError as fault:
-            _log.warning("%s:%s: %d lines are lost: %s", group, stream, len(lines), fault)
+            self._role.require([*log_stream_needs(scope, group, stream), put])
+        except ServiceError as error:
+            _log.warning("%s:%s: %d lines are lost: %s", group, stream, len(lines), error)
             return
         self._logs.write(scope, group, stream, lines)
 
@@ -100,25 +100,25 @@ class RoleLogs:
 class RoleRegistry:
     """The ``ImageRegistry``, used by a role. Raises ServiceError AccessDeniedException as well."""
 
-    def __init__(self, registry: ImageRegistry, acting: Acting) -> None:
+    def __init__(self, registry: ImageRegistry, role: AssumedRole) -> None:
         self._registry = registry
-        self._acting = acting
+        self._role = role
 
     def resolve(self, image_uri: str) -> str:
-        self._acting.require([*login_needs(), *pull_needs(image_uri)])
+        self._role.require([*login_needs(), *pull_needs(image_uri)])
         return self._registry.resolve(image_uri)
 
     def push(self, image_uri: str, image: BuiltImage) -> str:
-        self._acting.require(_image_needs(image_uri, _PUSH))
+        self._role.require(_image_needs(image_uri, _PUSH))
         return self._registry.push(image_uri, image)
 
     def record(self, image_uri: str, manifest: bytes) -> str:
-        self._acting.require(_image_needs(image_uri, _PUSH))
+        self._role.require(_image_needs(image_uri, _PUSH))
         return self._registry.record(image_uri, manifest)
 
     def find_digest(self, scope: Scope, repository_name: str, tag: str) -> str | None:
         repository_arn = _repository_arn(scope.region, scope.account_id, repository_name)
-        self._acting.require([Need("ecr:BatchGetImage", repository_arn)])
+        self._role.require([Need("ecr:BatchGetImage", repository_arn)])
         return self._registry.find_digest(scope, repository_name, tag)
 
 

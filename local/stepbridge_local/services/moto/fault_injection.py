@@ -1,4 +1,4 @@
-"""Faults on demand at the endpoint: requests that are throttled, late, refused, or lose their connection."""
+"""Fault injection at the endpoint: requests are throttled, late, refused, or lose their connection."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from stepbridge_local.http.api_call import ApiCall
 from stepbridge_local.protocols import Scope
 from stepbridge_local.services.moto.requests import call_of, send_error
 
-__all__ = ["disturbed"]
+__all__ = ["with_injected_faults"]
 
 
-def disturbed(application: WSGIApplication, disturbances: Disturbances) -> WSGIApplication:
-    """The application, whose requests meet with the faults that are set. Without any they are handed on as they are."""
+def with_injected_faults(application: WSGIApplication, disturbances: Disturbances) -> WSGIApplication:
+    """The application with the faults that are set. Without any, requests are handed on as they are."""
 
     def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         fates = disturbances.on_requests
         if fates is None:
             return application(environ, start_response)
-        return _disturbed_answer(application, fates, environ, start_response)
+        return _faulty_answer(application, fates, environ, start_response)
 
     return answer
 
 
-def _disturbed_answer(
+def _faulty_answer(
     application: WSGIApplication, fates: RequestFates, environ: WSGIEnvironment, start_response: StartResponse
 ) -> Iterable[bytes]:
     call, _ = call_of(environ)

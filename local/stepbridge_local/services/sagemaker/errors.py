@@ -24,20 +24,20 @@ __all__ = [
     "job_not_found",
     "job_not_stoppable",
     "role_not_assumable",
-    "serialization_fault",
+    "serialization_error",
     "service_closed",
-    "validation_fault",
+    "validation_error",
 ]
 
 FAILURE_REASON_MAX_LENGTH = 1024  # characters; shape FailureReason of the service model
 
 
-def validation_fault(message: str) -> ServiceError:
+def validation_error(message: str) -> ServiceError:
     """The ValidationException with this text."""
     return ServiceError("ValidationException", message)
 
 
-def serialization_fault(message: str) -> ServiceError:
+def serialization_error(message: str) -> ServiceError:
     """The answer to a value of the wrong JSON type, which AWS refuses before it validates anything."""
     return ServiceError("SerializationException", message)
 
@@ -54,17 +54,17 @@ def job_not_found(name: str) -> ServiceError:
     The service model lists ResourceNotFound for it; what AWS sends is a ValidationException with this text
     (aws/sagemaker-python-sdk#5549, and the Amazon provider's ``_check_if_job_exists``, which relies on it).
     """
-    return validation_fault(f"Could not find requested job with name: {name}")
+    return validation_error(f"Could not find requested job with name: {name}")
 
 
 def job_not_stoppable(status: str) -> ServiceError:
     """The answer to StopProcessingJob on a job that has ended."""
-    return validation_fault(f"The request was rejected because the processing job is in status {status}.")
+    return validation_error(f"The request was rejected because the processing job is in status {status}.")
 
 
 def role_not_assumable(role_arn: str) -> ServiceError:
     """The answer to a role that does not exist or does not trust SageMaker."""
-    return validation_fault(
+    return validation_error(
         f"Could not assume role {role_arn}. Please ensure that the role exists and allows principal "
         "'sagemaker.amazonaws.com' to assume the role."
     )
@@ -76,11 +76,11 @@ def service_closed() -> ServiceError:
 
 
 class ContainerLostError(LocalAwsError):
-    """The runtime cannot say how a container ended; a fault of the machine, not of the job."""
+    """The runtime cannot say how a container ended. Neither the job nor its image is the cause."""
 
 
 class IllegalTransitionError(LocalAwsError):
-    """A job was told something that its status does not allow; a fault of this program."""
+    """An event that a job's status does not allow: a bug of the local AWS."""
 
 
 class BrokenRecordError(LocalAwsError):

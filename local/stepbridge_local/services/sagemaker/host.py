@@ -11,8 +11,8 @@ from stepbridge_local.protocols import ContainerSpec
 from stepbridge_local.services.sagemaker.description import processing_job_config, resource_config
 from stepbridge_local.services.sagemaker.instance_types import instance_type
 from stepbridge_local.services.sagemaker.job import ProcessingJob
+from stepbridge_local.services.sagemaker.outcome import EXIT_MESSAGE_MAX_BYTES
 from stepbridge_local.services.sagemaker.outputs import create_folders
-from stepbridge_local.services.sagemaker.verdict import EXIT_MESSAGE_MAX_BYTES
 
 __all__ = ["Host", "addresses", "hosts_of"]
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from stepbridge_local.protocols import ObjectStore, Scope, ServiceError
 from stepbridge_local.services.sagemaker.errors import DataDownloadError
-from stepbridge_local.services.sagemaker.pipes import PipeInput, StreamedObject
+from stepbridge_local.services.sagemaker.pipe_inputs import PipeInput, StreamedObject
 from stepbridge_local.services.sagemaker.s3_uri import split_uri
 
 __all__ = ["InputFile", "S3Inputs", "manifest_entries", "relative_path", "shard"]
@@ -127,10 +127,10 @@ class S3Inputs:
                 return manifest_entries(self._text(bucket, key))
             found = self._store.list_objects(self._scope, bucket, key)
             files = [InputFile(bucket, summary.key, relative_path(key, summary.key)) for summary in found]
-        except (ServiceError, ValueError) as fault:
+        except (ServiceError, ValueError) as error:
             raise DataDownloadError(
-                f"ProcessingInput {name}", f'{source["S3Uri"]} of input "{name}": {fault}'
-            ) from fault
+                f"ProcessingInput {name}", f'{source["S3Uri"]} of input "{name}": {error}'
+            ) from error
         if not files:
             # CreateTrainingJob's wording; a processing job meets it when it runs.
             found_nothing = f'No S3 objects found under S3 URL "{source["S3Uri"]}" given in input data source "{name}"'
@@ -153,9 +153,9 @@ class S3Inputs:
             if destination.is_dir():
                 raise IsADirectoryError(f"{file.path} is a folder of another object or input as well")
             self._store.download(self._scope, file.bucket, file.key, destination)
-        except (ServiceError, OSError) as fault:
-            found = f's3://{file.bucket}/{file.key} of input "{name}": {fault}'
-            raise DataDownloadError(f"ProcessingInput {name}", found) from fault
+        except (ServiceError, OSError) as error:
+            found = f's3://{file.bucket}/{file.key} of input "{name}": {error}'
+            raise DataDownloadError(f"ProcessingInput {name}", found) from error
 
 
 def _folder(given: Mapping[str, Any], ml_folder: Path) -> Path:

@@ -1,6 +1,6 @@
 """The life of a processing job: a table of statuses and events, and the frozen record that moves through it.
 
-Pure: no clock, no I/O. Whatever is not in ``TRANSITIONS`` is a fault of the caller and changes nothing.
+Pure: no clock, no I/O. Whatever is not in ``TRANSITIONS`` is a bug of the caller and changes nothing.
 """
 
 from __future__ import annotations

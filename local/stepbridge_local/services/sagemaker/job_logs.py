@@ -64,8 +64,8 @@ class LogStream:
         try:
             while batch := self._next_batch():
                 self._sink.write(self._scope, LOG_GROUP, self._name, batch)
-        except ServiceError as fault:
-            self._error = fault
+        except ServiceError as error:
+            self._error = error
         finally:  # whatever ended it, no container may wait for this stream for ever
             with self._changed:
                 self._running = False

@@ -94,7 +94,7 @@ class ContinuousUpload:
         self._outputs = [output for output in outputs if _managed(output, "Continuous")]
         self._ml_folders = ml_folders
         self._sent: dict[tuple[str, Path], tuple[int, int]] = {}  # what was sent, by its size and modification time
-        self._fault: DataUploadError | None = None
+        self._error: DataUploadError | None = None
         self._ended = Event()
         self._thread: Thread | None = None
 
@@ -113,8 +113,8 @@ class ContinuousUpload:
     def finish(self) -> None:
         """Send what is left once the containers have ended. Raises DataUploadError, also for what failed before."""
         self.end()
-        if self._fault is not None:
-            raise self._fault
+        if self._error is not None:
+            raise self._error
         self._send_changed()
 
     def _watch(self) -> None:
@@ -122,8 +122,8 @@ class ContinuousUpload:
             try:
                 # Another user's container (docker) may keep files to itself: they are this user's once it has ended.
                 self._send_changed(leave_closed=True)
-            except DataUploadError as fault:
-                self._fault = fault
+            except DataUploadError as error:
+                self._error = error
                 return
 
     def _send_changed(self, leave_closed: bool = False) -> None:
@@ -133,9 +133,9 @@ class ContinuousUpload:
                     self._send(output, file)
                 except FileNotFoundError:
                     continue  # the container has removed it meanwhile
-                except DataUploadError as fault:
-                    removed = isinstance(fault.__cause__, FileNotFoundError)
-                    closed = leave_closed and isinstance(fault.__cause__, PermissionError)
+                except DataUploadError as error:
+                    removed = isinstance(error.__cause__, FileNotFoundError)
+                    closed = leave_closed and isinstance(error.__cause__, PermissionError)
                     if not (removed or closed):
                         raise
 
@@ -197,7 +197,7 @@ def _upload(store: ObjectStore, scope: Scope, output: Mapping[str, Any], file: O
         key.encode()
         with opened_without_links(file.path, file.root) as path:
             store.upload(scope, path, bucket, key)
-    except (ServiceError, OSError, UnicodeEncodeError) as fault:
+    except (ServiceError, OSError, UnicodeEncodeError) as error:
         shown = key.encode(errors="backslashreplace").decode()
-        found = f's3://{bucket}/{shown} of output "{output["OutputName"]}": {fault}'
-        raise DataUploadError(f"ProcessingOutput {output['OutputName']}", found) from fault
+        found = f's3://{bucket}/{shown} of output "{output["OutputName"]}": {error}'
+        raise DataUploadError(f"ProcessingOutput {output['OutputName']}", found) from error

@@ -15,7 +15,7 @@ from typing import Any
 
 from stepbridge_local.protocols import Scope
 from stepbridge_local.services.sagemaker.contract import CONTRACT, Treatment, is_known, takes
-from stepbridge_local.services.sagemaker.errors import validation_fault
+from stepbridge_local.services.sagemaker.errors import validation_error
 from stepbridge_local.services.sagemaker.s3_uri import split_uri
 
 __all__ = ["DEFAULT_MAX_RUNTIME_SECONDS", "PROCESSING_FOLDER", "check", "with_defaults"]
@@ -35,7 +35,7 @@ def check(scope: Scope, request: Mapping[str, Any]) -> None:
     """Raise ValidationException with everything about ``request`` that AWS refuses or the local AWS cannot do."""
     problems = [*_broken_rules(scope, request), *_not_done_here(request)]
     if problems:
-        raise validation_fault(" ".join(problems))
+        raise validation_error(" ".join(problems))
 
 
 def with_defaults(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -190,7 +190,7 @@ def _refused(value: Any, path: str, where: str, app_managed: bool = False) -> It
             yield f"{path}={value}", where
     elif isinstance(value, Mapping) and f"{path}{{}}" not in CONTRACT:
         app_managed = value.get("AppManaged", app_managed)
-        for kind in ("Input", "Output"):
-            where = f" (Processing{kind} '{value[f'{kind}Name']}')" if f"{kind}Name" in value else where
+        for direction in ("Input", "Output"):
+            where = f" (Processing{direction} '{value[f'{direction}Name']}')" if f"{direction}Name" in value else where
         for member, inner in value.items():
             yield from _refused(inner, f"{path}.{member}", where, app_managed)

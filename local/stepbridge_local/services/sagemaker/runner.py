@@ -1,4 +1,4 @@
-"""One job being run, from its image to its outputs, in one thread that another may tell to stop."""
+"""Runs one job, from its image to its outputs, in one thread; any other thread may stop it."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ from stepbridge_local.services.sagemaker.host import Host, hosts_of
 from stepbridge_local.services.sagemaker.inputs import S3Inputs
 from stepbridge_local.services.sagemaker.job import Event, Outcome, ProcessingJob, Status
 from stepbridge_local.services.sagemaker.job_logs import LogStream
+from stepbridge_local.services.sagemaker.outcome import StopCause, exit_message, job_outcome
 from stepbridge_local.services.sagemaker.outputs import ContinuousUpload, upload_at_end
-from stepbridge_local.services.sagemaker.pipes import PipeFeeds
-from stepbridge_local.services.sagemaker.verdict import StopCause, exit_message, judge
+from stepbridge_local.services.sagemaker.pipe_inputs import PipeFeeds
 
-__all__ = ["JobRun", "Surroundings"]
+__all__ = ["JobRun", "JobServices", "remove_tree"]
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class JobServices:
     """What a job needs of the local AWS. ``stop_grace_seconds`` lie between SIGTERM and SIGKILL.
 
     ``job_speed`` is how fast the maximum runtime passes.
@@ -60,14 +60,14 @@ class Surroundings:
 class JobRun:
     """One job's run. ``run`` is called once, by the thread of the job; ``stop`` by any thread, at any time.
 
-    ``report`` is told when the containers run and when the maximum runtime ends the job.
+    ``report`` is called when the containers run and when the maximum runtime ends the job.
     """
 
     def __init__(
-        self, job: ProcessingJob, surroundings: Surroundings, workspace: Path, report: Callable[[Event], None]
+        self, job: ProcessingJob, services: JobServices, workspace: Path, report: Callable[[Event], None]
     ) -> None:
         self._job = self.job = job
-        self._surroundings = surroundings
+        self._services = services
         self._workspace = workspace
         self._report = report
         self._lock = Lock()
@@ -79,8 +79,8 @@ class JobRun:
         """Run the job to its end and say how it ended; its workspace is gone then."""
         try:
             return self._run()
-        except JobError as fault:
-            return Outcome(Status.FAILED, fault.failure_reason)
+        except JobError as error:
+            return Outcome(Status.FAILED, error.failure_reason)
         finally:
             self._feeds.end()
             remove_tree(self._workspace)
@@ -90,7 +90,7 @@ class JobRun:
         with self._lock:
             self._cause = self._cause or cause
             for container in self._containers:
-                container.stop(self._surroundings.stop_grace_seconds if grace_seconds is None else grace_seconds)
+                container.stop(self._services.stop_grace_seconds if grace_seconds is None else grace_seconds)
 
     @property
     def _goes_on(self) -> bool:
@@ -99,39 +99,39 @@ class JobRun:
     def _run(self) -> Outcome:
         image_id = self._image()  # a prebuilt image is built here the first time, which takes a while
         if not self._goes_on:
-            return self._verdict(())
+            return self._outcome(())
         hosts = self._prepared_hosts()
         outputs = self._job.request.get("ProcessingOutputConfig", {}).get("Outputs", [])
         ml_folders = [host.ml_folder for host in hosts]
-        store, scope = self._surroundings.store, self._job.scope
+        store, scope = self._services.store, self._job.scope
         continuous = ContinuousUpload(store, scope, outputs, ml_folders)
-        outcome = self._verdict(self._run_containers(hosts, image_id, continuous))
+        outcome = self._outcome(self._run_containers(hosts, image_id, continuous))
         try:
             continuous.finish()
             if outcome.status is Status.COMPLETED:  # what failed or was stopped uploads nothing at its end
                 upload_at_end(store, scope, outputs, ml_folders)
-        except DataUploadError as fault:
+        except DataUploadError as error:
             if outcome.status is Status.COMPLETED:
-                outcome = Outcome(Status.FAILED, fault.failure_reason)
+                outcome = Outcome(Status.FAILED, error.failure_reason)
             else:  # the job keeps the reason it has
-                _log.warning("processing job %s: %s", self._job.name, fault)
+                _log.warning("processing job %s: %s", self._job.name, error)
         return self._with_message(outcome, hosts)
 
-    def _verdict(self, exits: Sequence[ContainerExit]) -> Outcome:
-        return judge(exits, self._cause, self._job.max_runtime_seconds, self._feeds.fault)
+    def _outcome(self, exits: Sequence[ContainerExit]) -> Outcome:
+        return job_outcome(exits, self._cause, self._job.max_runtime_seconds, self._feeds.error)
 
     def _image(self) -> str:
         uri = self._job.request["AppSpecification"]["ImageUri"]
         try:
-            return self._surroundings.registry.resolve(uri)
-        except ServiceError as fault:
-            raise ImageError("AppSpecification.ImageUri", f"{uri}: {fault}") from fault
+            return self._services.registry.resolve(uri)
+        except ServiceError as error:
+            raise ImageError("AppSpecification.ImageUri", f"{uri}: {error}") from error
 
     def _prepared_hosts(self) -> Sequence[Host]:
         """The instances with folders, configuration and inputs in place."""
         hosts = hosts_of(self._job, self._workspace)
         given = self._job.request.get("ProcessingInputs", [])
-        inputs = S3Inputs(self._surroundings.store, self._job.scope, given, lambda: self._goes_on)
+        inputs = S3Inputs(self._services.store, self._job.scope, given, lambda: self._goes_on)
         for host in hosts:
             host.lay_out()
         inputs.find()
@@ -150,7 +150,7 @@ class JobRun:
             now = int(time.time())
             try:
                 for host in hosts:
-                    stream = LogStream(self._surroundings.logs, self._job.scope, host.log_stream_name(now))
+                    stream = LogStream(self._services.logs, self._job.scope, host.log_stream_name(now))
                     container = self._start(host, image_id, streams.enter_context(stream))
                     if container is not None:
                         Thread(target=_hand_over, args=(container, ended), name=f"{host.name}-end", daemon=True).start()
@@ -169,16 +169,16 @@ class JobRun:
         """Start the container of a host, unless the job is being stopped."""
         if not self._goes_on:
             return None
-        container = self._surroundings.runtime.start(host.container_spec(image_id), stream.write)
+        container = self._services.runtime.start(host.container_spec(image_id), stream.write)
         with self._lock:
             self._containers.append(container)
             if self._cause is not None:  # the stop came while the container was being started and has missed it
-                container.stop(self._surroundings.stop_grace_seconds)
+                container.stop(self._services.stop_grace_seconds)
         return container
 
     def _collect(self, ended: SimpleQueue[ContainerExit | None], count: int) -> Sequence[ContainerExit]:
         """How ``count`` containers ended. The maximum runtime and the first failure stop those that still run."""
-        deadline = time.monotonic() + self._job.max_runtime_seconds / self._surroundings.job_speed()
+        deadline = time.monotonic() + self._job.max_runtime_seconds / self._services.job_speed()
         exits: list[ContainerExit] = []
         while len(exits) < count:
             try:
@@ -197,12 +197,12 @@ class JobRun:
     def _with_message(self, outcome: Outcome, hosts: Sequence[Host]) -> Outcome:
         try:
             return replace(outcome, exit_message=exit_message([host.message() for host in hosts]))
-        except ExitMessageError as fault:  # a job that failed or was stopped keeps that reason
-            return Outcome(Status.FAILED, fault.failure_reason) if outcome.status is Status.COMPLETED else outcome
+        except ExitMessageError as error:  # a job that failed or was stopped keeps that reason
+            return Outcome(Status.FAILED, error.failure_reason) if outcome.status is Status.COMPLETED else outcome
 
 
 def _hand_over(container: Container, ended: SimpleQueue[ContainerExit | None]) -> None:
-    """Wait for a container's end; None is handed on when the runtime cannot tell it: nobody may wait for ever."""
+    """Wait for a container's end; None is handed on when the runtime does not know it: nobody may wait for ever."""
     exit_: ContainerExit | None = None
     try:
         exit_ = container.wait()

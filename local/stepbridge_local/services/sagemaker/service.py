@@ -17,7 +17,7 @@ from typing import Any
 from stepbridge_local.fault_injection.board import Disturbances
 from stepbridge_local.fault_injection.jobs import instance_limit_exceeded
 from stepbridge_local.protocols import ContainerRuntime, ImageRegistry, LogSink, ObjectStore, Scope
-from stepbridge_local.services.iam.gate import UNENFORCED, Permissions, RoleNotAssumableError
+from stepbridge_local.services.iam.permissions import UNENFORCED, Permissions, RoleNotAssumableError
 from stepbridge_local.services.iam.role_access import RoleLogs, RoleRegistry, RoleStore
 from stepbridge_local.services.sagemaker import description, rules
 from stepbridge_local.services.sagemaker.errors import (
@@ -27,11 +27,11 @@ from stepbridge_local.services.sagemaker.errors import (
     service_closed,
 )
 from stepbridge_local.services.sagemaker.job import INTERRUPTED, Event, Outcome, ProcessingJob, Status, advance, finish
-from stepbridge_local.services.sagemaker.listing import page, selection
-from stepbridge_local.services.sagemaker.runner import JobRun, Surroundings, remove_tree
+from stepbridge_local.services.sagemaker.job_list import page, selection
+from stepbridge_local.services.sagemaker.outcome import StopCause
+from stepbridge_local.services.sagemaker.runner import JobRun, JobServices, remove_tree
 from stepbridge_local.services.sagemaker.store import JobStore
 from stepbridge_local.services.sagemaker.validation import validated
-from stepbridge_local.services.sagemaker.verdict import StopCause
 
 __all__ = ["ProcessingService"]
 
@@ -50,10 +50,10 @@ def utc_now() -> datetime:
 class ProcessingService:
     """SageMaker Processing for all accounts and regions.
 
-    Requests and responses are AWS's JSON shapes with datetimes for times; API errors are ServiceFaults. At most
+    Requests and responses are AWS's JSON shapes with datetimes for times; API errors are ServiceErrors. At most
     ``max_concurrent_jobs`` jobs run at once, further ones wait InProgress. Records live under ``jobs_folder`` and
-    survive a restart; what an earlier process left unfinished becomes Failed when this is made. ``disturbances`` say
-    what befalls jobs on demand, ``permissions`` what their roles may do.
+    survive a restart; what an earlier process left unfinished becomes Failed at the start. ``disturbances`` are the
+    injected faults, ``permissions`` what the jobs' roles may do.
     """
 
     def __init__(
@@ -72,9 +72,7 @@ class ProcessingService:
     ) -> None:
         self._permissions = permissions
         self._disturbances = disturbances or Disturbances()
-        self._surroundings = Surroundings(
-            store, logs, registry, runtime, stop_grace_seconds, self._disturbances.job_speed
-        )
+        self._services = JobServices(store, logs, registry, runtime, stop_grace_seconds, self._disturbances.job_speed)
         self._clock = clock
         self._work = jobs_folder / "work"
         remove_tree(self._work)  # what a killed process left
@@ -101,8 +99,8 @@ class ProcessingService:
         now = self._clock()
         name = accepted["ProcessingJobName"]
         job = ProcessingJob(scope, name, rules.with_defaults(accepted), now, now)
-        surroundings = self._surroundings_of(job)
-        run = JobRun(job, surroundings, self._workspace(job), lambda event: self._happened(scope, name, event))
+        services = self._services_for(job)
+        run = JobRun(job, services, self._workspace(job), lambda event: self._record_event(scope, name, event))
         active = _ActiveJob(scope, name, run)
         with self._lock:
             if self._closed:
@@ -112,7 +110,7 @@ class ProcessingService:
             self._active[scope, name] = active
             fate = self._disturbances.on_jobs.fate(name)
             if fate.failure_reason is not None:
-                active.doom = Outcome(Status.FAILED, fate.failure_reason)
+                active.forced_outcome = Outcome(Status.FAILED, fate.failure_reason)
             if not fate.delay_seconds:
                 self._waiting.append(active)
                 self._start_waiting()
@@ -150,7 +148,7 @@ class ProcessingService:
         if active is not None:
             active.run.stop(StopCause.CALLER)
             if active.claim():
-                self._settle(scope, name, Outcome(Status.STOPPED))
+                self._record_outcome(scope, name, Outcome(Status.STOPPED))
 
     def wait(self, scope: Scope, name: str, timeout_seconds: float | None) -> bool:
         """Whether the job ended within the time; returns the moment it does. None waits for as long as it takes."""
@@ -172,7 +170,7 @@ class ProcessingService:
             one.run.stop(StopCause.SHUTDOWN, _SHUTDOWN_GRACE_SECONDS)
         for (scope, name), one in active.items():
             if one.claim():
-                self._settle(scope, name, INTERRUPTED)
+                self._record_outcome(scope, name, INTERRUPTED)
         deadline = monotonic() + _SHUTDOWN_WAIT_SECONDS
         for one in active.values():
             one.ended.wait(max(0.0, deadline - monotonic()))
@@ -189,22 +187,22 @@ class ProcessingService:
             raise job_not_stoppable(job.status)
         return advance(job, Event.STOP_REQUESTED, self._clock())
 
-    def _happened(self, scope: Scope, name: str, event: Event) -> None:
+    def _record_event(self, scope: Scope, name: str, event: Event) -> None:
         self._jobs.update(scope, name, lambda job: advance(job, event, self._clock()))
 
-    def _surroundings_of(self, job: ProcessingJob) -> Surroundings:
+    def _services_for(self, job: ProcessingJob) -> JobServices:
         """The local AWS as the job's role sees it. Raises ValidationException for a role that SageMaker cannot use."""
         role_arn = job.request["RoleArn"]
         try:
-            acting = self._permissions.acting("sagemaker.amazonaws.com", role_arn, "SageMaker", job.arn, job.scope)
+            role = self._permissions.assume_role("sagemaker.amazonaws.com", role_arn, "SageMaker", job.arn, job.scope)
         except RoleNotAssumableError:
             raise role_not_assumable(role_arn) from None
-        everybody = self._surroundings
+        services = self._services
         return dataclasses.replace(
-            everybody,
-            store=RoleStore(everybody.store, acting),
-            logs=RoleLogs(everybody.logs, acting),
-            registry=RoleRegistry(everybody.registry, acting),
+            services,
+            store=RoleStore(services.store, role),
+            logs=RoleLogs(services.logs, role),
+            registry=RoleRegistry(services.registry, role),
         )
 
     def _check_limit(self, job: ProcessingJob) -> None:
@@ -239,24 +237,24 @@ class ProcessingService:
             active = self._waiting.popleft()
             if active.claim():  # else it was stopped before its turn came
                 self._running += 1
-                Thread(target=self._live, args=(active,), name=f"job-{active.name}", daemon=True).start()
+                Thread(target=self._run_job, args=(active,), name=f"job-{active.name}", daemon=True).start()
 
-    def _live(self, active: _ActiveJob) -> None:
+    def _run_job(self, active: _ActiveJob) -> None:
         """The thread of a job: run it, record its end, make place for the next."""
         outcome: Outcome | None = None
         try:
-            outcome = active.doom or active.run.run()
+            outcome = active.forced_outcome or active.run.run()
         finally:
             # An error that nobody foresaw ends this thread with its traceback in the log, but it must not leave the
             # job InProgress for ever, nor keep its place.
             try:
-                self._settle(active.scope, active.name, outcome or _crash(sys.exception()))
+                self._record_outcome(active.scope, active.name, outcome or _crash(sys.exception()))
             finally:
                 with self._lock:
                     self._running -= 1
                     self._start_waiting()
 
-    def _settle(self, scope: Scope, name: str, outcome: Outcome) -> None:
+    def _record_outcome(self, scope: Scope, name: str, outcome: Outcome) -> None:
         self._jobs.update(scope, name, lambda job: finish(job, outcome, self._clock()))
         with self._lock:
             active = self._active.pop((scope, name))
@@ -270,7 +268,7 @@ class _ActiveJob:
         self.scope = scope
         self.name = name
         self.run = run
-        self.doom: Outcome | None = None  # how it ends without having run
+        self.forced_outcome: Outcome | None = None  # how it ends without having run
         self.ended = Flag()
         self._unclaimed = Lock()
 

@@ -35,7 +35,7 @@ def request_shape(operation: str) -> StructureShape:
 
 @cache
 def compile_pattern(pattern: str) -> re.Pattern[str]:
-    r"""A pattern of the service model, which is Java's kind, for ``fullmatch``.
+    r"""A pattern of the service model, in Java's syntax, for ``fullmatch``.
 
     Java's classes are ASCII unless a pattern asks for ``\p{…}``, characters beyond U+FFFF stand there as surrogate
     pairs, and ``\p{L}`` only ever occurs beside ``\p{N}`` and ``_``, which together are Python's ``\w``.

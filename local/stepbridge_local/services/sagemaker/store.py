@@ -18,7 +18,7 @@ from typing import Any
 from stepbridge_local.protocols import Scope
 from stepbridge_local.services.sagemaker.errors import BrokenRecordError, job_name_in_use, job_not_found
 from stepbridge_local.services.sagemaker.job import FINAL, INTERRUPTED, Event, ProcessingJob, Status, advance
-from stepbridge_local.services.sagemaker.listing import Selection
+from stepbridge_local.services.sagemaker.job_list import Selection
 
 __all__ = ["RECORDS_FILE", "JobStore"]
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from stepbridge_local.services.sagemaker.errors import serialization_fault, validation_fault
+from stepbridge_local.services.sagemaker.errors import serialization_error, validation_error
 from stepbridge_local.services.sagemaker.service_model import compile_pattern, request_shape
 
 if TYPE_CHECKING:
@@ -38,11 +38,11 @@ def validated(operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
     walk = _Walk()
     accepted = walk.value(request_shape(operation), request, "")
     if walk.type_errors:
-        raise serialization_fault("; ".join(walk.type_errors))
+        raise serialization_error("; ".join(walk.type_errors))
     if walk.violations:
         count = len(walk.violations)
         noun = "error" if count == 1 else "errors"
-        raise validation_fault(f"{count} validation {noun} detected: {'; '.join(walk.violations)}")
+        raise validation_error(f"{count} validation {noun} detected: {'; '.join(walk.violations)}")
     return dict(accepted)
 
 
@@ -69,8 +69,8 @@ class _Walk:
         shown = "null" if value is None else f"'{_shown(value)}'"
         self.violations.append(f"Value {shown} at '{path}' failed to satisfy constraint: {constraint}")
 
-    def _is(self, value: Any, kind: type | tuple[type, ...], wanted: str, path: str) -> bool:
-        if isinstance(value, kind) and not (isinstance(value, bool) and kind is not bool):
+    def _is(self, value: Any, python_type: type | tuple[type, ...], wanted: str, path: str) -> bool:
+        if isinstance(value, python_type) and not (isinstance(value, bool) and python_type is not bool):
             return True
         found = next((name for python_type, name in _JSON_KINDS if isinstance(value, python_type)), "VALUE")
         self.type_errors.append(f"'{path or 'request'}': {found}_VALUE can not be converted to {wanted}")

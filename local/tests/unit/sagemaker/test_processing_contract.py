@@ -135,8 +135,8 @@ def refusal(path: str, app_managed: bool = False) -> str:
     try:
         accepted = validated("CreateProcessingJob", request_with(path, app_managed))
         rules.check(SCOPE, accepted)
-    except ServiceError as fault:
-        return fault.message
+    except ServiceError as error:
+        return error.message
     return ""
 
 

@@ -23,7 +23,7 @@ from stepbridge_local.protocols import Scope, ServiceError
 from stepbridge_local.services.sagemaker.errors import BrokenRecordError
 from stepbridge_local.services.sagemaker.inputs import InputFile, manifest_entries, relative_path, shard
 from stepbridge_local.services.sagemaker.job import ProcessingJob, Status
-from stepbridge_local.services.sagemaker.listing import page, selection
+from stepbridge_local.services.sagemaker.job_list import page, selection
 from stepbridge_local.services.sagemaker.outputs import files_below, opened_without_links
 from stepbridge_local.services.sagemaker.s3_uri import join, split_uri
 from stepbridge_local.services.sagemaker.store import RECORDS_FILE, JobStore

@@ -29,7 +29,7 @@ from stepbridge_local.services.sagemaker.job import (
     advance,
     finish,
 )
-from stepbridge_local.services.sagemaker.verdict import StopCause, exit_message, judge
+from stepbridge_local.services.sagemaker.outcome import StopCause, exit_message, job_outcome
 
 NOW = datetime(2024, 5, 1, 12, 0, 0, 123000, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=5)
@@ -136,9 +136,9 @@ EXITS = [ContainerExit(0), ContainerExit(137), ContainerExit(1)]
         ),
     ],
 )
-def test_the_verdict(exits: list[ContainerExit], cause: StopCause | None, expected: Outcome) -> None:
+def test_the_outcome(exits: list[ContainerExit], cause: StopCause | None, expected: Outcome) -> None:
     """Completed only if every container exits 0; a stop counts before an exit code; the first failure is the reason."""
-    assert judge(exits, cause, 60) == expected
+    assert job_outcome(exits, cause, 60) == expected
 
 
 def test_exit_messages_are_joined_and_cut_at_a_whole_character() -> None:
@@ -190,10 +190,10 @@ def test_step_functions_gets_json_with_milliseconds() -> None:
     assert converted["Tags"] == {"team": "a"}
 
 
-def test_faults_survive_pickling() -> None:
+def test_errors_survive_pickling() -> None:
     """Attributes and text are the same afterwards."""
-    for fault in (DataDownloadError("input", "found", "expected", "remedy"), IllegalTransitionError("job", "x")):
-        copy = pickle.loads(pickle.dumps(fault))
-        assert (type(copy), str(copy), copy.where) == (type(fault), str(fault), fault.where)
+    for error in (DataDownloadError("input", "found", "expected", "remedy"), IllegalTransitionError("job", "x")):
+        copy = pickle.loads(pickle.dumps(error))
+        assert (type(copy), str(copy), copy.where) == (type(error), str(error), error.where)
     copied = pickle.loads(pickle.dumps(job_name_in_use("arn")))
     assert (copied.code, copied.http_status) == ("ResourceInUse", 400)

@@ -23,8 +23,8 @@ from moto.utilities.utils import get_partition
 from stepbridge_local.http.api_call import ApiCall, Credential, partition
 from stepbridge_local.protocols import Scope, ServiceError
 from stepbridge_local.services.iam.decision import Caller, Need
-from stepbridge_local.services.iam.gate import Permissions, RoleRecord, role_session
 from stepbridge_local.services.iam.operations import needs_of
+from stepbridge_local.services.iam.permissions import Permissions, RoleRecord, role_session
 from stepbridge_local.services.iam.policy import Policy, parse_policy
 from stepbridge_local.services.iam.s3_operations import S3Request, s3_needs
 from stepbridge_local.services.moto.requests import call_of, form_of, read_body, s3_place_of, send_error

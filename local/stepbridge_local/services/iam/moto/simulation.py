@@ -8,8 +8,8 @@ from moto.core.responses import ActionResult
 from moto.iam.responses import IamResponse
 
 from stepbridge_local.services.iam.decision import Need, decide
-from stepbridge_local.services.iam.gate import role_session
 from stepbridge_local.services.iam.moto.authorization import MotoDirectory
+from stepbridge_local.services.iam.permissions import role_session
 from stepbridge_local.services.moto.api_errors import ApiError
 
 __all__ = ["install"]

@@ -110,16 +110,16 @@ class StoredKey(FakeKey):
         self._changed()
 
     def dispose(self, garbage: bool = False) -> None:
-        """Drop the content, unless this is only Python's farewell to the instance (``garbage``)."""
+        """Drop the content, unless Python only collects the instance (``garbage``)."""
         if not garbage and not self.disposed:
             self.disposed = True
             self.journal.discard(self.content)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> StoredKey:
         """list_object_versions works on copies, whose content nobody reads."""
-        twin = object.__new__(type(self))
-        twin.__dict__.update(self.__dict__)
-        return twin
+        copied = object.__new__(type(self))
+        copied.__dict__.update(self.__dict__)
+        return copied
 
 
 class CompletedContent:

@@ -20,7 +20,7 @@ from stepbridge_local.services.moto.api_errors import ApiError
 from stepbridge_local.services.moto.replacement import replace
 from stepbridge_local.services.stepfunctions.moto.executions import Execution
 from stepbridge_local.services.stepfunctions.moto.restored import RestoredExecutions
-from stepbridge_local.services.stepfunctions.moto.starts import check_arn, executions_of, resolve
+from stepbridge_local.services.stepfunctions.moto.start_execution import check_arn, executions_of, resolve
 
 __all__ = ["install", "page_size", "page_token", "read_token"]
 

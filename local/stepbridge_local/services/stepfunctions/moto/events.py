@@ -121,7 +121,7 @@ def _send(rule: Any, target: dict[str, Any], event: dict[str, Any]) -> None:
     """Hand the event to one target.
 
     An SQS queue gets the whole event, which moto's template for events without a transformer would cut and change.
-    Raises ServiceException where the target is not there, NotImplementedError for a kind of target moto knows not.
+    Raises ServiceException where the target is not there, NotImplementedError for one that moto does not have.
     """
     from moto.sqs.models import sqs_backends
 

@@ -24,8 +24,8 @@ from stepbridge_local.persistence.executions import ExecutionRecords
 from stepbridge_local.protocols import LogSink
 from stepbridge_local.services.moto.api_errors import ApiError
 from stepbridge_local.services.stepfunctions.moto.environment import LocalEventManager, event_details
-from stepbridge_local.services.stepfunctions.moto.logging import logging_session
-from stepbridge_local.services.stepfunctions.moto.parsing import for_the_parser
+from stepbridge_local.services.stepfunctions.moto.execution_logs import logging_session
+from stepbridge_local.services.stepfunctions.moto.preprocessor import for_the_parser
 from stepbridge_local.services.stepfunctions.moto.queries import iso_timestamp
 from stepbridge_local.services.stepfunctions.moto.redrive import (
     Checkpoint,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from stepbridge_local.fault_injection.board import Disturbances
 from stepbridge_local.persistence.executions import ExecutionRecords
 from stepbridge_local.protocols import LogSink
-from stepbridge_local.services.iam.gate import Permissions
 from stepbridge_local.services.iam.moto.authorization import MotoDirectory
+from stepbridge_local.services.iam.permissions import Permissions
 from stepbridge_local.services.moto.application import MotoApplication
 from stepbridge_local.services.sagemaker.service import ProcessingService
 
@@ -35,17 +35,17 @@ def install(
             branches,
             environment,
             errors,
-            integrations,
             intrinsics,
-            machines,
             paths,
+            processing_jobs,
             queries,
-            sagemaker,
-            starts,
+            role_permissions,
+            service_integrations,
+            start_execution,
+            state_machines,
             states,
             versions,
         )
-        from stepbridge_local.services.stepfunctions.moto import permissions as role_permissions
         from stepbridge_local.services.stepfunctions.moto.events import StatusChanges
         from stepbridge_local.services.stepfunctions.moto.executions import ExecutionServices
         from stepbridge_local.services.stepfunctions.moto.restored import RestoredExecutions
@@ -60,10 +60,10 @@ def install(
         intrinsics.install()
         states.install()
         branches.install()
-        integrations.install(integrations.RoleClients(application, permissions, directory))
-        sagemaker.install(processing, disturbances, permissions)
-        machines.install(restored)
-        starts.install(execution_services)
+        service_integrations.install(service_integrations.RoleClients(application, permissions, directory))
+        processing_jobs.install(processing, disturbances, permissions)
+        state_machines.install(restored)
+        start_execution.install(execution_services)
         api.install(restored)
         versions.install()
         role_permissions.install(permissions)  # last: it wraps methods that the others replace

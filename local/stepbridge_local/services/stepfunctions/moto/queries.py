@@ -55,8 +55,8 @@ def _new_expression(self: StringJSONata, expression: str) -> None:
     """Refuse a definition with a malformed expression when the state machine is created, as AWS does."""
     try:
         compile_expression(expression)
-    except QueryError as fault:
-        raise ValueError(f"The JSONata expression '{expression}' is not valid: {fault}") from fault
+    except QueryError as error:
+        raise ValueError(f"The JSONata expression '{expression}' is not valid: {error}") from error
     vars(self).update(literal_value=expression, expression=expression)
 
 
@@ -66,8 +66,8 @@ def _evaluate_expression(self: StringJSONata, env: Environment) -> None:
     described = f"The JSONata expression '{self.expression}'" + (f" specified for the field '{field}'" if field else "")
     try:
         result = evaluate(self.expression, bindings)
-    except QueryError as fault:
-        raise query_failure(env, f"{described} threw an error during evaluation. {fault}", field) from fault
+    except QueryError as error:
+        raise query_failure(env, f"{described} threw an error during evaluation. {error}", field) from error
     if result is UNDEFINED:
         raise query_failure(env, f"{described} returned nothing (undefined).", field)
     env.stack.append(result)
@@ -93,8 +93,8 @@ def _evaluate_variable(self: StringVariableSample, env: Environment) -> None:
         bindings["states"] = _states_of(env)
     try:
         result = evaluate(self.expression, bindings)
-    except QueryError as fault:
-        raise query_failure(env, f"The variable reference '{self.expression}' failed. {fault}") from fault
+    except QueryError as error:
+        raise query_failure(env, f"The variable reference '{self.expression}' failed. {error}") from error
     if result is UNDEFINED:
         raise query_failure(env, f"The variable reference '{self.expression}' selects nothing.")
     env.stack.append(result)
@@ -157,7 +157,7 @@ def _assigned_variables(self: VariableStore) -> dict[str, str]:
     return {name: json.dumps(self.get(name), separators=(",", ":")) for name in self._declaration_tracing}
 
 
-# --- naming the field at fault ----------------------------------------------------------------------------------------
+# --- naming the field that fails --------------------------------------------------------------------------------------
 def _identifier(self: AssignTemplateBinding) -> str:
     return str(self.identifier)
 

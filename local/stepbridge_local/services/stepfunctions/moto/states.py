@@ -112,8 +112,8 @@ def _evaluate_state(self: CommonStateField, env: Environment) -> None:
 
 
 def _add_aborted_event(state: CommonStateField, env: Environment) -> None:
-    for kind, event_type in _ABORTED_EVENTS.items():
-        if isinstance(state, kind):
+    for state_class, event_type in _ABORTED_EVENTS.items():
+        if isinstance(state, state_class):
             add_event(env, event_type)
 
 

@@ -74,8 +74,8 @@ def validate_state_machine_definition(self: StepFunctionResponse) -> ActionResul
     """OK for what CreateStateMachine would take, else FAIL with what it would say."""
     try:
         StepFunctionsParserBackend._validate_definition(self._get_param("definition"))
-    except ApiError as fault:
-        message = str(fault.message)
+    except ApiError as error:
+        message = str(error.message)
         diagnostics = [{"severity": "ERROR", "code": "SCHEMA_VALIDATION_FAILED", "message": message}]
         return ActionResult({"result": "FAIL", "diagnostics": diagnostics, "truncated": False})
     return ActionResult({"result": "OK", "diagnostics": [], "truncated": False})

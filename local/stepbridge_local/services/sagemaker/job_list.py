@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from stepbridge_local.services.sagemaker.description import summarize
-from stepbridge_local.services.sagemaker.errors import validation_fault
+from stepbridge_local.services.sagemaker.errors import validation_error
 from stepbridge_local.services.sagemaker.job import ProcessingJob
 
 __all__ = ["Selection", "page", "selection"]
@@ -117,9 +117,9 @@ def _position(request: Mapping[str, Any]) -> tuple[str | int, str]:
     except (binascii.Error, ValueError, KeyError, TypeError, RecursionError):
         well_formed = False
     if not well_formed:
-        raise validation_fault("NextToken is not one that ListProcessingJobs gave.")
+        raise validation_error("NextToken is not one that ListProcessingJobs gave.")
     if question != _question(request):
-        raise validation_fault("NextToken belongs to a ListProcessingJobs request with other filters or order.")
+        raise validation_error("NextToken belongs to a ListProcessingJobs request with other filters or order.")
     return value, name
 
 

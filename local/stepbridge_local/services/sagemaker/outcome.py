@@ -10,13 +10,13 @@ from stepbridge_local.protocols import ContainerExit
 from stepbridge_local.services.sagemaker.errors import ContainerStartError, ExitMessageError, JobError
 from stepbridge_local.services.sagemaker.job import INTERRUPTED, Outcome, Status
 
-__all__ = ["EXIT_MESSAGE_MAX_BYTES", "StopCause", "exit_message", "judge"]
+__all__ = ["EXIT_MESSAGE_MAX_BYTES", "StopCause", "exit_message", "job_outcome"]
 
 EXIT_MESSAGE_MAX_BYTES = 1024
 
 
 class StopCause(Enum):
-    """Why containers were told to stop before their own end."""
+    """Why containers were stopped before their own end."""
 
     CALLER = "StopProcessingJob"
     MAX_RUNTIME = "MaxRuntimeInSeconds"
@@ -25,7 +25,7 @@ class StopCause(Enum):
     SHUTDOWN = "the local AWS shuts down"
 
 
-def judge(
+def job_outcome(
     exits: Sequence[ContainerExit],
     cause: StopCause | None,
     max_runtime_seconds: int,

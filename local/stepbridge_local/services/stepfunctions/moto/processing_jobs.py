@@ -21,19 +21,19 @@ from moto.stepfunctions.parser.asl.eval.environment import Environment
 
 from stepbridge_local.fault_injection.board import Disturbances
 from stepbridge_local.protocols import Scope, ServiceError
-from stepbridge_local.services.iam.gate import Acting, Permissions
+from stepbridge_local.services.iam.permissions import AssumedRole, Permissions
 from stepbridge_local.services.moto.replacement import replace
 from stepbridge_local.services.sagemaker.service import ProcessingService
 from stepbridge_local.services.sagemaker.service_model import request_shape
 from stepbridge_local.services.stepfunctions.moto.environment import EvaluationEndedError, add_event, on_end
 from stepbridge_local.services.stepfunctions.moto.errors import task_failure
-from stepbridge_local.services.stepfunctions.moto.integrations import refusal
-from stepbridge_local.services.stepfunctions.moto.permissions import (
+from stepbridge_local.services.stepfunctions.moto.role_permissions import (
     creation_needs,
     description_needs,
     role_of,
     stop_needs,
 )
+from stepbridge_local.services.stepfunctions.moto.service_integrations import refusal
 
 __all__ = ["ProcessingJobTask", "install"]
 
@@ -144,7 +144,7 @@ class ProcessingJobTask(StateTaskService):
             fates.check(OPERATION, scope)
         return self._processing.create(scope, request)
 
-    def _await_job(self, env: Environment, scope: Scope, name: str, role: Acting) -> dict[str, Any]:
+    def _await_job(self, env: Environment, scope: Scope, name: str, role: AssumedRole) -> dict[str, Any]:
         """The description of the job once it is final. Raises States.TaskFailed when it did not complete."""
         remove_listener = on_end(env, lambda: _stop_job(self._processing, scope, name, role))
         while not self._processing.wait(scope, name, _WAIT_SLICE_SECONDS):
@@ -184,7 +184,7 @@ class ProcessingJobTask(StateTaskService):
         add_event(env, HistoryEventType.TaskSubmitted, taskSubmittedEventDetails=details)
 
 
-def _stop_job(processing: ProcessingService, scope: Scope, name: str, role: Acting) -> None:
+def _stop_job(processing: ProcessingService, scope: Scope, name: str, role: AssumedRole) -> None:
     try:
         role.require(stop_needs(scope, name))
     except ServiceError as error:  # as on AWS the execution ends, and the job goes on

@@ -31,8 +31,8 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state
 from moto.stepfunctions.parser.asl.eval.environment import Environment
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 
-from stepbridge_local.services.iam.gate import Permissions
 from stepbridge_local.services.iam.moto.authorization import MotoDirectory, authorized_as_role
+from stepbridge_local.services.iam.permissions import Permissions
 from stepbridge_local.services.moto.api_errors import ApiError
 from stepbridge_local.services.moto.application import MotoApplication
 from stepbridge_local.services.moto.in_process_clients import in_process_clients

@@ -15,9 +15,9 @@ from moto.stepfunctions.parser.models import StepFunctionsParserBackend, stepfun
 from stepbridge_local.services.moto.api_errors import ApiError
 from stepbridge_local.services.moto.replacement import replace
 from stepbridge_local.services.stepfunctions.moto.executions import parse_definition
-from stepbridge_local.services.stepfunctions.moto.parsing import LocalPreprocessor
+from stepbridge_local.services.stepfunctions.moto.preprocessor import LocalPreprocessor
 from stepbridge_local.services.stepfunctions.moto.restored import RestoredExecutions
-from stepbridge_local.services.stepfunctions.moto.starts import executions_of
+from stepbridge_local.services.stepfunctions.moto.start_execution import executions_of
 
 __all__ = ["install"]
 

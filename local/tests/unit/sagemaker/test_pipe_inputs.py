@@ -16,7 +16,7 @@ import pytest
 
 from stepbridge_local.protocols import ServiceError
 from stepbridge_local.services.sagemaker.errors import DataDownloadError
-from stepbridge_local.services.sagemaker.pipes import PipeFeeds, PipeInput, StreamedObject, decompressed
+from stepbridge_local.services.sagemaker.pipe_inputs import PipeFeeds, PipeInput, StreamedObject, decompressed
 
 
 def streamed(*contents: bytes) -> list[StreamedObject]:
@@ -89,7 +89,7 @@ def test_the_end_comes_whatever_the_reader_does(feeds: PipeFeeds, opened: Callab
 
 
 def test_an_object_that_fails_leaves_its_reader_waiting(tmp_path: Path) -> None:
-    """Until the job is stopped: an end of the data would look like all of it. The fault names input and object."""
+    """Until the job is stopped: an end of the data would look like all of it. The error names input and object."""
 
     def gone() -> Iterator[bytes]:
         raise ServiceError("NoSuchKey", "s3://b/gone")
@@ -108,17 +108,17 @@ def test_an_object_that_fails_leaves_its_reader_waiting(tmp_path: Path) -> None:
     feeds.end()
     assert os.read(descriptor, 1) == b""
     os.close(descriptor)
-    assert isinstance(feeds.fault, DataDownloadError)
-    assert feeds.fault.failure_reason == 'ClientError: Data download failed: input "data": NoSuchKey: s3://b/gone'
+    assert isinstance(feeds.error, DataDownloadError)
+    assert feeds.error.failure_reason == 'ClientError: Data download failed: input "data": NoSuchKey: s3://b/gone'
 
 
-def test_what_is_no_gzip_is_a_fault(feeds: PipeFeeds, opened: Callable[..., Path]) -> None:
+def test_what_is_no_gzip_is_an_error(feeds: PipeFeeds, opened: Callable[..., Path]) -> None:
     """It says which object."""
     folder = opened(*streamed(gzip.compress(b"fine"), b"plain"), gzip=True)
     descriptor = os.open(folder / "data_0", os.O_RDONLY)
-    wait_until(lambda: feeds.fault is not None)
+    wait_until(lambda: feeds.error is not None)
     os.close(descriptor)
-    assert 'input "data": s3://b/1: it cannot be decompressed: ' in str(feeds.fault)
+    assert 'input "data": s3://b/1: it cannot be decompressed: ' in str(feeds.error)
 
 
 def test_a_link_in_a_fifos_place_leads_nowhere(opened: Callable[..., Path], tmp_path: Path) -> None:
@@ -139,13 +139,13 @@ def test_a_link_in_a_fifos_place_leads_nowhere(opened: Callable[..., Path], tmp_
 
 
 def test_a_folder_that_is_gone_ends_the_feeding(feeds: PipeFeeds, opened: Callable[..., Path]) -> None:
-    """A container that has read what it wanted may tidy up: that is no fault."""
+    """A container that has read what it wanted may tidy up: that is no error."""
     folder = opened(*streamed(b"data" * 1_000_000))
     with (folder / "data_0").open("rb") as fifo:
         shutil.rmtree(folder)
         assert len(fifo.read()) == 4_000_000
     wait_until(lambda: not any(thread.name == "pipe-data" for thread in threading.enumerate()))
-    assert feeds.fault is None
+    assert feeds.error is None
 
 
 def test_a_fifo_whose_name_is_taken(feeds: PipeFeeds, tmp_path: Path) -> None:

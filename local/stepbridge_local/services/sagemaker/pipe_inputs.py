@@ -56,24 +56,26 @@ class PipeInput:
 class PipeFeeds:
     """Feeds the Pipe inputs of a job, each from a thread of its own, until ``end``.
 
-    ``on_fault`` is called once an object cannot be streamed; its reader is left waiting, since an early end of the data
-    would look like all of it. ``fault`` is that fault.
+    ``on_error`` is called once an object cannot be streamed; its reader is left waiting, since an early end of the data
+    would look like all of it. ``error`` says why.
     """
 
-    def __init__(self, on_fault: Callable[[], None]) -> None:
-        self._on_fault = on_fault
+    def __init__(self, on_error: Callable[[], None]) -> None:
+        self._on_error = on_error
         self._ended = Event()
         self._threads: list[Thread] = []
-        self.fault: DataDownloadError | None = None
+        self.error: DataDownloadError | None = None
 
     def open(self, given: PipeInput) -> None:
         """Make the manifest and the first FIFOs, and begin to feed them. Raises DataDownloadError."""
         if sys.platform != "linux":
-            raise _fault(given.name, "only on Linux do a container and this process share FIFOs; use S3InputMode File")
+            raise _download_error(
+                given.name, "only on Linux do a container and this process share FIFOs; use S3InputMode File"
+            )
         try:
             feeder = _Feeder(given, self._ended)
         except OSError as error:
-            raise _fault(given.name, f"its FIFO cannot be made: {error}") from error
+            raise _download_error(given.name, f"its FIFO cannot be made: {error}") from error
         thread = Thread(target=self._feed, args=(feeder,), name=f"pipe-{given.name}", daemon=True)
         self._threads.append(thread)
         thread.start()
@@ -88,8 +90,8 @@ class PipeFeeds:
         try:
             feeder.run()
         except (ServiceError, OSError, EOFError, zlib.error) as error:
-            self.fault = self.fault or _fault(feeder.name, str(error))
-            self._on_fault()
+            self.error = self.error or _download_error(feeder.name, str(error))
+            self._on_error()
             self._ended.wait()
         finally:
             feeder.close()
@@ -132,7 +134,7 @@ class _Feeder:
         while self._found_reader(epoch):
             with suppress(BrokenPipeError):  # the reader had enough: that was this epoch
                 self._send()
-            # First the name, then the end of the data: who opens it again afterwards is told that it is gone.
+            # First the name, then the end of the data: who opens it again afterwards finds that it is gone.
             self._remove(epoch)
             self._hang_up()
             epoch += 1
@@ -228,5 +230,5 @@ def decompressed(compressed: Iterable[bytes]) -> Iterator[bytes]:
             raise zlib.error("the file ends early")
 
 
-def _fault(name: str, found: str) -> DataDownloadError:
+def _download_error(name: str, found: str) -> DataDownloadError:
     return DataDownloadError(f"ProcessingInput {name}", f'input "{name}": {found}')

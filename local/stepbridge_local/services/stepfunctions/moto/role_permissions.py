@@ -19,8 +19,8 @@ from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 from stepbridge_local.http.api_call import ApiCall, partition
 from stepbridge_local.protocols import Scope, ServiceError
 from stepbridge_local.services.iam.decision import Need
-from stepbridge_local.services.iam.gate import Acting, Permissions, RoleNotAssumableError
 from stepbridge_local.services.iam.operations import create_processing_job_needs
+from stepbridge_local.services.iam.permissions import AssumedRole, Permissions, RoleNotAssumableError
 from stepbridge_local.services.moto.api_errors import ApiError
 from stepbridge_local.services.moto.replacement import replace
 from stepbridge_local.services.stepfunctions.moto.errors import task_failure
@@ -49,14 +49,14 @@ _NOT_TRUSTED: Final = (
 
 
 # --- a task -----------------------------------------------------------------------------------------------------------
-def role_of(env: Environment, permissions: Permissions) -> Acting:
-    """Step Functions acting as the state machine's role. Raises States.Permissions when it may not."""
+def role_of(env: Environment, permissions: Permissions) -> AssumedRole:
+    """Step Functions in the state machine's role. Raises States.Permissions when it may not."""
     details = env.aws_execution_details
     context: Any = env.states.context_object.context_object_data
     session = hashlib.sha256(context["Execution"]["Id"].encode()).hexdigest()[:32]
     scope = Scope(details.account, details.region)
     try:
-        return permissions.acting(SERVICE, details.role_arn, session, context["StateMachine"]["Id"], scope)
+        return permissions.assume_role(SERVICE, details.role_arn, session, context["StateMachine"]["Id"], scope)
     except RoleNotAssumableError:
         raise task_failure(env, "States.Permissions", _NOT_TRUSTED) from None
 
@@ -122,21 +122,21 @@ def _check_role(
     """Raise AccessDeniedException when the machine's role cannot do what every machine like this one needs."""
     scope = Scope(backend.account_id, backend.region_name)
     try:
-        acting = permissions.acting(SERVICE, role_arn, "StateMachineCreation", machine_arn, scope)
+        role = permissions.assume_role(SERVICE, role_arn, "StateMachineCreation", machine_arn, scope)
     except RoleNotAssumableError:
         raise ApiError("AccessDeniedException", _NOT_TRUSTED) from None
     rule = f"arn:{partition(scope.region)}:events:{scope.region}:{scope.account_id}:rule/{MANAGED_RULE}"
     if _waits_for_jobs(definition):
         needs = [Need(action, rule) for action in _RULE_ACTIONS]
-        _require(acting, needs, f"'{role_arn}' is not authorized to create managed-rule.")
+        _require(role, needs, f"'{role_arn}' is not authorized to create managed-rule.")
     if (logging or {}).get("level", "OFF") != "OFF":
         needs = [Need(action, "*") for action in _LOG_ACTIONS]
-        _require(acting, needs, "The state machine IAM Role is not authorized to access the Log Destination")
+        _require(role, needs, "The state machine IAM Role is not authorized to access the Log Destination")
 
 
-def _require(acting: Acting, needs: Sequence[Need], message: str) -> None:
+def _require(role: AssumedRole, needs: Sequence[Need], message: str) -> None:
     try:
-        acting.require(needs)
+        role.require(needs)
     except ServiceError:
         raise ApiError("AccessDeniedException", message) from None
 

@@ -22,7 +22,15 @@ from stepbridge_local.services.iam.decision import (
 )
 from stepbridge_local.services.iam.policy import Policy
 
-__all__ = ["UNENFORCED", "Acting", "Directory", "Permissions", "RoleNotAssumableError", "RoleRecord", "role_session"]
+__all__ = [
+    "UNENFORCED",
+    "AssumedRole",
+    "Directory",
+    "Permissions",
+    "RoleNotAssumableError",
+    "RoleRecord",
+    "role_session",
+]
 
 _JSON_SERVICES: Final = frozenset({"states", "sagemaker", "codebuild", "ecr", "logs", "events", "sqs"})
 _ASSUME_ROLE: Final = "sts:AssumeRole"
@@ -56,8 +64,8 @@ class Directory(Protocol):
 
 
 @dataclass(frozen=True)
-class Acting:
-    """A service that acts as a role. ``require`` raises ServiceError for what the role may not do."""
+class AssumedRole:
+    """A service that has assumed a role. ``require`` raises ServiceError for what the role may not do."""
 
     permissions: Permissions
     service: str
@@ -99,18 +107,18 @@ class Permissions:
         for need in needs:
             access = self._decide(caller, replace(need, context={**context, **need.context}))
             if not access.allowed:
-                raise _fault(needs[0].action.partition(":")[0], denial(caller, need, access.reason))
+                raise _error(needs[0].action.partition(":")[0], denial(caller, need, access.reason))
 
-    def acting(self, service: str, role_arn: str, session: str, source_arn: str, scope: Scope) -> Acting:
-        """The service (``states.amazonaws.com``) acting as the role, for the resource ``source_arn``.
+    def assume_role(self, service: str, role_arn: str, session: str, source_arn: str, scope: Scope) -> AssumedRole:
+        """The service (``states.amazonaws.com``) in the role, for the resource ``source_arn``.
 
         Raises RoleNotAssumableError when permissions are enforced and the role does not trust the service.
         """
         source = {"aws:sourcearn": (source_arn,), "aws:sourceaccount": (scope.account_id,)}
-        acting = Acting(self, service, role_arn, session, source, scope)
+        role = AssumedRole(self, service, role_arn, session, source, scope)
         if self.enforced():
             self.service_caller(service, role_arn, session, source)
-        return acting
+        return role
 
     def service_caller(self, service: str, role_arn: str, session: str, source: Mapping[str, Sequence[str]]) -> Caller:
         """The session of a service in a role. Raises RoleNotAssumableError."""
@@ -168,7 +176,7 @@ def role_session(role: RoleRecord, session: str, limits: Mapping[str, Policy] | 
     )
 
 
-def _fault(service: str, message: str) -> ServiceError:
+def _error(service: str, message: str) -> ServiceError:
     if service in _JSON_SERVICES:
         return ServiceError("AccessDeniedException", message)
     return ServiceError("AccessDenied", message, 403)
