@@ -15,7 +15,7 @@ from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from stepbridge_local.errors import ImageBuildError
-from stepbridge_local.fault_injection import admin
+from stepbridge_local.fault_injection import FAULTS_PATH, admin
 from stepbridge_local.fault_injection.board import Disturbances
 from stepbridge_local.fault_injection.kinds import IamFault
 from stepbridge_local.http.server import HttpServer
@@ -173,7 +173,7 @@ def _routes(services: LocalServices, moto: MotoApplication) -> WSGIApplication:
         route = routes.get((environ["REQUEST_METHOD"], path))
         if route is not None:
             answer = _send(start_response, *route())
-        elif path.startswith(admin.FAULTS_PATH):
+        elif path.startswith(FAULTS_PATH):
             answer = _send(start_response, *_faults(services, environ))
         elif path.startswith(PREFIX) and environ["REQUEST_METHOD"] in ("GET", "HEAD"):
             answer = _send_page(start_response, pages, environ)

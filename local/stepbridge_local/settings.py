@@ -8,10 +8,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
-__all__ = ["DEFAULT_PORT", "DEFAULT_RUNTIME", "LOOPBACK", "LocalAwsSettings", "Runtime"]
+__all__ = [
+    "DEFAULT_DATA_DIR",
+    "DEFAULT_PORT",
+    "DEFAULT_RUNTIME",
+    "LOOPBACK",
+    "SCIKIT_LEARN_FOLDER",
+    "LocalAwsSettings",
+    "Runtime",
+]
 
-DEFAULT_PORT = 4566
-LOOPBACK = "127.0.0.1"  # the only address ever listened on: the local AWS runs code for whoever reaches it
+DEFAULT_DATA_DIR: Final = Path(".stepbridge/local-aws")
+DEFAULT_PORT: Final = 4566
+LOOPBACK: Final = "127.0.0.1"  # the only address ever listened on: the local AWS runs code for whoever reaches it
+SCIKIT_LEARN_FOLDER: Final = Path(__file__).parent / "scikit_learn"
 
 Runtime = Literal["process", "docker", "auto"]
 
@@ -22,17 +32,17 @@ DEFAULT_RUNTIME: Final[Runtime] = "process" if sys.platform == "linux" else "doc
 class LocalAwsSettings:
     """The settings of a local AWS.
 
-    ``port`` 0 takes a free one. ``data_dir`` keeps objects, images and logs of jobs; the same folder again brings them
-    back. ``scikit_learn_folder`` holds the Dockerfile from which the prebuilt scikit-learn image is made on first use.
-    ``max_concurrent_jobs`` containers run at the same time, further ones wait their turn. ``enforce_iam`` denies what
-    no policy allows, as ``stepbridge local fault set iam`` does later. ``runtime`` is where containers run; ``auto``
-    is ``docker`` where an engine answers and ``process`` elsewhere. ``base_image`` is the BASE_IMAGE argument of the
-    prebuilt scikit-learn image's Dockerfile; None leaves it as it stands there.
+    ``port`` 0 takes a free one. ``data_dir`` keeps objects, images and logs of jobs; a later start on the same folder
+    has them again. ``scikit_learn_folder`` has the Dockerfile of the image that stands in for SageMaker's prebuilt
+    scikit-learn image; it is built on first use. ``max_concurrent_jobs`` containers run at the same time, the others
+    wait. ``enforce_iam`` denies what no policy allows, as ``stepbridge-local fault set iam`` does later. ``runtime`` is
+    what runs containers; ``auto`` is ``docker`` if an engine answers, else ``process``. ``base_image`` is the
+    BASE_IMAGE argument of the scikit-learn Dockerfile; None leaves the default that the Dockerfile has.
     """
 
     data_dir: Path
     port: int = DEFAULT_PORT
-    scikit_learn_folder: Path = Path("containers/scikit_learn")
+    scikit_learn_folder: Path = SCIKIT_LEARN_FOLDER
     max_concurrent_jobs: int = field(default_factory=lambda: max(2, os.cpu_count() or 1))
     verbose: bool = False
     enforce_iam: bool = False

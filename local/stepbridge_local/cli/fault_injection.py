@@ -1,36 +1,33 @@
-"""``stepbridge local fault``: faults on demand in a local AWS that runs."""
+"""``stepbridge-local fault``: faults on demand in a local AWS that runs."""
 
 from __future__ import annotations
 
 import json
-import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Literal
 
 import typer
 
-from stepbridge_local.errors import ConfigurationError, LocalAwsError
+from stepbridge_local.cli.endpoint import DataDir, EndpointUrl, endpoint_of, request_json
+from stepbridge_local.errors import LocalAwsError
+from stepbridge_local.fault_injection import FAULTS_PATH
+from stepbridge_local.settings import DEFAULT_DATA_DIR
 
 __all__ = ["app"]
 
-DEFAULT_DATA_DIR: Final = Path(".stepbridge/local-aws")
-FAULTS_PATH: Final = "/_stepbridge/faults"  # stepbridge_local.fault_injection.admin, whose import would cost a second
-_TIMEOUT_SECONDS: Final = 30
-
-app = typer.Typer(help="Faults on demand in the local AWS that runs.", no_args_is_help=True)
-set_app = typer.Typer(help="Set a fault; one of the same name gives way.", no_args_is_help=True)
+app = typer.Typer(help="Inject faults into the local AWS that runs.", no_args_is_help=True)
+set_app = typer.Typer(help="Set a fault; it replaces one of the same name.", no_args_is_help=True)
 app.add_typer(set_app, name="set")
 
-DataDir = Annotated[Path, typer.Option(help="The data folder of the local AWS, where it leaves its address.")]
-EndpointUrl = Annotated[str | None, typer.Option(help="The local AWS itself: http://127.0.0.1:4566")]
-Name = Annotated[str, typer.Option(help="What it is listed and cleared by. [default: the kind]")]
-Rate = Annotated[float, typer.Option(help="The part of the requests or jobs that it strikes, above 0 to 1.")]
-Times = Annotated[int | None, typer.Option(min=1, help="Strike the next so many only. [default: no end]")]
-Seed = Annotated[int | None, typer.Option(help="The same seed strikes the same ones, counted from now.")]
+Name = Annotated[str, typer.Option(help="The name to list and clear it by. [default: the fault's type]")]
+Rate = Annotated[float, typer.Option(help="The share of requests or jobs that it hits, above 0 to 1.")]
+Times = Annotated[int | None, typer.Option(min=1, help="Hit only the next N. [default: no limit]")]
+Seed = Annotated[int | None, typer.Option(help="The same seed hits the same ones, counted from now.")]
 Operations = Annotated[
-    list[str], typer.Option("--operation", help="As IAM names it, with * and ?: states:StartExecution. Repeatable.")
+    list[str],
+    typer.Option("--operation", help="An operation as IAM names it, with * and ?: states:StartExecution. Repeatable."),
 ]
 Jobs = Annotated[str, typer.Option(help="Names of processing jobs, with * and ?.")]
 
@@ -41,7 +38,7 @@ def list_faults(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     endpoint_url: EndpointUrl = None,
 ) -> None:
-    """Say what is set, and how many requests or jobs each has struck."""
+    """List the faults that are set, and how many requests or jobs each has hit."""
     _show(_ask("GET", data_dir, endpoint_url), as_json)
 
 
@@ -51,31 +48,31 @@ def clear(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     endpoint_url: EndpointUrl = None,
 ) -> None:
-    """Take faults back."""
+    """Remove faults."""
     answer: list[dict[str, Any]] = []
     for name in names or [""]:
-        path = f"/{urllib.request.pathname2url(name)}" if name else ""
-        answer = _ask("DELETE", data_dir, endpoint_url, path=path)
+        answer = _ask("DELETE", data_dir, endpoint_url, path=_path_of(name) if name else "")
     _show(answer)
 
 
 @set_app.command()
 def throttling(
-    rates: Annotated[str, typer.Option(help="'aws' for AWS's rates, 'none' for those of --rate only, 'off'.")] = "aws",
+    rates: Annotated[
+        Literal["aws", "none", "off"],
+        typer.Option(help="'aws' for AWS's rates, 'none' for those of --rate only, 'off' for no throttling."),
+    ] = "aws",
     rate: Annotated[
         list[str] | None,
-        typer.Option(metavar="OPERATION=BUCKET/REFILL", help="states:StartExecution=10/2; goes before AWS's."),
+        typer.Option(metavar="OPERATION=BUCKET/REFILL", help="states:StartExecution=10/2; instead of AWS's rate."),
     ] = None,
     step_functions_error: Annotated[
-        str,
-        typer.Option(help="A throttled CreateProcessingJob in a state machine, or SageMaker.AmazonSageMakerException."),
+        Literal["ThrottlingException", "SageMaker.AmazonSageMakerException"],
+        typer.Option(help="The name of the error that a state machine gets for a throttled CreateProcessingJob."),
     ] = "ThrottlingException",
     data_dir: DataDir = DEFAULT_DATA_DIR,
     endpoint_url: EndpointUrl = None,
 ) -> None:
     """Answer ThrottlingException above a rate, per account and region."""
-    if rates not in ("aws", "none", "off"):
-        raise ConfigurationError("--rates", repr(rates), "aws, none or off")
     if rates == "off":
         _clear_if_set("throttling", data_dir, endpoint_url)
         return
@@ -93,7 +90,7 @@ def error(
     status: Annotated[int, typer.Option(help="The HTTP status.")] = 500,
     code: Annotated[str, typer.Option(help="AWS's error code. [default: the service's]")] = "",
     message: Annotated[str, typer.Option(help="The text. [default: AWS's]")] = "",
-    after: Annotated[bool, typer.Option("--after", help="Once the operation was carried out.")] = False,
+    after: Annotated[bool, typer.Option("--after", help="After the operation was carried out.")] = False,
     rate: Rate = 1.0,
     times: Times = None,
     seed: Seed = None,
@@ -109,7 +106,9 @@ def error(
 @set_app.command()
 def drop(
     operation: Operations,
-    after: Annotated[bool, typer.Option("--after", help="Once it was carried out: the response is lost.")] = False,
+    after: Annotated[
+        bool, typer.Option("--after", help="After it was carried out: only the response is lost.")
+    ] = False,
     rate: Rate = 1.0,
     times: Times = None,
     seed: Seed = None,
@@ -125,8 +124,8 @@ def drop(
 @set_app.command()
 def latency(
     operation: Operations,
-    seconds: Annotated[float, typer.Option(help="How much later requests begin.")],
-    jitter_seconds: Annotated[float, typer.Option(help="Up to so much more.")] = 0.0,
+    seconds: Annotated[float, typer.Option(help="How long a request waits before it is carried out.")],
+    jitter_seconds: Annotated[float, typer.Option(help="Up to this much longer, at random.")] = 0.0,
     rate: Rate = 1.0,
     times: Times = None,
     seed: Seed = None,
@@ -134,7 +133,7 @@ def latency(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     endpoint_url: EndpointUrl = None,
 ) -> None:
-    """Let requests take longer."""
+    """Delay requests."""
     fault = {"fault": "latency", "seconds": seconds, "jitter_seconds": jitter_seconds, "operations": operation}
     _set({**fault, **_chances(rate, times, seed), "name": name}, data_dir, endpoint_url)
 
@@ -142,7 +141,7 @@ def latency(
 @set_app.command()
 def instance_limit(
     instance_type: Annotated[str, typer.Option(help="ml.m5.large")],
-    maximum: Annotated[int, typer.Option(help="How many instances of jobs at a time.", min=0)],
+    maximum: Annotated[int, typer.Option(help="How many instances jobs may use at a time.", min=0)],
     data_dir: DataDir = DEFAULT_DATA_DIR,
     endpoint_url: EndpointUrl = None,
 ) -> None:
@@ -153,9 +152,11 @@ def instance_limit(
 
 @set_app.command()
 def job_failure(
-    reason: Annotated[str, typer.Option(help="CapacityError or InternalServerError.")],
+    reason: Annotated[
+        Literal["CapacityError", "InternalServerError"], typer.Option(help="What the FailureReason begins with.")
+    ],
     jobs: Jobs = "*",
-    message: Annotated[str, typer.Option(help="The text of the FailureReason. [default: AWS's]")] = "",
+    message: Annotated[str, typer.Option(help="The rest of the FailureReason. [default: AWS's text]")] = "",
     rate: Rate = 1.0,
     times: Times = None,
     seed: Seed = None,
@@ -163,14 +164,14 @@ def job_failure(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     endpoint_url: EndpointUrl = None,
 ) -> None:
-    """Fail processing jobs for a reason that is SageMaker's."""
+    """Fail processing jobs for a reason on SageMaker's side."""
     fault = {"fault": "job-failure", "reason": reason, "message": message, "jobs": jobs}
     _set({**fault, **_chances(rate, times, seed), "name": name}, data_dir, endpoint_url)
 
 
 @set_app.command()
 def slow_start(
-    seconds: Annotated[float, typer.Option(help="How long a job stays InProgress before anything happens.")],
+    seconds: Annotated[float, typer.Option(help="How long a job stays InProgress before it starts.")],
     jobs: Jobs = "*",
     rate: Rate = 1.0,
     times: Times = None,
@@ -179,21 +180,21 @@ def slow_start(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     endpoint_url: EndpointUrl = None,
 ) -> None:
-    """Let processing jobs start later."""
+    """Delay the start of processing jobs."""
     fault = {"fault": "slow-start", "seconds": seconds, "jobs": jobs}
     _set({**fault, **_chances(rate, times, seed), "name": name}, data_dir, endpoint_url)
 
 
 @set_app.command()
 def clock(
-    speed: Annotated[float, typer.Option(help="How many seconds of waiting pass in one; 1000000 is at once.")],
+    speed: Annotated[float, typer.Option(help="How many times faster waiting passes; 1000000 is at once.")],
     jobs: Annotated[
         bool, typer.Option("--jobs", help="Also while tasks run, and for the maximum runtime of jobs.")
     ] = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     endpoint_url: EndpointUrl = None,
 ) -> None:
-    """Let Wait states, Retry delays and timeouts of state machines pass faster while nothing else happens."""
+    """Make Wait states, Retry delays and timeouts of state machines pass faster while nothing else happens."""
     _set({"fault": "clock", "speed": speed, "jobs": jobs}, data_dir, endpoint_url)
 
 
@@ -220,7 +221,7 @@ def _chances(rate: float, times: int | None, seed: int | None) -> dict[str, Any]
 
 
 def _rate(text: str) -> tuple[str, dict[str, float]]:
-    """``states:StartExecution=10/2`` taken apart. Raises ConfigurationError."""
+    """``states:StartExecution=10/2`` as the operation and its rate. Raises typer.BadParameter."""
     operation, equals, numbers = text.partition("=")
     bucket, slash, refill = numbers.partition("/")
     try:
@@ -228,18 +229,18 @@ def _rate(text: str) -> tuple[str, dict[str, float]]:
             raise ValueError(text)
         return operation, {"bucket": int(bucket), "refill_per_second": float(refill)}
     except ValueError:
-        remedy = "for instance --rate states:StartExecution=10/2"
-        raise ConfigurationError("--rate", repr(text), "OPERATION=BUCKET/REFILL", remedy) from None
+        message = f"{text!r} is not OPERATION=BUCKET/REFILL, for instance states:StartExecution=10/2"
+        raise typer.BadParameter(message, param_hint="'--rate'") from None
 
 
 def _set(fault: Mapping[str, Any], data_dir: Path, endpoint_url: str | None) -> None:
     _show(_ask("POST", data_dir, endpoint_url, {key: value for key, value in fault.items() if value != ""}))
 
 
-def _clear_if_set(kind: str, data_dir: Path, endpoint_url: str | None) -> None:
+def _clear_if_set(fault_type: str, data_dir: Path, endpoint_url: str | None) -> None:
     faults = _ask("GET", data_dir, endpoint_url)
-    for fault in [fault for fault in faults if fault["fault"] == kind]:
-        faults = _ask("DELETE", data_dir, endpoint_url, path=f"/{urllib.request.pathname2url(fault['name'])}")
+    for fault in [fault for fault in faults if fault["fault"] == fault_type]:
+        faults = _ask("DELETE", data_dir, endpoint_url, path=_path_of(fault["name"]))
     _show(faults)
 
 
@@ -251,46 +252,26 @@ def _show(faults: list[dict[str, Any]], as_json: bool = False) -> None:
         typer.echo("no faults are set")
     for fault in faults:
         shown = {key: value for key, value in fault.items() if value not in (None, "", {})}
-        kind, name = shown.pop("fault"), shown.pop("name")
-        typer.echo(", ".join([f"{name}: {kind}", *(f"{key}={_plain(value)}" for key, value in shown.items())]))
+        fault_type, name = shown.pop("fault"), shown.pop("name")
+        typer.echo(", ".join([f"{name}: {fault_type}", *(f"{key}={_plain(value)}" for key, value in shown.items())]))
 
 
 def _plain(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
+def _path_of(name: str) -> str:
+    return f"/{urllib.request.pathname2url(name)}"
+
+
 def _ask(
     method: str, data_dir: Path, endpoint_url: str | None, body: Any = None, path: str = ""
 ) -> list[dict[str, Any]]:
-    """What is set after the request. Raises ConfigurationError for what the local AWS refuses."""
-    url = (endpoint_url or _announced(data_dir)).rstrip("/") + FAULTS_PATH + path
-    headers = {"Content-Type": "application/json"}
-    data = None if body is None else json.dumps(body).encode()
+    """The faults that are set after the request. Raises ConfigurationError for what the local AWS refuses."""
+    url = endpoint_of(data_dir, endpoint_url)
+    answer = request_json(method, url, FAULTS_PATH + path, body)
     try:
-        request = urllib.request.Request(url, data, headers, method=method)
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:
-            faults: list[dict[str, Any]] = json.load(answer)["faults"]
-            return faults
-    except urllib.error.HTTPError as refusal:
-        raise ConfigurationError(url, _message(refusal)) from None
-    except (urllib.error.URLError, ValueError, OSError, KeyError) as failure:
-        remedy = "start it with `stepbridge local up`, or name it with --endpoint-url"
-        raise LocalAwsError(url, f"no answer of a local AWS: {failure}", "", remedy) from failure
-
-
-def _message(refusal: urllib.error.HTTPError) -> str:
-    text = refusal.read().decode("utf-8", "replace")
-    try:
-        return str(json.loads(text)["message"])
-    except (ValueError, KeyError, TypeError):
-        return f"HTTP {refusal.code}: {text[:200]}"
-
-
-def _announced(data_dir: Path) -> str:
-    """The address that the local AWS left in its data folder."""
-    file = data_dir / "endpoint.json"
-    try:
-        return str(json.loads(file.read_text())["url"])
-    except (OSError, ValueError, KeyError):
-        remedy = "start one with `stepbridge local up`, or name its folder (--data-dir) or address (--endpoint-url)"
-        raise ConfigurationError(str(file), "no local AWS runs on this folder", "", remedy) from None
+        faults: list[dict[str, Any]] = answer["faults"]
+    except KeyError:
+        raise LocalAwsError(url, "no answer of a local AWS: something else answers") from None
+    return faults

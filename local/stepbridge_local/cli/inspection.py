@@ -1,11 +1,9 @@
-"""``stepbridge local status``, ``logs`` and ``reset``: looking at a local AWS, and emptying it."""
+"""``stepbridge-local status``, ``logs`` and ``reset``: looking at a local AWS, and emptying it."""
 
 from __future__ import annotations
 
 import json
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import asdict
 from difflib import get_close_matches
@@ -14,24 +12,23 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from stepbridge_local.cli.endpoint import DataDir, EndpointUrl, endpoint_of, health_of
+from stepbridge_local.cli.exit_codes import ExitCode
 from stepbridge_local.errors import ConfigurationError, LocalAwsError
+from stepbridge_local.settings import DEFAULT_DATA_DIR
 
 if TYPE_CHECKING:
     from stepbridge_local.persistence.inspection import Contents, Holder
 
 __all__ = ["register"]
 
-DEFAULT_DATA_DIR: Final = Path(".stepbridge/local-aws")
 LOG_GROUP: Final = "/aws/sagemaker/ProcessingJobs"
 FOLLOW_SECONDS: Final = 0.5
 ENDED: Final = frozenset({"Completed", "Failed", "Stopped"})
 
-DataDir = Annotated[Path, typer.Option(help="The data folder of the local AWS, where it leaves its address.")]
-EndpointUrl = Annotated[str | None, typer.Option(help="The local AWS itself: http://127.0.0.1:4566")]
-
 
 def register(app: typer.Typer) -> None:
-    """Add the commands to ``stepbridge local``."""
+    """Add the commands to ``app``."""
     for command in (status, logs, reset):
         app.command()(command)
 
@@ -41,22 +38,22 @@ def status(
     endpoint_url: EndpointUrl = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """Say what runs, and what the data folder holds. Exit code 3 when no local AWS runs on it."""
+    """Show what runs and what the data folder holds. The exit code is 3 if no local AWS runs on it."""
     from stepbridge_local.persistence.inspection import contents_of, holder_of
 
     if endpoint_url is not None:
-        data_dir = Path(_health(endpoint_url)["data_dir"])
+        data_dir = Path(health_of(endpoint_url)["data_dir"])
     if not data_dir.is_dir():
         raise ConfigurationError(str(data_dir), "no data folder", "", "name it with --data-dir, or --endpoint-url")
     holder, contents = holder_of(data_dir), contents_of(data_dir)
-    health = None if holder is None else _health(holder.url)
+    health = None if holder is None else health_of(holder.url)
     if as_json:
         running = None if holder is None else asdict(holder) | {"uptime_seconds": round(holder.uptime_seconds, 1)}
         typer.echo(json.dumps({"running": running, "health": health, "data_dir": str(data_dir)} | asdict(contents)))
     else:
         _show(holder, health, contents, data_dir)
     if holder is None:
-        raise typer.Exit(3)
+        raise typer.Exit(ExitCode.NOT_RUNNING)
 
 
 def _show(holder: Holder | None, health: dict[str, Any] | None, contents: Contents, data_dir: Path) -> None:
@@ -77,16 +74,16 @@ def _show(holder: Holder | None, health: dict[str, Any] | None, contents: Conten
 
 def logs(
     job: Annotated[str, typer.Argument(help="The name of the processing job.")],
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Continue until the job has ended.")] = False,
     region: Annotated[str, typer.Option(help="The job's region.")] = "us-east-1",
     data_dir: DataDir = DEFAULT_DATA_DIR,
     endpoint_url: EndpointUrl = None,
 ) -> None:
-    """Print what a processing job's containers wrote; with several hosts each line begins with its host."""
+    """Print the log of a processing job. If it has several instances, each line begins with its host."""
     import boto3  # half a second: not for --help
     from botocore.exceptions import BotoCoreError
 
-    url = endpoint_url or _running(data_dir)
+    url = endpoint_of(data_dir, endpoint_url)
     session = boto3.session.Session(aws_access_key_id="local", aws_secret_access_key="local", region_name=region)
     try:
         sagemaker: Any = session.client("sagemaker", endpoint_url=url)
@@ -111,7 +108,7 @@ def reset(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """Remove all that a data folder holds: objects, images, records, logs. Refused while a local AWS runs on it."""
+    """Remove everything in a data folder: objects, images, records, logs. Refused while a local AWS runs on it."""
     from stepbridge_local.persistence import inspection
 
     if not yes:
@@ -166,26 +163,6 @@ def _described(sagemaker: Any, job: str) -> dict[str, Any]:
         found = refusal.response["Error"]["Message"]
         raise ConfigurationError(job, found, "the name of a processing job", remedy) from None
     return described
-
-
-def _running(data_dir: Path) -> str:
-    from stepbridge_local.persistence.inspection import holder_of
-
-    holder = holder_of(data_dir)
-    if holder is None:
-        remedy = "start one with `stepbridge local up`, or name its folder (--data-dir) or address (--endpoint-url)"
-        raise ConfigurationError(str(data_dir), "no local AWS runs on this folder", "", remedy)
-    return holder.url
-
-
-def _health(url: str) -> dict[str, Any]:
-    try:
-        with urllib.request.urlopen(f"{url.rstrip('/')}/_stepbridge/health", timeout=10) as answer:
-            health: dict[str, Any] = json.load(answer)
-            return health
-    except (urllib.error.URLError, ValueError, OSError) as failure:
-        remedy = "start it with `stepbridge local up`, or name it with --endpoint-url"
-        raise LocalAwsError(url, f"no answer of a local AWS: {failure}", "", remedy) from failure
 
 
 def _counts(by_status: Any) -> str:

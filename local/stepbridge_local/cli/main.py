@@ -1,73 +1,109 @@
-"""``stepbridge local``: the local AWS from the command line."""
+"""The ``stepbridge-local`` command. ``stepbridge local`` is the same application, ``app``, as a subcommand."""
 
 from __future__ import annotations
 
 import gc
+import importlib.metadata
 import logging
+import re
 import signal
 import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from stepbridge_local.cli import fault_injection, inspection
+from stepbridge_local.cli.exit_codes import SUMMARY, ExitCode
 from stepbridge_local.errors import LocalAwsError
-from stepbridge_local.settings import DEFAULT_PORT, DEFAULT_RUNTIME, LocalAwsSettings, Runtime
+from stepbridge_local.settings import (
+    DEFAULT_DATA_DIR,
+    DEFAULT_PORT,
+    DEFAULT_RUNTIME,
+    SCIKIT_LEARN_FOLDER,
+    LocalAwsSettings,
+    Runtime,
+)
 
 __all__ = ["app", "main"]
 
+PROJECT_SCIKIT_LEARN_FOLDER: Final = Path("containers/scikit_learn")
+# https://pkg.go.dev/github.com/distribution/reference: a name, then perhaps a tag and a digest.
+_IMAGE_REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]*(@sha256:[0-9a-f]{64})?")
+
 RuntimeOption = Annotated[
-    Runtime, typer.Option(help="What runs containers; auto: docker where an engine answers, else process.")
+    Runtime, typer.Option(help="What runs containers; auto: docker if an engine answers, else process.")
 ]
 
-app = typer.Typer(help="The local AWS: S3, ECR, CodeBuild, Step Functions, SageMaker Processing on this machine.")
+app = typer.Typer(
+    name="stepbridge-local",
+    help="AWS on this machine: S3, ECR, CodeBuild, Step Functions, SageMaker Processing. No account needed.",
+    epilog=SUMMARY,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
 app.add_typer(fault_injection.app, name="fault")
 inspection.register(app)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"stepbridge-local {importlib.metadata.version('stepbridge-local')}")
+        raise typer.Exit
+
+
 @app.callback()
-def local() -> None:
-    """The local AWS on this machine; no account needed."""
+def local(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """AWS on this machine: S3, ECR, CodeBuild, Step Functions, SageMaker Processing. No account needed."""
 
 
 @app.command()
 def up(
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.", min=0, max=65535)] = DEFAULT_PORT,
     data_dir: Annotated[
-        Path, typer.Option(help="Folder for objects, images and records; the same folder again brings them back.")
-    ] = Path(".stepbridge/local-aws"),
+        Path, typer.Option(help="Folder for objects, images and records. They are there again at the next start.")
+    ] = DEFAULT_DATA_DIR,
     scikit_learn: Annotated[
-        Path, typer.Option(help="Folder with the Dockerfile that stands for the prebuilt scikit-learn image.")
-    ] = Path("containers/scikit_learn"),
-    max_jobs: Annotated[int | None, typer.Option(help="Containers that run at once; default: the CPUs.", min=1)] = None,
+        Path | None,
+        typer.Option(
+            help="Folder with the Dockerfile of the image that stands in for SageMaker's prebuilt scikit-learn image. "
+            f"[default: {PROJECT_SCIKIT_LEARN_FOLDER} if it is there, else the one that comes with this package]"
+        ),
+    ] = None,
+    max_jobs: Annotated[
+        int | None, typer.Option(help="How many containers run at once. [default: the number of CPUs]", min=1)
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Log every request.")] = False,
     enforce_iam: Annotated[bool, typer.Option("--enforce-iam", help="Deny what no policy allows.")] = False,
     runtime: RuntimeOption = DEFAULT_RUNTIME,
     base_image: Annotated[
         str | None,
-        typer.Option(help="Image that the prebuilt scikit-learn image is built on: its BASE_IMAGE argument."),
+        typer.Option(help="The BASE_IMAGE argument of the scikit-learn Dockerfile: the image that it starts from."),
     ] = None,
 ) -> None:
     """Start the local AWS and keep it until SIGINT or SIGTERM."""
-    from stepbridge_local.server import LocalAws  # a second of imports, not for --help
-
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     settings = LocalAwsSettings(
         data_dir=data_dir,
         port=port,
-        scikit_learn_folder=scikit_learn,
+        scikit_learn_folder=_scikit_learn_folder(scikit_learn),
         verbose=verbose,
         enforce_iam=enforce_iam,
         runtime=runtime,
-        base_image=base_image,
+        base_image=_image_reference(base_image),
     )
     if max_jobs is not None:
         settings = replace(settings, max_concurrent_jobs=max_jobs)
+    from stepbridge_local.server import LocalAws  # a second of imports, not for --help or a wrong option
+
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
@@ -81,18 +117,38 @@ def up(
         gc.freeze()  # else the exiting interpreter goes through all of moto's objects once more: two seconds
 
 
+def _scikit_learn_folder(given: Path | None) -> Path:
+    """The folder of the scikit-learn Dockerfile. Raises typer.BadParameter for one without a Dockerfile."""
+    if given is None:
+        in_project = (PROJECT_SCIKIT_LEARN_FOLDER / "Dockerfile").is_file()
+        return PROJECT_SCIKIT_LEARN_FOLDER if in_project else SCIKIT_LEARN_FOLDER
+    if not (given / "Dockerfile").is_file():
+        raise typer.BadParameter(f"{given} has no Dockerfile", param_hint="'--scikit-learn'")
+    return given
+
+
+def _image_reference(given: str | None) -> str | None:
+    if given is not None and not _IMAGE_REFERENCE.fullmatch(given):
+        message = f"{given!r} is no image; expected one as in a Dockerfile's FROM, for instance python:3.11-slim"
+        raise typer.BadParameter(message, param_hint="'--base-image'")
+    return given
+
+
 def main() -> None:
-    """Run the command. An expected error is one text on stderr and exit code 1, never a traceback."""
+    """Run the command and exit with an ``ExitCode``. An expected error is one text on stderr, never a traceback."""
     try:
         app()
     except LocalAwsError as error:
-        typer.echo(str(error), err=True)
-        sys.exit(1)
+        _fail(str(error))
     except OSError as error:
         if error.filename is None:
             raise
-        typer.echo(f"{error.filename}: {error.strerror}", err=True)
-        sys.exit(1)
+        _fail(f"{error.filename}: {error.strerror}")
+
+
+def _fail(text: str) -> None:
+    typer.echo(text, err=True)
+    sys.exit(ExitCode.ERROR)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,10 @@
-"""Faults on demand: what goes wrong in the local AWS because somebody asked for it. Pure but for locks and clocks.
+"""Fault injection: what goes wrong in the local AWS because somebody asked for it. Pure but for locks and clocks.
 
 ``board.Disturbances`` holds the faults that are set; the services ask it. Nothing here knows moto or HTTP.
 """
+
+from typing import Final
+
+__all__ = ["FAULTS_PATH"]
+
+FAULTS_PATH: Final = "/_stepbridge/faults"

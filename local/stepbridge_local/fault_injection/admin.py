@@ -18,6 +18,7 @@ from urllib.parse import unquote
 from pydantic import ValidationError
 
 from stepbridge_local.errors import Problem
+from stepbridge_local.fault_injection import FAULTS_PATH
 from stepbridge_local.fault_injection.board import Disturbances
 from stepbridge_local.fault_injection.errors import FaultSettingsError
 from stepbridge_local.fault_injection.kinds import (
@@ -30,9 +31,8 @@ from stepbridge_local.fault_injection.kinds import (
 )
 from stepbridge_local.fault_injection.operation_names import operation_problems
 
-__all__ = ["FAULTS_PATH", "answer", "parse_faults"]
+__all__ = ["answer", "parse_faults"]
 
-FAULTS_PATH: Final = "/_stepbridge/faults"
 MAXIMUM_BODY_BYTES: Final = 1_000_000
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import sys
 import threading
 from typing import Any
@@ -11,7 +12,7 @@ from wsgiref.types import WSGIApplication, WSGIEnvironment
 
 from cheroot import wsgi
 
-from stepbridge_local.errors import PortInUseError
+from stepbridge_local.errors import ConfigurationError, PortInUseError
 from stepbridge_local.settings import LOOPBACK
 
 __all__ = ["HttpServer"]
@@ -43,18 +44,15 @@ class _Server(wsgi.Server):
     keep_alive_conn_limit = _KEPT_CONNECTIONS
 
     def bind(self, *arguments: Any, **keywords: Any) -> Any:
-        """As the base class, which hides the errno of a failure in a text. Raises PortInUseError."""
+        """As the base class, which hides the errno in a text. Raises PortInUseError, ConfigurationError."""
         host, port = self.bind_addr
+        remedy = "choose another port with --port, or --port 0 for a free one"
         try:
             return super().bind(*arguments, **keywords)
         except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise
-            raise PortInUseError(
-                f"{host}:{port}",
-                "something listens there already",
-                remedy="choose another port with --port, or --port 0 for a free one",
-            ) from None
+            if error.errno == errno.EADDRINUSE:
+                raise PortInUseError(f"{host}:{port}", "something listens there already", remedy=remedy) from None
+            raise ConfigurationError(f"{host}:{port}", os.strerror(error.errno or 0), remedy=remedy) from None
 
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
         _log.log(level, "%s", msg, exc_info=sys.exc_info() if traceback else None)
@@ -76,7 +74,7 @@ class HttpServer:
         self._thread: threading.Thread | None = None
 
     def bind(self) -> None:
-        """Take the port; who connects now waits for ``serve``. Raises PortInUseError."""
+        """Take the port; who connects now waits for ``serve``. Raises PortInUseError, ConfigurationError."""
         self._server.prepare()
 
     @property

@@ -228,8 +228,7 @@ def test_the_command_sets_lists_and_clears(lab: FaultyLab) -> None:
     [
         (("set", "error", "--operation", "states:StartExecutoin"), "perhaps StartExecution"),
         (("set", "clock", "--speed", "0"), "speed: 0.0; expected greater than or equal to 1"),
-        (("set", "throttling", "--rate", "states:StartExecution=7"), "expected OPERATION=BUCKET/REFILL"),
-        (("set", "job-failure", "--reason", "Bad"), "expected 'CapacityError' or 'InternalServerError'"),
+        (("set", "drop", "--operation", "s3:*", "--rate", "2"), "rate: 2.0; expected less than or equal to 1"),
         (("clear", "nothing-of-that-name"), "no fault is named 'nothing-of-that-name'"),
     ],
 )
@@ -247,4 +246,4 @@ def test_the_command_without_a_local_aws_says_how_to_start_one(tmp_path: Any) ->
     for where in (("--data-dir", str(tmp_path)), ("--endpoint-url", "http://127.0.0.1:9")):
         done = fault_command("list", *where)
         assert done.returncode == 1
-        assert "stepbridge local up" in done.stderr
+        assert "stepbridge-local up" in done.stderr

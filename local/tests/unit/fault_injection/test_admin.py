@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from stepbridge_local.fault_injection.admin import FAULTS_PATH, answer
+from stepbridge_local.fault_injection import FAULTS_PATH
+from stepbridge_local.fault_injection.admin import answer
 from stepbridge_local.fault_injection.board import Disturbances
 from stepbridge_local.protocols import Scope
 
