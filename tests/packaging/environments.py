@@ -15,6 +15,14 @@ ROOT = Path(__file__).parents[2]
 UV = Path(sys.executable).with_name("uv")
 TIMEOUT_SECONDS = 280
 
+_IMPORTS = """
+import importlib, pkgutil, stepbridge
+names = [module.name for module in pkgutil.walk_packages(stepbridge.__path__, "stepbridge.")]
+for name in names:
+    importlib.import_module(name)
+print(len(names))
+"""
+
 
 def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
     """``folder``, filled by ``make`` in the first process that asks for it; the others wait."""
@@ -104,6 +112,10 @@ class Environment:
         self, command: str | Sequence[str | Path], more: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         return try_run(self._command(command), self.home, self.variables(more))
+
+    def import_every_module(self) -> None:
+        """Import every module of the installed stepbridge."""
+        assert int(self.run(["python", "-c", _IMPORTS]).split()[-1]) > 100
 
     def _command(self, command: str | Sequence[str | Path]) -> list[str | Path]:
         name, *arguments = command.split() if isinstance(command, str) else command
