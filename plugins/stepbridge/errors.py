@@ -111,7 +111,7 @@ class Problem:
 
 
 class DocumentError(ConfigurationError):
-    """A document has problems; ``problems`` holds all of them, in the order in which they stand in it."""
+    """A document has problems; ``problems`` holds all of them, in the order of the document."""
 
     def __init__(self, source: str, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)

@@ -1,8 +1,8 @@
-"""One deployed stack whose policies lose a statement at a time, and what its main path does then.
+"""A deployed stack whose policies can be deployed without one of their statements, and the steps of its main path.
 
 ``Stack`` deploys ``infra/stack.yaml`` to a local AWS that enforces permissions. Its ``build``, ``upload`` and
-``execute`` are what the operators and the sensor do, by the same classes, with the credentials of a role assumed from
-the stack's Airflow policy; each raises what stops it.
+``execute`` do what the operators and the sensor do, with the same classes and the credentials of a role with the
+stack's Airflow policy. Each raises what stopped it.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class Stack:
         (self.project / "infra" / "stack.yaml").write_text(json.dumps(template))
         _deployed(self.aws, self.project, self.name)
 
-    def deploy_anew(self, name: str) -> None:
+    def deploy_another(self, name: str) -> None:
         """Deploy a second stack from what ``change`` left, and delete it. Raises StackFailedError."""
         try:
             _deployed(self.aws, self.project, name)
@@ -249,11 +249,11 @@ class Stack:
                 within=3,
             )
 
-    def learn_of_an_end(self) -> None:
+    def read_an_event(self) -> None:
         """Receive the event of an execution's end from the stack's queue, hand it back, and delete it."""
         queue_url = self.deployment.events_queue_url
         assert queue_url is not None
-        sqs, sent = Sqs(self.client("sqs")), f"told-{next(self._numbers)}"
+        sqs, sent = Sqs(self.client("sqs")), f"ended-{next(self._numbers)}"
         self.aws.client("sqs").send_message(QueueUrl=queue_url, MessageBody=sent)
         messages = _until(lambda: sqs.receive(queue_url, 1, 5), lambda found: any(one.body == sent for one in found))
         if problems := sqs.hand_back(queue_url, [(message, 5) for message in messages]):
@@ -302,11 +302,11 @@ def _deployed(aws: LocalAwsProcess, project: Path, name: str, parameters: dict[s
     )
 
 
-def _until(look: Callable[[], Any], good: Callable[[Any], bool], within: float = WITHIN_SECONDS) -> Any:
-    """What ``look`` gives once it is good. Raises Failed with the last thing seen when the time is over."""
+def _until(read: Callable[[], Any], accepted: Callable[[Any], bool], within: float = WITHIN_SECONDS) -> Any:
+    """What ``read`` returns once it is ``accepted``. Raises StepFailedError with what was read last."""
     deadline = time.monotonic() + within
-    while not good(seen := look()):
+    while not accepted(found := read()):
         if time.monotonic() > deadline:
-            raise StepFailedError(f"not within {within} s; last seen: {seen}")
+            raise StepFailedError(f"not within {within} s; last read: {found}")
         time.sleep(0.05)
-    return seen
+    return found

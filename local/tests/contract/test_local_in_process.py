@@ -242,6 +242,28 @@ def test_the_prebuilt_image_is_built_once_for_all(tmp_path: Path) -> None:
     run_in_child(resolve_prebuilt, tmp_path)
 
 
+# --- SQS --------------------------------------------------------------------------------------------------------------
+def receive_past_an_expired_message(data_dir: Path) -> None:
+    with started(data_dir) as local_aws:
+        from moto.sqs.models import sqs_backends
+
+        sqs = client_of(local_aws.endpoint_url, "sqs")
+        url = sqs.create_queue(QueueName="forgets", Attributes={"MessageRetentionPeriod": "60"})["QueueUrl"]
+        sqs.send_message(QueueUrl=url, MessageBody="old")
+        (old,) = sqs_backends[ACCOUNT][REGION].queues["forgets"]._messages
+        old.sent_timestamp -= 61_000
+        sqs.send_message(QueueUrl=url, MessageBody="new")
+        answer = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=20, MaxNumberOfMessages=10)
+        assert [message["Body"] for message in answer["Messages"]] == ["new"]
+        attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessagesNotVisible"])
+        assert attributes["Attributes"]["ApproximateNumberOfMessagesNotVisible"] == "1"
+
+
+def test_a_message_expires_at_the_end_of_its_retention(tmp_path: Path) -> None:
+    """And does not keep those behind it from being received."""
+    run_in_child(receive_past_an_expired_message, tmp_path)
+
+
 def start_twice(data_dir: Path) -> str:
     with started(data_dir / "one"), pytest.raises(RuntimeError) as refused, started(data_dir / "two"):
         pass

@@ -1,4 +1,4 @@
-"""Parts of the ARNs that stepbridge meets, and S3 URIs.
+"""ARNs of executions and state machines, taken apart and put together, and S3 URIs.
 
 An execution's ARN follows from its state machine's and its name
 (https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html), so an execution can be
@@ -34,14 +34,14 @@ def region_of(arn: str) -> str:
     return _parts(arn)[3]
 
 
-def _parts(arn: str, service: str = "", kind: str = "") -> list[str]:
+def _parts(arn: str, service: str = "", resource_type: str = "") -> list[str]:
     parts = arn.split(":")
     fits = len(parts) >= 6 and parts[0] == "arn"
     if fits and service:
-        fits = parts[2] == service and parts[5] == kind and len(parts) >= 7
+        fits = parts[2] == service and parts[5] == resource_type and len(parts) >= 7
     if not fits:
-        expected = f"arn:aws:{service}:<region>:<account>:{kind}:<name>" if service else "an ARN, arn:aws:…"
-        raise ConfigurationError("ARN", repr(arn), expected, "check the value it was made of")
+        expected = f"arn:aws:{service}:<region>:<account>:{resource_type}:<name>" if service else "an ARN, arn:aws:…"
+        raise ConfigurationError("ARN", repr(arn), expected, "check the value that it was built from")
     return parts
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ChangeSet", "CloudFormation", "Stack", "StackEvent"]
 
-# "No changes" is a failure of the change set that only its text tells from others.
+# "No changes" is a failure of the change set; only its text distinguishes it from others.
 _NO_CHANGES: Final = ("didn't contain changes", "No updates are to be performed")
 _CAPABILITIES: Final[list[Literal["CAPABILITY_NAMED_IAM"]]] = ["CAPABILITY_NAMED_IAM"]
 
@@ -52,7 +52,7 @@ class ChangeSet:
 
     @property
     def is_empty(self) -> bool:
-        """Whether it failed only because the stack is as it should be."""
+        """Whether it failed only because there is nothing to change."""
         return self.status == "FAILED" and any(text in self.status_reason for text in _NO_CHANGES)
 
 
@@ -103,9 +103,9 @@ class CloudFormation:
         url: str | None,
         import_existing: bool,
     ) -> str:
-        """The ARN of a change set that is being worked out. A parameter that is not given takes its default.
+        """The ARN of a change set that CloudFormation is creating. A parameter without a value takes its default.
 
-        ``import_existing``: resources that exist already under the names in the template are taken into the stack.
+        ``import_existing``: the stack takes over resources that exist already under the names in the template.
         """
         request: CreateChangeSetInputTypeDef = {
             "StackName": stack_name,
@@ -130,7 +130,7 @@ class CloudFormation:
         return ChangeSet(change_set_id, answer["StackId"], answer["Status"], answer.get("StatusReason", ""))
 
     def execute_change_set(self, change_set: ChangeSet) -> None:
-        """Begin to carry it out. What a failed creation made is removed again, retained resources too."""
+        """Begin to carry it out. If the creation fails, everything it created is removed, retained resources too."""
         with aws_call("cloudformation:ExecuteChangeSet", change_set.id):
             self._client.execute_change_set(ChangeSetName=change_set.id, RetainExceptOnCreate=True)
 
@@ -139,7 +139,7 @@ class CloudFormation:
             self._client.delete_change_set(ChangeSetName=change_set_id)
 
     def delete_stack(self, stack_id: str) -> None:
-        """Begin to delete the stack; buckets and repositories that hold something stay."""
+        """Begin to delete the stack; buckets and repositories with the DeletionPolicy Retain stay."""
         with aws_call("cloudformation:DeleteStack", stack_id):
             self._client.delete_stack(StackName=stack_id)
 

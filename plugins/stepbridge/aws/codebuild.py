@@ -1,4 +1,4 @@
-"""CodeBuild: image builds started, watched, adopted and stopped.
+"""CodeBuild: builds started, described, listed and stopped.
 
 API: https://docs.aws.amazon.com/codebuild/latest/APIReference/API_StartBuild.html
 """
@@ -23,7 +23,7 @@ RECENT_BUILDS: Final = 100  # one page of ListBuildsForProject, and the most tha
 
 @dataclass(frozen=True)
 class BuildPhase:
-    """One phase: its type (``BUILD``), its status (empty while it runs) and what CodeBuild says of it."""
+    """One phase: its type (``BUILD``), its status (empty while it runs) and what CodeBuild says about it."""
 
     type: str
     status: str
@@ -69,7 +69,7 @@ class CodeBuild:
     def start(self, project: str, source_zip: str, environment: Mapping[str, str], idempotency_token: str) -> Build:
         """Build the zip at ``source_zip`` (``<bucket>/<key>``). ``environment`` is added to the project's variables.
 
-        The same token within five minutes gives the same build, whatever became of it.
+        The same token within five minutes returns the same build, even if it has ended.
         """
         with aws_call("codebuild:StartBuild", project):
             answer = self._client.start_build(

@@ -1,4 +1,4 @@
-"""IAM: what a role's policies allow, as IAM itself judges them.
+"""IAM: what a role's policies allow, by IAM's own simulation.
 
 API: https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html
 """
@@ -23,7 +23,7 @@ class Iam:
         self._client = client
 
     def decision(self, role_arn: str, action: str, resource: str, context: Mapping[str, str]) -> str:
-        """``allowed``, ``implicitDeny`` or ``explicitDeny``. What policies of resources add to it is not seen."""
+        """``allowed``, ``implicitDeny`` or ``explicitDeny``. Policies of the resource do not count."""
         with aws_call("iam:SimulatePrincipalPolicy", role_arn):
             answer = self._client.simulate_principal_policy(
                 PolicySourceArn=role_arn,

@@ -57,7 +57,7 @@ class S3:
         return True
 
     def require_bucket(self, bucket: str) -> None:
-        """Raises NotFoundError when there is no such bucket, AccessDeniedError when it is not to be seen."""
+        """Raises NotFoundError when there is no such bucket, AccessDeniedError when the caller may not list it."""
         with aws_call("s3:ListBucket", bucket):
             self._client.head_bucket(Bucket=bucket)
 
@@ -66,7 +66,7 @@ class S3:
         return f"https://{uri.bucket}.{urlsplit(self._client.meta.endpoint_url).netloc}/{uri.key}"
 
     def objects(self, uri: S3Uri, at_most: int) -> tuple[list[S3Object], bool]:
-        """The first objects whose keys begin with the URI's, by name, and whether those are all; 1000 a call."""
+        """The first objects whose keys begin with the URI's, by name, and whether these are all; 1000 a call."""
         with aws_call("s3:ListBucket", str(uri)):
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=uri.bucket, Prefix=uri.key, PaginationConfig={"MaxItems": at_most + 1}
@@ -79,13 +79,12 @@ class S3:
         return found[:at_most], len(found) <= at_most
 
     def holds_objects(self, uri: S3Uri) -> bool:
-        """Whether any object's key begins with the URI's; marks of folders, empty and named with a slash at the end,
-        do not count.
+        """Whether any object's key begins with the URI's. Empty objects that end with a slash, folders, do not count.
 
-        That is what SageMaker takes for an input of type S3Prefix: ``s3://bucket/day`` is ``day``, ``day/a.csv`` and
+        SageMaker reads an input of type S3Prefix the same way: ``s3://bucket/day`` is ``day``, ``day/a.csv`` and
         ``day2/a.csv`` too
         (https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ProcessingS3Input.html). One ListObjectsV2,
-        unless its first page holds marks alone.
+        unless its first page has only folders.
         """
         with aws_call("s3:ListBucket", str(uri)):
             pages = self._client.get_paginator("list_objects_v2").paginate(
@@ -95,7 +94,7 @@ class S3:
             return any(item["Size"] or not item["Key"].endswith("/") for item in contents)
 
     def read(self, uri: S3Uri) -> Iterator[bytes]:
-        """The object's content in chunks, none of which is kept."""
+        """The object's content, chunk by chunk."""
         with aws_call("s3:GetObject", str(uri)):
             body = self._client.get_object(Bucket=uri.bucket, Key=uri.key)["Body"]
             with closing(body):

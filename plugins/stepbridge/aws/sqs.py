@@ -1,4 +1,4 @@
-"""SQS: messages received, deleted and handed back.
+"""SQS: messages received, deleted and made visible again.
 
 API: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_Operations.html
 """
@@ -32,7 +32,7 @@ class Message:
 class Sqs:
     """Queues through one boto3 client. Every method raises ``AwsError``.
 
-    A fault names the queue as the client was given it, by its URL, unless AWS's own words name its ARN.
+    An error names the queue by its URL, unless AWS's own message names its ARN.
     """
 
     def __init__(self, client: SQSClient) -> None:
@@ -61,24 +61,24 @@ class Sqs:
         ]
 
     def delete(self, queue_url: str, messages: Sequence[Message]) -> list[str]:
-        """Delete at most 10 messages. The reasons of those that were not: they will be received again."""
+        """Delete at most 10 messages; the errors of those that were not deleted, which will be received again."""
         entries: Any = [
             {"Id": str(number), "ReceiptHandle": message.receipt_handle} for number, message in enumerate(messages)
         ]
         with aws_call("sqs:DeleteMessage", queue_url):
             answer = self._client.delete_message_batch(QueueUrl=queue_url, Entries=entries)
-        return _reasons(answer)
+        return _failures(answer)
 
     def hand_back(self, queue_url: str, messages: Sequence[tuple[Message, int]]) -> list[str]:
-        """Let at most 10 messages be received again after as many seconds. The reasons of those that were not."""
+        """Let at most 10 messages be received again after their seconds; the errors of those for which that failed."""
         entries: Any = [
             {"Id": str(number), "ReceiptHandle": message.receipt_handle, "VisibilityTimeout": seconds}
             for number, (message, seconds) in enumerate(messages)
         ]
         with aws_call("sqs:ChangeMessageVisibility", queue_url):
             answer = self._client.change_message_visibility_batch(QueueUrl=queue_url, Entries=entries)
-        return _reasons(answer)
+        return _failures(answer)
 
 
-def _reasons(answer: Mapping[str, Any]) -> list[str]:
+def _failures(answer: Mapping[str, Any]) -> list[str]:
     return [f"{one['Code']}: {one.get('Message', '')}" for one in answer.get("Failed", [])]

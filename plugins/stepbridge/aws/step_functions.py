@@ -1,4 +1,4 @@
-"""Step Functions: executions started, watched, redriven and stopped.
+"""Step Functions: executions started, described, listed, redriven and stopped.
 
 API: https://docs.aws.amazon.com/step-functions/latest/apireference/API_Operations.html
 """
@@ -27,7 +27,7 @@ PAGE_SIZE: Final = 1000
 
 @dataclass(frozen=True)
 class Execution:
-    """What DescribeExecution says. ``description`` is the whole answer.
+    """What DescribeExecution returns. ``description`` is the whole response.
 
     ``redrive_status`` is REDRIVABLE, NOT_REDRIVABLE or REDRIVABLE_BY_MAP_RUN, empty when the service does not say.
     """
@@ -50,7 +50,7 @@ class Execution:
 
     @property
     def latest_start(self) -> datetime:
-        """When it was started or, if it was, last redriven."""
+        """When it was started, or last redriven."""
         return max(self.started_at, self.redriven_at) if self.redriven_at else self.started_at
 
 
@@ -123,7 +123,7 @@ class StepFunctions:
             return [event for page in pages for event in page["events"]]
 
     def role_of(self, state_machine: str) -> str:
-        """The ARN of the role that the state machine acts as."""
+        """The ARN of the role that the state machine assumes."""
         with aws_call("states:DescribeStateMachine", state_machine):
             return self._client.describe_state_machine(stateMachineArn=state_machine)["roleArn"]
 

@@ -84,7 +84,7 @@ def preview_deployment(
     for step in plan.steps:
         printer.run(step)
     if plan.replan:
-        say("and then look again: what follows depends on how that ends")
+        say("and then plan again: what follows depends on how that ends")
     if not plan.steps:
         say(f"stack {stack_name}: nothing to change")
 

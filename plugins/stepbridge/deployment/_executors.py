@@ -19,7 +19,7 @@ __all__ = ["Clock", "Say", "StackChanger", "StepPrinter"]
 
 Say = Callable[[str], None]
 
-# Ten seconds of one change set are nothing to AWS, and a millisecond to the local AWS.
+# A change set takes AWS about ten seconds, and the local AWS a millisecond.
 _FIRST_PAUSE_SECONDS: Final = 0.05
 _LONGEST_PAUSE_SECONDS: Final = 5.0
 _DEADLINE_SECONDS: Final = 3600.0
@@ -98,11 +98,11 @@ class StackChanger:
         self._cloudformation.execute_change_set(change_set)
         status, events = self._follow(change_set.stack_id, step.stack_name, known)
         if stack_state(status) is not StackState.DEPLOYED:
-            remedy = "repair what is named and deploy again"
+            remedy = "repair the cause and deploy again"
             raise StackFailedError.of(step.stack_name, status, _failures(events, step.stack_name), remedy)
 
     def _discard(self, change_set: ChangeSet, step: ApplyTemplate) -> None:
-        """Leave nothing behind: a creation that was never executed leaves an empty stack in review."""
+        """Delete the change set, and the empty stack in REVIEW_IN_PROGRESS that an unexecuted creation leaves."""
         self._cloudformation.delete_change_set(change_set.id)
         if step.change == "CREATE":
             self._cloudformation.delete_stack(change_set.stack_id)
@@ -121,7 +121,7 @@ class StackChanger:
         self._cloudformation.delete_stack(stack.id)
         status, events = self._follow(stack.id, stack_name, known)
         if stack_state(status) is not StackState.ABSENT:
-            remedy = "remove what is named, delete the stack, and deploy again"
+            remedy = "remove these resources, delete the stack, and deploy again"
             raise StackFailedError.of(stack_name, status, _failures(events, stack_name), remedy)
 
     def _last_event(self, stack_id: str) -> str | None:

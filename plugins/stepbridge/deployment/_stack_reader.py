@@ -21,7 +21,7 @@ __all__ = ["StackReader"]
 
 
 class StackReader:
-    """``snapshot`` is one look at the stack. ``template_bucket`` is where large templates go; None: the stack's own."""
+    """Reads one stack. ``template_bucket`` is where large templates go; None: the stack's own bucket."""
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
-"""What each CloudFormation stack status means to a deployment.
+"""What each CloudFormation stack status means for a deployment.
 
-Every status of the service model has a row; a test holds that. Source: "Stack status codes" in the CloudFormation user
+A test checks that every status of the service model has a row. Source: "Stack status codes" in the CloudFormation user
 guide.
 """
 
@@ -18,9 +18,9 @@ __all__ = ["STACK_STATUSES", "StackState", "stack_state"]
 class StackState(Enum):
     """What can be done with a stack."""
 
-    ABSENT = "nothing of it is there: create it"
-    DEPLOYED = "what was asked for last is there: update it"
-    ROLLED_BACK = "the last change failed and was undone: update it"
+    ABSENT = "it does not exist: create it"
+    DEPLOYED = "the last change succeeded: update it"
+    ROLLED_BACK = "the last change failed and was rolled back: update it"
     BROKEN_CREATION = "its creation failed: only deleting it is possible"
     BUSY = "something is changing it: wait"
     STUCK = "a person has to decide"
@@ -45,7 +45,7 @@ STACK_STATUSES: Mapping[str, StackState] = MappingProxyType(
         "UPDATE_ROLLBACK_FAILED": StackState.STUCK,
         "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS": StackState.BUSY,
         "UPDATE_ROLLBACK_COMPLETE": StackState.ROLLED_BACK,
-        # A change set was made for a new stack and never executed: there are no resources yet.
+        # A change set for a new stack was created and never executed: there are no resources yet.
         "REVIEW_IN_PROGRESS": StackState.ABSENT,
         "IMPORT_IN_PROGRESS": StackState.BUSY,
         "IMPORT_COMPLETE": StackState.DEPLOYED,

@@ -1,8 +1,8 @@
 """``infra/stack.yaml`` and the state machine definition, packaged into one template body.
 
-As ``aws cloudformation package`` would, but into the template itself instead of a bucket: the local path in a state
-machine's ``DefinitionS3Location`` becomes ``DefinitionString``. The body is compact JSON, which CloudFormation and moto
-read alike and which counts least against the size limit.
+Like ``aws cloudformation package``, but into the template itself instead of a bucket: the local path in a state
+machine's ``DefinitionS3Location`` becomes ``DefinitionString``. The body is compact JSON, because a template has a size
+limit.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def read_template(path: Path) -> PackagedTemplate:
 
 
 def package_template(text: str, source: str, read: Callable[[str], str]) -> PackagedTemplate:
-    """The template ``text`` with every definition, got by ``read`` from the path in the template, put in.
+    """The template ``text`` with every definition in it; ``read`` returns the text at a path in the template.
 
     Raises TemplateError, and DefinitionError with all problems of a definition.
     """
@@ -106,7 +106,7 @@ def parse_template(text: str, source: str) -> dict[str, Any]:
 def retained_names(template: Mapping[str, Any], pseudo: Mapping[str, str]) -> dict[str, str]:
     """Resource type -> name of the named resources that outlive the stack.
 
-    ``pseudo`` gives ``AWS::StackName`` and the like. Raises TemplateError for a name made of anything else.
+    ``pseudo`` gives ``AWS::StackName`` and the like. Raises TemplateError for a name with other variables.
     """
     names = {}
     for logical_id, resource in template["Resources"].items():
@@ -126,7 +126,7 @@ def _substituted(name: Any, pseudo: Mapping[str, str], where: str) -> str:
 
 
 def _definition(text: str, source: str) -> str:
-    load_definition(text, source)  # a definition with mistakes costs a rollback when CloudFormation finds them
+    load_definition(text, source)  # found by CloudFormation, a mistake in it would cost a rollback
     return json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":"))
 
 

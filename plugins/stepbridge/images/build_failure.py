@@ -1,4 +1,4 @@
-"""Why an image build failed, in words that a person can act on. Pure."""
+"""Why an image build failed and what to do about it. Pure."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def build_failure(build_id: str, status: str, phase: str, message: str, log_line
     code = "" if exit_code is None else f" with exit code {exit_code}"
     reason = message.rpartition("Reason: ")[2]  # before it comes the whole script of the buildspec
     found = f"{status} in phase {phase}{code}" + (f" ({reason})" if reason else "")
-    remedy = hint_for(exit_code, log_lines) or "mend what the log below names, then run the task again"
+    remedy = hint_for(exit_code, log_lines) or "fix what the log below names, then run the task again"
     error = ImageBuildError(f"image build {build_id}", found, "a build that succeeds", remedy)
     error.status, error.phase, error.exit_code = status, phase, exit_code
     error.log_lines = tuple(log_lines[-LAST_LINES:])

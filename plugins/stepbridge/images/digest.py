@@ -1,6 +1,6 @@
 """The digests under which an image is found in ECR and a scripts folder in S3. Pure.
 
-``image_digest`` is the rule for images: the tag of a model's image is made from it (``core.names.image_tag``).
+``image_digest`` is the rule for images: ``core.names.image_tag`` builds the image's tag from it.
 ``content_digest`` is of files alone. It depends on their bytes, their paths and whether they are executable, and on
 nothing else: not on modification times, owners, or the order in which a file system lists a folder.
 """

@@ -123,7 +123,7 @@ class BuildImageOperator(StepbridgeOperator):
             f"image build {build.id}",
             f"it succeeded, but {self.deployed.repository_name} has no image {tag}",
             "the build to push the image that it was asked for",
-            "look at the push in the build's log above, and at the project's buildspec",
+            "check the push in the build's log above, and the project's buildspec",
         )
 
 

@@ -50,7 +50,7 @@ def test_known_causes_have_their_remedy(line: str, advice: str) -> None:
 def test_an_unknown_cause_leads_to_the_log() -> None:
     """No guess is made."""
     assert hint_for(1, ["make: *** [all] Error 1"]) == ""
-    assert "mend what the log below names" in str(build_failure("p:1", "FAILED", "BUILD", "", ["make: error"]))
+    assert "fix what the log below names" in str(build_failure("p:1", "FAILED", "BUILD", "", ["make: error"]))
     assert "(the build wrote no log)" in str(build_failure("p:1", "TIMED_OUT", "QUEUED", "", []))
     assert exit_code_of("no code here") is None
 

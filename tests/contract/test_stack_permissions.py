@@ -34,16 +34,16 @@ def run_the_image(stack: Stack) -> None:
     stack.execute(("inference",))
 
 
-def learn_of_an_end(stack: Stack) -> None:
-    stack.learn_of_an_end()
+def read_an_event(stack: Stack) -> None:
+    stack.read_an_event()
 
 
 def notify(stack: Stack) -> None:
     stack.notify()
 
 
-def deploy_anew(stack: Stack) -> None:
-    stack.deploy_anew("iam-anew")
+def deploy_another(stack: Stack) -> None:
+    stack.deploy_another("iam-another")
 
 
 def run_an_image_of_another_repository(stack: Stack) -> None:
@@ -81,7 +81,7 @@ PARTS: Mapping[str, tuple[Callable[[Stack], None], str]] = {
     "ProcessingRole.ListTheBucket": (execute, "s3:ListBucket"),
     "ProcessingRole.ReadAndWriteData": (execute, "s3:GetObject"),
     "ProcessingRole.LeaveScriptsAndBuildContextsAlone": (leave_scripts_alone, "a job wrote into stepbridge/"),
-    "ProcessingRole.WriteLogs": (execute, "last seen: []"),  # SageMaker does not fail a job for it
+    "ProcessingRole.WriteLogs": (execute, "last read: []"),  # SageMaker does not fail a job for it
     "ProcessingRole.LogInToEcr": (execute, "ecr:GetAuthorizationToken"),
     "ProcessingRole.PullImages": (run_the_image, "ecr:BatchGetImage"),
     "PullFurtherImages.0": (run_an_image_of_another_repository, "ecr:BatchGetImage"),
@@ -91,11 +91,11 @@ PARTS: Mapping[str, tuple[Callable[[Stack], None], str]] = {
     "WriteFurtherBuckets.1": (write_to_another_bucket, "s3:GetObject"),
     "StateMachineRole.RunProcessingJobs": (execute, "sagemaker:CreateProcessingJob"),
     "StateMachineRole.LetJobsUseTheirRole": (execute, "iam:PassRole"),
-    "StateMachineRole.NoticeTheEndOfJobs": (deploy_anew, "is not authorized to create managed-rule"),
-    "StateMachineRole.DeliverItsLog": (deploy_anew, "is not authorized to access the Log Destination"),
+    "StateMachineRole.NoticeTheEndOfJobs": (deploy_another, "is not authorized to create managed-rule"),
+    "StateMachineRole.DeliverItsLog": (deploy_another, "is not authorized to access the Log Destination"),
     "AirflowPolicy.StartAndListExecutions": (execute, "states:StartExecution"),
     "AirflowPolicy.FollowAndEndExecutions": (execute, "states:DescribeExecution"),
-    "AirflowPolicy.LearnOfEndsOfExecutions": (learn_of_an_end, "sqs:ReceiveMessage"),
+    "AirflowPolicy.LearnOfEndsOfExecutions": (read_an_event, "sqs:ReceiveMessage"),
     "AirflowPolicy.NotifyOfFailures": (notify, "sns:Publish"),
     "AirflowPolicy.ListTheBucket": (upload, "without s3:ListBucket on the bucket a missing object reads as denied too"),
     "AirflowPolicy.ReadData": (execute, "s3:GetObject"),
