@@ -32,7 +32,7 @@ test-pythons: $(READY) ## Run the unit tests on every Python 3.11, 3.12 and 3.13
 	    echo "Unit tests with $$python"; \
 	    $(BIN)/uv venv --quiet --allow-existing --python $$python $$venv && \
 	    $(BIN)/uv pip sync --quiet --python $$venv/bin/python --require-hashes requirements.lock && \
-	    $(BIN)/uv pip install --quiet --python $$venv/bin/python --no-deps --editable ./local --editable . && \
+	    $(BIN)/uv pip install --quiet --python $$venv/bin/python --no-deps --no-build-isolation --editable ./local --editable . && \
 	    $$venv/bin/python -m pytest -q --numprocesses 2 -p no:cacheprovider tests/unit && \
 	    (cd local && ../$$venv/bin/python -m pytest -q --numprocesses 2 -p no:cacheprovider tests/unit) \
 	    || failed="$$failed $$python"; \
@@ -51,6 +51,7 @@ check: $(READY) ## Lint, format, types, import directions, and that every DAG im
 	$(BIN)/lint-imports
 	$(BIN)/lint-imports --config local/pyproject.toml
 	$(BIN)/deptry plugins
+	cd local && ../$(BIN)/lint-imports
 	cd local && ../$(BIN)/deptry . --extend-exclude tests
 	$(BIN)/cfn-lint infra/stack.yaml
 	$(BIN)/python -m pytest -q tests/integration/dag_factory -k "import or loader"
@@ -66,9 +67,9 @@ lock: $(READY) ## Resolve the dependencies of both distributions anew into requi
 scikit-images: $(READY) ## Renew stepbridge's table of scikit-learn images from the SageMaker SDK
 	$(BIN)/python -m stepbridge.deployment.scikit_image
 
-wheels: $(READY) ## Build both distributions into dist/
-	$(BIN)/uv build --quiet --out-dir dist .
-	$(BIN)/uv build --quiet --out-dir dist ./local
+wheels: $(READY) ## Build the wheels and source distributions of both into dist/
+	$(BIN)/uv build --quiet --no-build-isolation --out-dir dist .
+	$(BIN)/uv build --quiet --no-build-isolation --out-dir dist ./local
 
 clean: ## Remove the virtual environment and all local state
 	rm -rf $(VENV) $(VENV)-3.* .stepbridge
@@ -93,7 +94,7 @@ $(READY): requirements.lock pyproject.toml local/pyproject.toml $(if $(BROKEN),f
 	awk '/^[^ ]/ { wanted = /^uv==/ } wanted' requirements.lock >$(VENV)/uv.lock && \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.lock && \
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock && \
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable ./local --editable . && \
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable ./local --editable . && \
 	echo "$$version" >$@
 
 force:
