@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 # A .venv whose Python is gone is made anew.
 BROKEN := $(shell test ! -e $(READY) || $(BIN)/python -c '' 2>/dev/null || echo yes)
 
-.PHONY: demo up down test test-pythons chaos bench check format lock scikit-images wheels clean help force
+.PHONY: demo up down test test-all test-pythons chaos bench check format lock scikit-images wheels clean help force
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -22,9 +22,17 @@ up: $(READY) ## Start Airflow and the local AWS and leave them running
 down: $(READY) ## End what `make up` started
 	@$(BIN)/stepbridge down
 
-test: $(READY) ## Run all tests, two files at a time; last those with a whole Airflow, 50 runs of chaos among them
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/unit tests/contract tests/integration; \
-	first=$$?; $(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/e2e tests/chaos/test_storm.py && exit $$first
+# Both distributions' tests, one after the other; idle processes take over tests of busy ones.
+PYTEST = python -m pytest --numprocesses 2 --dist worksteal
+define tests
+@(cd local && ../$(BIN)/$(PYTEST) $(1)); local=$$?; $(BIN)/$(PYTEST) $(1) && exit $$local
+endef
+
+test: $(READY) ## Run the tests, a real Airflow among them (8 minutes on two cores)
+	$(call tests,-m "not long")
+
+test-all: $(READY) ## Run what takes long besides: storms, restarts, robustness at size, Docker (20 minutes)
+	$(call tests,-m long)
 
 test-pythons: $(READY) ## Run the unit tests on every Python 3.11, 3.12 and 3.13 of this machine, pyenv's and uv's too
 	@failed=; for python in $$(.ci/pythons --all); do \

@@ -143,7 +143,7 @@ def _upload_scripts(server: Server, scripts: Path) -> object:
         deployment=_deployment(server),
         stages=("preprocessing", "postprocessing"),
     )
-    return operator.execute({})  # with stages given it asks the context nothing
+    return operator.execute(_context_of(operator))
 
 
 def _build_image(server: Server, context: Path) -> object:
@@ -156,10 +156,20 @@ def _build_image(server: Server, context: Path) -> object:
         deployment=_deployment(server),
         stages=("inference",),
     )
-    pinned = operator.execute({})
+    pinned = operator.execute(_context_of(operator))
     if not pinned:
         raise RuntimeError("the image is not there")
     return pinned
+
+
+def _context_of(operator: object) -> Any:
+    """What the operators ask of a task's context once their stages are given."""
+    return {"ti": _TaskInstance(), "task": operator}
+
+
+class _TaskInstance:
+    def xcom_push(self, key: str, value: object) -> None:
+        """Keep nothing: where XComs go is Airflow's time, not the operators'."""
 
 
 def _push_image(server: Server, context: Path) -> None:

@@ -32,6 +32,8 @@ from stepbridge.cli.local_site.local_aws import local_session
 from stepbridge.cli.local_site.site import RunningSite
 from stepbridge.listeners.delayed_checks import GRACE_SECONDS
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def add_models(project: Path) -> None:

@@ -53,6 +53,8 @@ from stepbridge.dag_factory.retry_policy import ModelRetryPolicy
 from stepbridge.operators.start_execution import StartExecutionOperator
 from stepbridge.sensors.execution import ExecutionSensor
 
+pytestmark = pytest.mark.long
+
 PARAMS = {
     "input_uri": "s3://{{ var.json.stepbridge.bucket }}/in/{{ ts_nodash }}/",
     "output_uri": "s3://{{ var.json.stepbridge.bucket }}/out/{{ ts_nodash }}/",

@@ -24,6 +24,8 @@ SCRIPT = """\
 import time
 from pathlib import Path
 
+pytestmark = pytest.mark.long
+
 time.sleep(2)
 Path("/opt/ml/processing/output/rows.csv").write_text("a,b\\n1,2\\n3,4\\n")
 """

@@ -1,4 +1,4 @@
-"""What the services of the local AWS reach in process: its S3, its Logs and its ECR, seen by real clients as well.
+"""What the services of the local AWS reach in process: its S3, Logs, ECR and SQS, seen by real clients as well.
 
 Each test is a function that starts a local AWS in a child process, where moto's state belongs to it alone.
 """
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from botocore.exceptions import ClientError
@@ -274,3 +275,29 @@ def start_twice(data_dir: Path) -> str:
 def test_one_process_is_one_local_aws(tmp_path: Path) -> None:
     """moto's state is global: a second one in the process would share it, so it is refused and leaves no address."""
     assert "one process" in run_in_child(start_twice, tmp_path)
+
+
+# --- SQS --------------------------------------------------------------------------------------------------------------
+def outlive_a_retention(data_dir: Path) -> None:
+    from moto.core import utils
+
+    now = utils.unix_time_millis
+    with started(data_dir) as local_aws:
+        sqs = client_of(local_aws.endpoint_url, "sqs")
+        url = sqs.create_queue(QueueName="forgets", Attributes={"MessageRetentionPeriod": "60"})["QueueUrl"]
+        sqs.send_message(QueueUrl=url, MessageBody="old")
+        with (
+            patch("moto.core.utils.unix_time_millis", lambda *arguments: now(*arguments) + 61_000),
+            patch("moto.sqs.models.unix_time_millis", lambda *arguments: now(*arguments) + 61_000),
+        ):
+            sqs.send_message(QueueUrl=url, MessageBody="new")
+            answer = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=20, MaxNumberOfMessages=10)
+            assert [message["Body"] for message in answer["Messages"]] == ["new"]
+            invisible = "ApproximateNumberOfMessagesNotVisible"
+            attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[invisible])["Attributes"]
+            assert attributes[invisible] == "1"
+
+
+def test_a_message_vanishes_at_the_end_of_its_retention(tmp_path: Path) -> None:
+    """And keeps none behind it from being received. The clock is set forward by a minute, SQS's shortest retention."""
+    run_in_child(outlive_a_retention, tmp_path)

@@ -32,6 +32,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, project: Path) -> tuple[Pa
     return copy / MODEL_FOLDER, done.stdout
 
 
+@pytest.mark.long
 def test_training_again_gives_the_same_model(trained: tuple[Path, str], first_of_april: Path, tmp_path: Path) -> None:
     """The committed artifact and a newly trained one predict the same, to the last digit."""
     folder, _ = trained
@@ -40,6 +41,7 @@ def test_training_again_gives_the_same_model(trained: tuple[Path, str], first_of
     assert (tmp_path / "scored.csv").read_text() == (first_of_april / "scored.csv").read_text()
 
 
+@pytest.mark.long
 def test_the_readme_tells_the_measured_gain(trained: tuple[Path, str], project: Path) -> None:
     """The table in the README is the one that train.py prints, and the model beats the constant in every month."""
     _, printed = trained

@@ -52,7 +52,9 @@ class FaultProxy:
                 self.names_started.append(request["name"])
         verdict = self.verdict(operation, count)  # may take its time: other calls go on meanwhile
         dead = operation == "RedriveExecution" and request["executionArn"] in self.not_redrivable
-        return ("refuse" if dead and verdict == "pass" else verdict), count
+        if dead and verdict in ("pass", "lose"):
+            verdict = "refuse" if verdict == "pass" else "drop"
+        return verdict, count
 
     @contextmanager
     def running(self) -> Iterator[FaultProxy]:
@@ -80,6 +82,8 @@ def _handler(proxy: FaultProxy, target: str) -> type[BaseHTTPRequestHandler]:
                 self._refuse(operation, *THROTTLED)
             elif verdict == "refuse":
                 self._refuse(operation, *NOT_REDRIVABLE)
+            elif verdict == "drop":  # refused, and the refusal is lost
+                self.close_connection = True
             else:
                 self._pass_on(body, operation, count, verdict)
             proxy.answered[operation] += 1

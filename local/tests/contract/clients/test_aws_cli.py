@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ PROJECT = Path(__file__).parents[3]
 REQUIREMENTS = ("awscli==1.46.3", "awscli-plugin-logs-tail==0.2")
 UNREACHABLE = ("error sending request", "dns error", "Connection refused", "tcp connect error", "timed out")
 SCIKIT_IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
+YESTERDAY = time.time() - 86_400
 SYNC = "arn:aws:states:::sagemaker:createProcessingJob.sync"
 
 
@@ -90,12 +93,17 @@ def test_s3_copies_a_big_file_there_and_back(cli: Cli, site: Site) -> None:
 
 
 def test_s3_syncs_a_folder_and_then_nothing(cli: Cli, site: Site) -> None:
-    """``aws s3 sync`` takes names of all kinds, sends nothing the second time, deletes when told, and comes back."""
+    """``aws s3 sync`` takes names of all kinds, sends nothing the second time, deletes with --delete, and comes back.
+
+    The files are of yesterday. S3 gives LastModified in whole seconds, so that a file of this very second is newer than
+    its own upload, and is sent again: so it is on AWS, too.
+    """
     names = ["a.txt", "below/b c.txt", "below/ü+%20.txt"]
     for name in names:
         path = cli.folder / "tree" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)
+        os.utime(path, (YESTERDAY, YESTERDAY))
     target = site.uri("cli", "tree")
     assert cli.run("s3", "sync", "tree", target, "--no-progress").stdout.count("upload: ") == 3
     assert cli.run("s3", "sync", "tree", target).stdout == ""

@@ -33,6 +33,7 @@ def chain(bench: Bench, code: str) -> dict[str, Any]:
     return states
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_fifty_executions_of_three_jobs_on_two_places(bench: Bench, left_running: Callable[[str], list[str]]) -> None:
     """All succeed, every job ran once and is in the records, never more than two at a time, in under 500 MB."""
@@ -84,6 +85,7 @@ def most_at_once(sagemaker: Any, jobs: list[dict[str, Any]]) -> int:
     return most
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_a_large_object_is_never_held_in_memory(bench: Bench, tmp_path: Path) -> None:
     """Up in parts at the same time, through a job as its input and output, and down again."""
