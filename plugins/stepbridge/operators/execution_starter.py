@@ -115,13 +115,13 @@ class ExecutionStarter:
     def _start(self, name: str, arn: str, execution_input: ExecutionInput) -> bool:
         """Whether it was started, or runs with the same input already; False: an execution of that name has ended."""
         self._make_current(arn)
-        self._guard.before_start(arn, describe_task(self._context))
+        self._guard.before_start(self._hook, arn, describe_task(self._context))
         try:
             self._step_functions.start(self._state_machine, name, execution_input.to_json())
         except AlreadyExistsError:
             self._guard.not_started()
             return False
-        self._guard.raise_if_killed()
+        self._guard.raise_if_killed(self._hook)
         self._log.info("started %s with %s", name, execution_input.to_json())
         return True
 
@@ -129,14 +129,14 @@ class ExecutionStarter:
         """Whether it was redriven; False: AWS refuses to."""
         task_instance = describe_task(self._context)
         self._make_current(arn)
-        self._guard.before_start(arn, task_instance)
+        self._guard.before_start(self._hook, arn, task_instance)
         try:
             at = self._step_functions.redrive(arn, redrive_token(arn, task_instance))
         except NotRedrivableError as error:
             self._guard.not_started()
             self._log.warning("%s", error)
             return False
-        self._guard.raise_if_killed()
+        self._guard.raise_if_killed(self._hook)
         self._log.info("redriven at %s: the stages that finished are not run again", at)
         return True
 

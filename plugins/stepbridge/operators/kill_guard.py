@@ -14,8 +14,6 @@ from stepbridge.hooks.stop_thread import HANDLER_TIMEOUT_SECONDS, STOP_TIMEOUT_S
 from stepbridge.operators.errors import StartKilledError
 
 if TYPE_CHECKING:
-    from airflow.sdk.types import Logger
-
     from stepbridge.hooks.stepbridge import StepbridgeHook
 
 __all__ = ["KillGuard"]
@@ -29,40 +27,38 @@ class KillGuard:
     marked as failed between the start and Airflow's learning that it succeeded.
     """
 
-    def __init__(self, hook: Callable[[], StepbridgeHook], log: Logger) -> None:
-        self._hook = hook
-        self._log = log
+    def __init__(self) -> None:
         self._started: tuple[str, str] | None = None
         self._killed = False
 
-    def before_start(self, arn: str, task_instance: str) -> None:
+    def before_start(self, hook: StepbridgeHook, arn: str, task_instance: str) -> None:
         """To be called before the start or redrive: a kill may come before its answer. Raises StartKilledError."""
         self._started = (arn, task_instance)
-        self.raise_if_killed()
+        self.raise_if_killed(hook)
 
     def not_started(self) -> None:
         """AWS refused the start or redrive."""
         self._started = None
 
-    def raise_if_killed(self) -> None:
+    def raise_if_killed(self, hook: StepbridgeHook) -> None:
         """Raises StartKilledError after a kill, once what was started nevertheless is stopped."""
         if self._killed:
             arn, name = self._started or ("no execution", "this task")
             if self._started:
-                self._stop(arn, name, STOP_TIMEOUT_SECONDS)
+                self._stop(hook, arn, name, STOP_TIMEOUT_SECONDS)
             raise StartKilledError(arn, f"{name} was killed, so its execution was not left running")
 
-    def kill(self) -> None:
-        """To be called by ``on_kill``."""
+    def kill(self, hook: Callable[[], StepbridgeHook]) -> None:
+        """To be called by ``on_kill``; ``hook`` is called only if there is an execution to stop."""
         self._killed = True
         if self._started:
-            self._stop(*self._started, HANDLER_TIMEOUT_SECONDS)
+            self._stop(hook(), *self._started, HANDLER_TIMEOUT_SECONDS)
 
-    def _stop(self, arn: str, task_instance: str, seconds: float) -> None:
+    def _stop(self, hook: StepbridgeHook, arn: str, task_instance: str, seconds: float) -> None:
         why = "past its execution_timeout" if isinstance(sys.exc_info()[1], AirflowTaskTimeout) else "by SIGTERM"
         cause = f"killed in the worker, {why}: {task_instance}"
-        self._log.warning("stopping %s: %s", arn, cause)
+        hook.log.warning("stopping %s: %s", arn, cause)
         try:
-            StopThread(self._hook(), arn, KILLED, cause).wait(seconds)
+            StopThread(hook, arn, KILLED, cause).wait(seconds)
         except NotFoundError:
-            self._log.info("there was nothing to stop: the kill came before the call that starts it")
+            hook.log.info("there was nothing to stop: the kill came before the call that starts it")

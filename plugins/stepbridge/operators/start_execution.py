@@ -60,7 +60,7 @@ class StartExecutionOperator(LineageMixin, ParameterisedOperator):
         self.environment = dict(environment or {})
         self.tags = dict(tags or {})
         self.hold_until_end = hold_until_end
-        self._guard = KillGuard(lambda: self.hook, self.log)
+        self._guard = KillGuard()
 
     def execute(self, context: Context) -> str:
         """The execution's ARN.
@@ -100,7 +100,7 @@ class StartExecutionOperator(LineageMixin, ParameterisedOperator):
 
     def on_kill(self) -> None:
         """Stop the execution that this try started or redrove; one that it only found goes on."""
-        self._guard.kill()
+        self._guard.kill(lambda: self.hook)
 
     # --- hold_until_end -----------------------------------------------------------------------------------------------
     def _hold(self, context: Context, arn: str) -> None:

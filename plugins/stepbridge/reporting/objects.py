@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from stepbridge.aws.arns import S3Uri
-from stepbridge.aws.s3 import S3, S3Object
 from stepbridge.core.run_report import Listing, ObjectReport, RowCounter, RunReport, counts_rows, listing
+
+if TYPE_CHECKING:  # parsing a DAG file does not import boto3
+    from stepbridge.aws.s3 import S3, S3Object
 
 __all__ = ["REPORT_FOLDER", "list_input", "list_output"]
 

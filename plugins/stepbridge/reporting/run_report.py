@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from stepbridge.aws.arns import S3Uri
-from stepbridge.aws.logs import CloudWatchLogs
-from stepbridge.aws.s3 import S3
-from stepbridge.aws.sagemaker import SageMaker
-from stepbridge.aws.step_functions import Execution, StepFunctions
 from stepbridge.core.run_report import RunReport, build_run_report, cost_of, job_names
 from stepbridge.errors import AwsError, NotFoundError
 from stepbridge.reporting.objects import REPORT_FOLDER, list_input, list_output
+
+if TYPE_CHECKING:  # parsing a DAG file does not import boto3
+    from stepbridge.aws.logs import CloudWatchLogs
+    from stepbridge.aws.s3 import S3
+    from stepbridge.aws.sagemaker import SageMaker
+    from stepbridge.aws.step_functions import Execution, StepFunctions
 
 __all__ = ["Services", "gather_report", "last_log_lines", "write_report"]
 
