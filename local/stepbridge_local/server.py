@@ -16,8 +16,8 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from stepbridge_local.errors import ImageBuildError
 from stepbridge_local.fault_injection import FAULTS_PATH, admin
-from stepbridge_local.fault_injection.board import Disturbances
-from stepbridge_local.fault_injection.kinds import IamFault
+from stepbridge_local.fault_injection.active_faults import FaultInjection
+from stepbridge_local.fault_injection.faults import IamFault
 from stepbridge_local.http.server import HttpServer
 from stepbridge_local.pages.application import PREFIX, Pages
 from stepbridge_local.persistence.data_folder import DataFolder
@@ -117,11 +117,11 @@ class LocalAws:
         cleanup.callback(registry.close)
         logs = MotoLogSink()
         cleanup.callback(runtime.close)
-        disturbances = Disturbances()
+        fault_injection = FaultInjection()
         if settings.enforce_iam:
-            disturbances.set([IamFault()])
+            fault_injection.set([IamFault()])
         directory = MotoDirectory()
-        permissions = Permissions(directory, lambda: disturbances.enforces_iam)
+        permissions = Permissions(directory, lambda: fault_injection.enforces_iam)
         processing = ProcessingService(
             store,
             logs,
@@ -129,7 +129,7 @@ class LocalAws:
             runtime,
             settings.jobs_folder.resolve(),
             settings.max_concurrent_jobs,
-            disturbances=disturbances,
+            fault_injection=fault_injection,
             permissions=permissions,
         )
         cleanup.callback(processing.stop_all)
@@ -152,7 +152,7 @@ class LocalAws:
             processing,
             builds,
             executions,
-            disturbances,
+            fault_injection,
             directory,
             permissions,
         )
@@ -160,7 +160,7 @@ class LocalAws:
 
 def _routes(services: LocalServices, moto: MotoApplication) -> WSGIApplication:
     """The local AWS's own paths, and AWS's APIs below all others."""
-    aws = with_injected_faults(authorized(moto, services.permissions, services.directory), services.disturbances)
+    aws = with_injected_faults(authorized(moto, services.permissions, services.directory), services.fault_injection)
     pages = Pages(_clients(moto))
     routes: dict[tuple[str, str], Callable[[], tuple[str, object]]] = {
         ("GET", "/_stepbridge/health"): lambda: _health(services),
@@ -220,7 +220,7 @@ def _health(services: LocalServices) -> tuple[str, object]:
 def _faults(services: LocalServices, environ: WSGIEnvironment) -> tuple[str, object]:
     content_type = environ.get("CONTENT_TYPE", "")
     body = read_body(environ)
-    return admin.answer(services.disturbances, environ["REQUEST_METHOD"], environ["PATH_INFO"], content_type, body)
+    return admin.answer(services.fault_injection, environ["REQUEST_METHOD"], environ["PATH_INFO"], content_type, body)
 
 
 def _build_prebuilt_images(services: LocalServices) -> tuple[str, object]:

@@ -1,6 +1,6 @@
 """Fault injection: what goes wrong in the local AWS because somebody asked for it. Pure but for locks and clocks.
 
-``board.Disturbances`` holds the faults that are set; the services ask it. Nothing here knows moto or HTTP.
+``active_faults.FaultInjection`` holds the faults that are set; the services ask it. Nothing here knows moto or HTTP.
 """
 
 from typing import Final

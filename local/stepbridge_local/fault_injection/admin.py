@@ -2,10 +2,10 @@
 
 * ``GET /_stepbridge/faults``: what is set, with counts.
 * ``POST /_stepbridge/faults``: set one fault (a JSON object) or several (a list): all or none.
-* ``PUT /_stepbridge/faults``: as POST, and everything else is taken back.
-* ``DELETE /_stepbridge/faults`` and ``DELETE /_stepbridge/faults/<name>``: take back all, or one.
+* ``PUT /_stepbridge/faults``: as POST, and all other faults are removed.
+* ``DELETE /_stepbridge/faults`` and ``DELETE /_stepbridge/faults/<name>``: remove all, or one.
 
-Every answer of a change is the listing after it. What is wrong with a body is answered 400, all at once.
+The answer to a change is the list after it. The answer to a wrong body is 400 with everything that is wrong with it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from pydantic import ValidationError
 
 from stepbridge_local.errors import Problem
 from stepbridge_local.fault_injection import FAULTS_PATH
-from stepbridge_local.fault_injection.board import Disturbances
+from stepbridge_local.fault_injection.active_faults import FaultInjection
 from stepbridge_local.fault_injection.errors import FaultSettingsError
-from stepbridge_local.fault_injection.kinds import (
+from stepbridge_local.fault_injection.faults import (
     ConnectionFault,
     ErrorFault,
     Fault,
@@ -36,11 +36,13 @@ __all__ = ["answer", "parse_faults"]
 MAXIMUM_BODY_BYTES: Final = 1_000_000
 
 
-def answer(disturbances: Disturbances, method: str, path: str, content_type: str, body: bytes) -> tuple[str, object]:
+def answer(
+    fault_injection: FaultInjection, method: str, path: str, content_type: str, body: bytes
+) -> tuple[str, object]:
     """The HTTP status line and the JSON of an answer."""
     name = unquote(path.removeprefix(FAULTS_PATH).lstrip("/"))
     if method == "GET" and not name:
-        return "200 OK", {"faults": disturbances.listing()}
+        return "200 OK", {"faults": fault_injection.listing()}
     if method in ("POST", "PUT") and not name:
         # A web page can send a form to this machine's ports, but not JSON.
         if content_type.partition(";")[0].strip().lower() != "application/json":
@@ -49,13 +51,13 @@ def answer(disturbances: Disturbances, method: str, path: str, content_type: str
             faults = parse_faults(body)
         except FaultSettingsError as error:
             return "400 Bad Request", {"message": str(error)}
-        disturbances.set(faults, replacing=method == "PUT")
-        return "200 OK", {"faults": disturbances.listing()}
+        fault_injection.set(faults, replacing=method == "PUT")
+        return "200 OK", {"faults": fault_injection.listing()}
     if method == "DELETE":
-        if not disturbances.clear(name or None):
-            present = ", ".join(fault["name"] for fault in disturbances.listing()) or "nothing"
+        if not fault_injection.clear(name or None):
+            present = ", ".join(fault["name"] for fault in fault_injection.listing()) or "nothing"
             return "404 Not Found", {"message": f"no fault is named {name!r}; set are: {present}"}
-        return "200 OK", {"faults": disturbances.listing()}
+        return "200 OK", {"faults": fault_injection.listing()}
     return "405 Method Not Allowed", {"message": f"{method} {path}: expected GET, POST, PUT or DELETE"}
 
 
@@ -94,12 +96,12 @@ def _operation_problems(where: str, fault: Fault) -> list[Problem]:
 
 
 def _problem(where: str, found: Any) -> Problem:
-    """pydantic's finding in our words. The first part of its place is the kind."""
+    """What pydantic found. The first part of its place is the type of the fault."""
     place = ".".join([where, *(str(part) for part in found["loc"][1:])])
     if found["type"].startswith("union_tag"):
-        kinds = str(found.get("ctx", {}).get("expected_tags", "")) or "a fault's kind"
+        expected = str(found.get("ctx", {}).get("expected_tags", "")) or "the type of a fault"
         given = found["input"].get("fault") if isinstance(found["input"], dict) else found["input"]
-        return Problem(f"{where}.fault", repr(given), kinds)
+        return Problem(f"{where}.fault", repr(given), expected)
     if found["type"] == "missing":
         return Problem(place, "missing", "a value")
     if found["type"] == "extra_forbidden":

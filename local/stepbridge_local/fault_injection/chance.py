@@ -1,4 +1,4 @@
-"""When a fault strikes: always, at a rate, or the next so many times; the same again for the same seed."""
+"""Whether a fault hits a candidate: always, at a rate, or the next N times; the same again for the same seed."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ __all__ = ["Chance"]
 class Chance:
     """Decides for one candidate (request or job) after the other. Thread safe.
 
-    With a ``seed`` the n-th candidate has the same fate whenever the fault is set anew; which request is the n-th is up
-    to the clients. After ``times`` strikes it is over; None: never.
+    With a ``seed`` the answer for the n-th candidate is the same whenever the fault is set again; which request is the
+    n-th depends on the clients. After ``times`` hits it hits no more; None: no limit.
     """
 
     def __init__(self, rate: float = 1.0, times: int | None = None, seed: int | None = None) -> None:
@@ -25,11 +25,11 @@ class Chance:
 
     @property
     def is_over(self) -> bool:
-        """Whether it will never strike again."""
+        """Whether it will hit no more."""
         return self._times is not None and self.strikes >= self._times
 
     def strike(self) -> bool:
-        """Whether the next candidate is struck."""
+        """Whether the next candidate is hit."""
         with self._lock:
             if self.is_over:
                 return False

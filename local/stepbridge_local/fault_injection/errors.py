@@ -1,4 +1,4 @@
-"""What is wrong with a description of faults."""
+"""The error of fault injection."""
 
 from __future__ import annotations
 

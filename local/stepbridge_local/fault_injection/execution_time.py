@@ -166,7 +166,7 @@ class ExecutionTime:
             self._advance()
             alarms = list(self._deadlines) if self._rate != before else []
         for alarm in alarms:
-            alarm.look()
+            alarm.recompute()
 
     def _advance(self) -> None:
         """Count the real time since the last reading at the rate that held, and set the one that holds now."""
@@ -186,25 +186,25 @@ class Alarm:
 
     def __init__(self, time: ExecutionTime) -> None:
         self._time = time
-        self._looked = threading.Event()
+        self._changed = threading.Event()
         self._is_set = False
 
     def set(self) -> None:
         """End the waiting; also that of later calls."""
         self._is_set = True
-        self._looked.set()
+        self._changed.set()
 
-    def look(self) -> None:
-        """Make who waits compute anew how long."""
-        self._looked.set()
+    def recompute(self) -> None:
+        """Let the waiting thread compute again how long it waits."""
+        self._changed.set()
 
     def wait(self) -> bool:
         """Wait until it is set or its time is over; whether it was set."""
         while True:
-            self._looked.clear()
+            self._changed.clear()
             if self._is_set:
                 return True
             left, rate = self._time.left(self)
             if left <= 0:
                 return False
-            self._looked.wait(min(left / rate, threading.TIMEOUT_MAX))
+            self._changed.wait(min(left / rate, threading.TIMEOUT_MAX))

@@ -1,4 +1,4 @@
-"""What befalls processing jobs: limits on instances, failures that are not theirs, slow starts."""
+"""The faults of processing jobs: limits on instances, failures on SageMaker's side, slow starts."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from stepbridge_local.fault_injection.chance import Chance
-from stepbridge_local.fault_injection.kinds import InstanceLimitFault, JobFailureFault, SlowStartFault
+from stepbridge_local.fault_injection.faults import InstanceLimitFault, JobFailureFault, SlowStartFault
 from stepbridge_local.protocols import ServiceError
 
-__all__ = ["JobFate", "JobFates", "instance_limit_exceeded"]
+__all__ = ["JobEffect", "JobFaults", "instance_limit_exceeded"]
 
 
 @dataclass(frozen=True)
-class JobFate:
-    """A job stays InProgress for ``delay_seconds`` and then fails for ``failure_reason``, or runs when that is None."""
+class JobEffect:
+    """A job stays InProgress for ``delay_seconds`` and then fails for ``failure_reason``, or runs if that is None."""
 
     delay_seconds: float = 0.0
     failure_reason: str | None = None
 
 
-class JobFates:
+class JobFaults:
     """The faults that concern jobs."""
 
     def __init__(
@@ -31,10 +31,10 @@ class JobFates:
         self._limits = {limit.instance_type: limit.maximum for limit in limits}
 
     def instance_limit(self, instance_type: str) -> int | None:
-        """How many instances of the type may be in use at a time; None: as many as one likes."""
+        """How many instances of the type may be in use at a time; None: no limit."""
         return self._limits.get(instance_type)
 
-    def fate(self, job_name: str) -> JobFate:
+    def effect_on(self, job_name: str) -> JobEffect:
         """What happens to a job that is about to start; counts as one candidate of every rule for its name."""
         delay, reason = 0.0, None
         for rule, chance in self._rules:
@@ -44,7 +44,7 @@ class JobFates:
                 delay += rule.seconds
             else:
                 reason = reason or rule.failure_reason
-        return JobFate(delay, reason)
+        return JobEffect(delay, reason)
 
 
 def instance_limit_exceeded(instance_type: str, limit: int, in_use: int, asked: int) -> ServiceError:

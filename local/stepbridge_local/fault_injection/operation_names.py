@@ -1,4 +1,4 @@
-"""Operations as IAM names them, checked against the service models: a misspelt one would never strike."""
+"""Operations as IAM names them, checked against the service models: a misspelt one would never be hit."""
 
 from __future__ import annotations
 

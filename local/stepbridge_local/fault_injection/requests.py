@@ -1,4 +1,4 @@
-"""What befalls an API request: throttling, latency, an error, a closed connection."""
+"""The faults of API requests: throttling, latency, an error, a closed connection."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Final
 
 from stepbridge_local.fault_injection.aws_rates import aws_rate
 from stepbridge_local.fault_injection.chance import Chance
-from stepbridge_local.fault_injection.kinds import ConnectionFault, ErrorFault, LatencyFault, ThrottlingFault
+from stepbridge_local.fault_injection.faults import ConnectionFault, ErrorFault, LatencyFault, ThrottlingFault
 from stepbridge_local.fault_injection.token_bucket import Buckets, Rate
 from stepbridge_local.protocols import Scope, ServiceError
 
-__all__ = ["UNDISTURBED", "RequestFate", "RequestFates"]
+__all__ = ["UNAFFECTED", "RequestEffect", "RequestFaults"]
 
 RequestFault = ErrorFault | ConnectionFault | LatencyFault
 
@@ -31,19 +31,19 @@ _S3_MESSAGES: Final = {
 
 
 @dataclass(frozen=True)
-class RequestFate:
-    """What happens to one request, in this order. ``fault`` is its answer, before or after it is carried out."""
+class RequestEffect:
+    """What happens to one request, in this order. ``error`` is its answer, whether it is carried out or not."""
 
     delay_seconds: float = 0.0
-    fault: ServiceError | None = None
+    error: ServiceError | None = None
     is_dropped: bool = False
     is_carried_out: bool = True
 
 
-UNDISTURBED: Final = RequestFate()
+UNAFFECTED: Final = RequestEffect()
 
 
-class RequestFates:
+class RequestFaults:
     """The faults that concern requests. ``operation`` is as IAM names it: ``states:StartExecution``."""
 
     def __init__(
@@ -54,21 +54,21 @@ class RequestFates:
         self._rules = rules
 
     def check(self, operation: str, scope: Scope) -> None:
-        """A call that a service makes of another: raise the ServiceError that it meets with, if any.
+        """Raise the ServiceError that a call of one service by another gets, if any.
 
-        Throttling and errors before the operation concern it; latency and connections are between clients and AWS.
+        Throttling and errors before the operation apply to it; latency and closed connections do not.
         """
         for rule, chance in self._rules:
             if isinstance(rule, ErrorFault) and rule.when == "before" and _concerns(rule, operation, chance):
-                fault = _end(rule, operation.partition(":")[0]).fault
-                assert fault is not None
-                raise fault
+                error = _end(rule, operation.partition(":")[0]).error
+                assert error is not None
+                raise error
         self._throttle(operation, scope)
 
-    def fate(self, operation: str, scope: Scope) -> RequestFate:
+    def effect_on(self, operation: str, scope: Scope) -> RequestEffect:
         """What happens to the request; counts as one candidate of every rule that concerns its operation."""
         delay = 0.0
-        end: RequestFate | None = None
+        end: RequestEffect | None = None
         for rule, chance in self._rules:
             if not _concerns(rule, operation, chance):
                 continue
@@ -78,14 +78,14 @@ class RequestFates:
                 end = _end(rule, operation.partition(":")[0])
         try:
             self._throttle(operation, scope)
-        except ServiceError as fault:
-            return RequestFate(delay, fault, is_carried_out=False)
+        except ServiceError as error:
+            return RequestEffect(delay, error, is_carried_out=False)
         if end is None:
-            return RequestFate(delay) if delay else UNDISTURBED
-        return RequestFate(delay, end.fault, end.is_dropped, end.is_carried_out)
+            return RequestEffect(delay) if delay else UNAFFECTED
+        return RequestEffect(delay, end.error, end.is_dropped, end.is_carried_out)
 
     def _throttle(self, operation: str, scope: Scope) -> None:
-        """Raise ServiceError ThrottlingException when the account is past its rate for the operation."""
+        """Raise ServiceError ThrottlingException if the account is above its rate for the operation."""
         rate = self._rate(operation, scope.region)
         if rate is not None and not self.buckets.take((scope, operation), rate):
             raise ServiceError("ThrottlingException", "Rate exceeded")
@@ -103,11 +103,13 @@ def _concerns(rule: RequestFault, operation: str, chance: Chance) -> bool:
     return any(fnmatchcase(operation, pattern) for pattern in rule.operations) and chance.strike()
 
 
-def _end(rule: ErrorFault | ConnectionFault, service: str) -> RequestFate:
+def _end(rule: ErrorFault | ConnectionFault, service: str) -> RequestEffect:
     carried_out = rule.when == "after"
     if isinstance(rule, ConnectionFault):
-        return RequestFate(is_dropped=True, is_carried_out=carried_out)
+        return RequestEffect(is_dropped=True, is_carried_out=carried_out)
     codes, messages = (_S3_CODES, _S3_MESSAGES) if service == "s3" else (_CODES, _MESSAGES)
     code = rule.code or codes.get(rule.status, "InternalFailure" if rule.status >= 500 else "BadRequest")
-    message = rule.message or messages.get(rule.status, f"The local AWS was told to answer {rule.status}.")
-    return RequestFate(fault=ServiceError(code, message, rule.status), is_carried_out=carried_out)
+    message = rule.message or messages.get(
+        rule.status, f"A fault that was injected into the local AWS answers {rule.status}."
+    )
+    return RequestEffect(error=ServiceError(code, message, rule.status), is_carried_out=carried_out)

@@ -1,4 +1,4 @@
-"""Token buckets, as AWS throttles: a bucket that is full at first, and so many tokens a second after that."""
+"""Token buckets, as AWS throttles: full at first, then refilled at a constant rate."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Buckets", "Rate"]
 
 @dataclass(frozen=True)
 class Rate:
-    """So many requests at once (``bucket``), then so many a second (``refill_per_second``)."""
+    """``bucket`` requests at once, then ``refill_per_second`` requests a second."""
 
     bucket: int
     refill_per_second: float

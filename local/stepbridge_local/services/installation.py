@@ -37,7 +37,7 @@ def install(services: LocalServices, application: MotoApplication) -> None:
         services.processing,
         services.permissions,
         services.directory,
-        services.disturbances,
+        services.fault_injection,
     )
     codebuild.install(services.builds)
     iam_simulation.install()

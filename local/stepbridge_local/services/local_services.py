@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stepbridge_local.fault_injection.board import Disturbances
+from stepbridge_local.fault_injection.active_faults import FaultInjection
 from stepbridge_local.persistence.executions import ExecutionRecords
 from stepbridge_local.protocols import ContainerRuntime
 from stepbridge_local.services.codebuild.service import BuildService
@@ -32,6 +32,6 @@ class LocalServices:
     processing: ProcessingService
     builds: BuildService
     executions: ExecutionRecords
-    disturbances: Disturbances
+    fault_injection: FaultInjection
     directory: MotoDirectory
     permissions: Permissions

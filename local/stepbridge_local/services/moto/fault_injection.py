@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterable
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from stepbridge_local.fault_injection.board import Disturbances
-from stepbridge_local.fault_injection.requests import RequestFate, RequestFates
+from stepbridge_local.fault_injection.active_faults import FaultInjection
+from stepbridge_local.fault_injection.requests import RequestEffect, RequestFaults
 from stepbridge_local.http.api_call import ApiCall
 from stepbridge_local.protocols import Scope
 from stepbridge_local.services.moto.requests import call_of, send_error
@@ -16,37 +16,39 @@ from stepbridge_local.services.moto.requests import call_of, send_error
 __all__ = ["with_injected_faults"]
 
 
-def with_injected_faults(application: WSGIApplication, disturbances: Disturbances) -> WSGIApplication:
+def with_injected_faults(application: WSGIApplication, fault_injection: FaultInjection) -> WSGIApplication:
     """The application with the faults that are set. Without any, requests are handed on as they are."""
 
     def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        fates = disturbances.on_requests
-        if fates is None:
+        faults = fault_injection.on_requests
+        if faults is None:
             return application(environ, start_response)
-        return _faulty_answer(application, fates, environ, start_response)
+        return _faulty_answer(application, faults, environ, start_response)
 
     return answer
 
 
 def _faulty_answer(
-    application: WSGIApplication, fates: RequestFates, environ: WSGIEnvironment, start_response: StartResponse
+    application: WSGIApplication, faults: RequestFaults, environ: WSGIEnvironment, start_response: StartResponse
 ) -> Iterable[bytes]:
     call, _ = call_of(environ)
-    fate = fates.fate(call.name, Scope(call.account_id, call.region))
-    if fate.delay_seconds:
-        time.sleep(fate.delay_seconds)
-    if fate.fault is None and not fate.is_dropped:
+    effect = faults.effect_on(call.name, Scope(call.account_id, call.region))
+    if effect.delay_seconds:
+        time.sleep(effect.delay_seconds)
+    if effect.error is None and not effect.is_dropped:
         return application(environ, start_response)
-    if fate.is_carried_out:
+    if effect.is_carried_out:
         _carry_out(application, environ)
-    return _end(call, fate, environ, start_response)
+    return _end(call, effect, environ, start_response)
 
 
-def _end(call: ApiCall, fate: RequestFate, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    if fate.fault is None:
+def _end(
+    call: ApiCall, effect: RequestEffect, environ: WSGIEnvironment, start_response: StartResponse
+) -> Iterable[bytes]:
+    if effect.error is None:
         # The server takes it for a client that went away, and closes the connection without an answer.
         raise ConnectionResetError(errno.ECONNRESET, f"{call.name}: dropped on demand")
-    return send_error(call, fate.fault, environ, start_response)
+    return send_error(call, effect.error, environ, start_response)
 
 
 def _carry_out(application: WSGIApplication, environ: WSGIEnvironment) -> None:

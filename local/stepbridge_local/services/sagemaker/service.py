@@ -14,7 +14,7 @@ from threading import Lock, Thread, Timer
 from time import monotonic
 from typing import Any
 
-from stepbridge_local.fault_injection.board import Disturbances
+from stepbridge_local.fault_injection.active_faults import FaultInjection
 from stepbridge_local.fault_injection.jobs import instance_limit_exceeded
 from stepbridge_local.protocols import ContainerRuntime, ImageRegistry, LogSink, ObjectStore, Scope
 from stepbridge_local.services.iam.permissions import UNENFORCED, Permissions, RoleNotAssumableError
@@ -52,7 +52,7 @@ class ProcessingService:
 
     Requests and responses are AWS's JSON shapes with datetimes for times; API errors are ServiceErrors. At most
     ``max_concurrent_jobs`` jobs run at once, further ones wait InProgress. Records live under ``jobs_folder`` and
-    survive a restart; what an earlier process left unfinished becomes Failed at the start. ``disturbances`` are the
+    survive a restart; what an earlier process left unfinished becomes Failed at the start. ``fault_injection`` has the
     injected faults, ``permissions`` what the jobs' roles may do.
     """
 
@@ -67,12 +67,14 @@ class ProcessingService:
         *,
         stop_grace_seconds: float = _STOP_GRACE_SECONDS,
         clock: Callable[[], datetime] = utc_now,
-        disturbances: Disturbances | None = None,
+        fault_injection: FaultInjection | None = None,
         permissions: Permissions = UNENFORCED,
     ) -> None:
         self._permissions = permissions
-        self._disturbances = disturbances or Disturbances()
-        self._services = JobServices(store, logs, registry, runtime, stop_grace_seconds, self._disturbances.job_speed)
+        self._fault_injection = fault_injection or FaultInjection()
+        self._services = JobServices(
+            store, logs, registry, runtime, stop_grace_seconds, self._fault_injection.job_speed
+        )
         self._clock = clock
         self._work = jobs_folder / "work"
         remove_tree(self._work)  # what a killed process left
@@ -108,14 +110,14 @@ class ProcessingService:
             self._check_limit(job)
             self._jobs.add(job)
             self._active[scope, name] = active
-            fate = self._disturbances.on_jobs.fate(name)
-            if fate.failure_reason is not None:
-                active.forced_outcome = Outcome(Status.FAILED, fate.failure_reason)
-            if not fate.delay_seconds:
+            effect = self._fault_injection.on_jobs.effect_on(name)
+            if effect.failure_reason is not None:
+                active.forced_outcome = Outcome(Status.FAILED, effect.failure_reason)
+            if not effect.delay_seconds:
                 self._waiting.append(active)
                 self._start_waiting()
-        if fate.delay_seconds:
-            self._start_later(active, fate.delay_seconds)
+        if effect.delay_seconds:
+            self._start_later(active, effect.delay_seconds)
         return {"ProcessingJobArn": job.arn}
 
     def describe(self, scope: Scope, name: str) -> dict[str, Any]:
@@ -208,7 +210,7 @@ class ProcessingService:
     def _check_limit(self, job: ProcessingJob) -> None:
         """Raise ResourceLimitExceeded when the account has no instances left for the job. Holds the lock."""
         instance_type, count = job.selected_instances
-        limit = self._disturbances.on_jobs.instance_limit(instance_type)
+        limit = self._fault_injection.on_jobs.instance_limit(instance_type)
         if limit is None:
             return
         in_use = sum(

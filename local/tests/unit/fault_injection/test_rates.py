@@ -6,8 +6,8 @@ import pytest
 
 from stepbridge_local.fault_injection.aws_rates import THROTTLED_OPERATIONS, aws_rate
 from stepbridge_local.fault_injection.chance import Chance
-from stepbridge_local.fault_injection.kinds import ErrorFault, RateSetting, ThrottlingFault
-from stepbridge_local.fault_injection.requests import RequestFates
+from stepbridge_local.fault_injection.faults import ErrorFault, RateSetting, ThrottlingFault
+from stepbridge_local.fault_injection.requests import RequestFaults
 from stepbridge_local.fault_injection.token_bucket import Buckets, Rate
 from stepbridge_local.protocols import Scope, ServiceError
 
@@ -72,33 +72,33 @@ def test_the_rates_are_those_of_aws(operation: str, large: Rate, small: Rate) ->
 def test_an_operation_without_a_rate_is_never_throttled() -> None:
     """Throttling is about the operations in the table."""
     assert aws_rate("s3:GetObject", "us-east-1") is None
-    fates = RequestFates(ThrottlingFault(), [], Buckets(Seconds()))
+    faults = RequestFaults(ThrottlingFault(), [], Buckets(Seconds()))
     for _ in range(5000):
-        fates.check("s3:GetObject", HERE)
+        faults.check("s3:GetObject", HERE)
 
 
 def test_throttling_is_per_operation_account_and_region() -> None:
     """CreateProcessingJob's second call at once is refused in that region only, with AWS's words."""
-    fates = RequestFates(ThrottlingFault(), [], Buckets(Seconds()))
-    fates.check("sagemaker:CreateProcessingJob", HERE)
+    faults = RequestFaults(ThrottlingFault(), [], Buckets(Seconds()))
+    faults.check("sagemaker:CreateProcessingJob", HERE)
     with pytest.raises(ServiceError) as caught:
-        fates.check("sagemaker:CreateProcessingJob", HERE)
+        faults.check("sagemaker:CreateProcessingJob", HERE)
     assert (caught.value.code, caught.value.message) == ("ThrottlingException", "Rate exceeded")
     assert caught.value.http_status == 400
-    fates.check("sagemaker:CreateProcessingJob", ELSEWHERE)
-    fates.check("sagemaker:CreateProcessingJob", Scope("210987654321", "us-east-1"))
-    fates.check("states:StartExecution", HERE)
+    faults.check("sagemaker:CreateProcessingJob", ELSEWHERE)
+    faults.check("sagemaker:CreateProcessingJob", Scope("210987654321", "us-east-1"))
+    faults.check("states:StartExecution", HERE)
 
 
 def test_own_rates_go_before_those_of_aws() -> None:
     """And without AWS's they are the only ones."""
     own = {"states:StartExecution": RateSetting(bucket=1, refill_per_second=0.1)}
-    fates = RequestFates(ThrottlingFault(aws=False, rates=own), [], Buckets(Seconds()))
-    fates.check("states:StartExecution", HERE)
+    faults = RequestFaults(ThrottlingFault(aws=False, rates=own), [], Buckets(Seconds()))
+    faults.check("states:StartExecution", HERE)
     with pytest.raises(ServiceError, match="Rate exceeded"):
-        fates.check("states:StartExecution", HERE)
+        faults.check("states:StartExecution", HERE)
     for _ in range(5):
-        fates.check("sagemaker:CreateProcessingJob", HERE)
+        faults.check("sagemaker:CreateProcessingJob", HERE)
 
 
 def test_the_same_seed_strikes_the_same_candidates() -> None:
@@ -123,9 +123,9 @@ def test_a_fault_is_over_after_its_times() -> None:
 def test_other_operations_do_not_use_up_a_fault() -> None:
     """Only what a fault names is its candidate."""
     rule, chance = ErrorFault(operations=("states:Start*",), times=1), Chance(times=1)
-    fates = RequestFates(None, [(rule, chance)], Buckets(Seconds()))
-    assert fates.fate("states:DescribeExecution", HERE).fault is None
-    fault = fates.fate("states:StartExecution", HERE).fault
-    assert fault is not None
-    assert (fault.code, fault.http_status) == ("InternalFailure", 500)
-    assert fates.fate("states:StartExecution", HERE).fault is None
+    faults = RequestFaults(None, [(rule, chance)], Buckets(Seconds()))
+    assert faults.effect_on("states:DescribeExecution", HERE).error is None
+    error = faults.effect_on("states:StartExecution", HERE).error
+    assert error is not None
+    assert (error.code, error.http_status) == ("InternalFailure", 500)
+    assert faults.effect_on("states:StartExecution", HERE).error is None

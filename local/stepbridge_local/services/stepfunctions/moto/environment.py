@@ -2,7 +2,7 @@
 
 moto's environments form a tree (execution, branch, task); ending one ends those below it. Whoever waits inside one
 registers here and is called when it ends, so nothing sleeps through StopExecution, a timeout or a failing sibling.
-Waiting is measured in the time of the execution (``disturbances.execution_time``).
+Waiting is measured in the time of the execution (``fault_injection.execution_time``).
 """
 
 from __future__ import annotations

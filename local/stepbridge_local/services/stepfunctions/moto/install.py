@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stepbridge_local.fault_injection.board import Disturbances
+from stepbridge_local.fault_injection.active_faults import FaultInjection
 from stepbridge_local.persistence.executions import ExecutionRecords
 from stepbridge_local.protocols import LogSink
 from stepbridge_local.services.iam.moto.authorization import MotoDirectory
@@ -20,7 +20,7 @@ def install(
     processing: ProcessingService,
     permissions: Permissions,
     directory: MotoDirectory,
-    disturbances: Disturbances,
+    fault_injection: FaultInjection,
 ) -> None:
     """Connect the interpreter to the services of the local AWS, when it is first asked for.
 
@@ -51,7 +51,7 @@ def install(
         from stepbridge_local.services.stepfunctions.moto.restored import RestoredExecutions
 
         default_user_config["stepfunctions"]["execute_state_machine"] = True
-        execution_services = ExecutionServices(records, logs, StatusChanges().announce, disturbances.pace)
+        execution_services = ExecutionServices(records, logs, StatusChanges().announce, fault_injection.pace)
         restored = RestoredExecutions(execution_services)
         environment.install()
         errors.install()
@@ -61,7 +61,7 @@ def install(
         states.install()
         branches.install()
         service_integrations.install(service_integrations.RoleClients(application, permissions, directory))
-        processing_jobs.install(processing, disturbances, permissions)
+        processing_jobs.install(processing, fault_injection, permissions)
         state_machines.install(restored)
         start_execution.install(execution_services)
         api.install(restored)

@@ -19,7 +19,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.resou
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service import StateTaskService
 from moto.stepfunctions.parser.asl.eval.environment import Environment
 
-from stepbridge_local.fault_injection.board import Disturbances
+from stepbridge_local.fault_injection.active_faults import FaultInjection
 from stepbridge_local.protocols import Scope, ServiceError
 from stepbridge_local.services.iam.permissions import AssumedRole, Permissions
 from stepbridge_local.services.moto.replacement import replace
@@ -71,10 +71,12 @@ class ProcessingJobTask(StateTaskService):
     Whatever ends the state early (StopExecution, a timeout, a failing sibling branch) stops the job.
     """
 
-    def __init__(self, processing: ProcessingService, disturbances: Disturbances, permissions: Permissions) -> None:
+    def __init__(
+        self, processing: ProcessingService, fault_injection: FaultInjection, permissions: Permissions
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._processing = processing
-        self._disturbances = disturbances
+        self._fault_injection = fault_injection
         self._permissions = permissions
 
     def _get_supported_parameters(self) -> set[str] | None:
@@ -139,9 +141,9 @@ class ProcessingJobTask(StateTaskService):
 
     def _create(self, scope: Scope, request: dict[str, Any]) -> dict[str, Any]:
         """CreateProcessingJob, to which injected faults apply as to any client's. Raises ServiceError."""
-        fates = self._disturbances.on_requests
-        if fates is not None:
-            fates.check(OPERATION, scope)
+        faults = self._fault_injection.on_requests
+        if faults is not None:
+            faults.check(OPERATION, scope)
         return self._processing.create(scope, request)
 
     def _await_job(self, env: Environment, scope: Scope, name: str, role: AssumedRole) -> dict[str, Any]:
@@ -167,7 +169,7 @@ class ProcessingJobTask(StateTaskService):
         modelled = error.code in MODELLED_ERRORS
         name = error.code.removesuffix("Exception") + "Exception" if modelled else "AmazonSageMakerException"
         throttled = error.code == THROTTLED
-        error_name = self._disturbances.throttled_in_step_functions if throttled else f"SageMaker.{name}"
+        error_name = self._fault_injection.throttled_in_step_functions if throttled else f"SageMaker.{name}"
         cause = (
             f"{error.message} (Service: AmazonSageMaker; Status Code: {error.http_status}; Error Code: {error.code}; "
             f"Request ID: {uuid.uuid4()}; Proxy: null)"
@@ -220,12 +222,12 @@ def _shape_problems(parameters: dict[str, Any]) -> list[str]:
 _moto_service_for: Final = state_task_service_factory.state_task_service_for
 
 
-def install(processing: ProcessingService, disturbances: Disturbances, permissions: Permissions) -> None:
+def install(processing: ProcessingService, fault_injection: FaultInjection, permissions: Permissions) -> None:
     """Run Processing jobs on ``processing`` from state machines."""
 
     def service_for(service_name: str) -> StateTaskService:
         if service_name == "sagemaker":
-            return ProcessingJobTask(processing, disturbances, permissions)
+            return ProcessingJobTask(processing, fault_injection, permissions)
         if (reason := refusal(service_name)) is not None:
             raise ValueError(reason)
         return _moto_service_for(service_name)

@@ -1,7 +1,7 @@
 """The faults that can be set, as the admin API takes them: JSON, validated here.
 
 Each has a ``name``, by which it is listed and cleared; setting another of the same name replaces it. The default name
-is the kind, with the instance type behind it for a limit.
+is the type of the fault; for a limit, the instance type follows it.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ MAXIMUM_SPEED: Final = 1_000_000.0
 class _Fault(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field("", max_length=80, pattern=r"^[A-Za-z0-9._:-]*$", description="Default: the kind.")
+    name: str = Field("", max_length=80, pattern=r"^[A-Za-z0-9._:-]*$", description="Default: the type of the fault.")
 
     @property
     def key(self) -> str:
-        """The name, or the one that it has when it was given none."""
+        """The name, or the default name."""
         return self.name or str(getattr(self, "fault", ""))
 
 
 class _Chances(_Fault):
-    rate: float = Field(1.0, gt=0, le=1, description="The part of the candidates that are struck.")
-    times: int | None = Field(None, ge=1, description="How many are struck at most; none: no end.")
-    seed: int | None = Field(None, description="The same seed strikes the same candidates, counted from the start.")
+    rate: float = Field(1.0, gt=0, le=1, description="The share of the candidates that are hit.")
+    times: int | None = Field(None, ge=1, description="How many are hit at most; none: no limit.")
+    seed: int | None = Field(None, description="The same seed hits the same candidates, counted from the start.")
 
 
 class _OnRequests(_Chances):
@@ -76,14 +76,14 @@ class RateSetting(BaseModel):
 
 
 class ThrottlingFault(_Fault):
-    """Requests above a rate are answered ThrottlingException, also those that Step Functions makes."""
+    """Requests above a rate are answered ThrottlingException, those of Step Functions included."""
 
     fault: Literal["throttling"] = "throttling"
     aws: bool = Field(True, description="AWS's own rates, for the operations that have one.")
-    rates: dict[str, RateSetting] = Field({}, description="Rates by operation; they go before AWS's.")
+    rates: dict[str, RateSetting] = Field({}, description="Rates by operation, instead of AWS's.")
     step_functions_error: Literal["ThrottlingException", "SageMaker.AmazonSageMakerException"] = Field(
         "ThrottlingException",
-        description="What a throttled CreateProcessingJob is called in a state machine; AWS's own samples retry both.",
+        description="The error that a state machine gets for a throttled CreateProcessingJob; AWS's own samples retry both.",
     )
 
     @field_validator("rates")
@@ -113,15 +113,18 @@ class ConnectionFault(_OnRequests):
 
 
 class LatencyFault(_OnRequests):
-    """The operation begins later."""
+    """The operation starts later."""
 
     fault: Literal["latency"] = "latency"
     seconds: float = Field(ge=0, le=3600)
-    jitter_seconds: float = Field(0.0, ge=0, le=3600, description="Up to so much more, evenly spread.")
+    jitter_seconds: float = Field(0.0, ge=0, le=3600, description="Up to this much longer, evenly distributed.")
 
 
 class InstanceLimitFault(_Fault):
-    """At most so many instances of a type in processing jobs of one account and region: ResourceLimitExceeded."""
+    """Processing jobs of one account and region may have at most ``maximum`` instances of a type at a time.
+
+    A job above that is answered ResourceLimitExceeded.
+    """
 
     fault: Literal["instance-limit"] = "instance-limit"
     instance_type: str = Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9-]+$")
@@ -151,7 +154,7 @@ class JobFailureFault(_OnJobs):
 
 
 class SlowStartFault(_OnJobs):
-    """Jobs stay InProgress for so long before anything of them happens."""
+    """Jobs stay InProgress for ``seconds`` before they start."""
 
     fault: Literal["slow-start"] = "slow-start"
     seconds: float = Field(gt=0, le=86_400)
@@ -161,8 +164,8 @@ class ClockFault(_Fault):
     """Waiting in state machines takes less time. See ``execution_time``."""
 
     fault: Literal["clock"] = "clock"
-    speed: float = Field(ge=1, le=MAXIMUM_SPEED, description="How many seconds of waiting pass in one.")
-    jobs: bool = Field(False, description="Also while a task is under way, and for the maximum runtime of jobs.")
+    speed: float = Field(ge=1, le=MAXIMUM_SPEED, description="How many times faster waiting passes.")
+    jobs: bool = Field(False, description="Also while tasks run, and for the maximum runtime of jobs.")
 
 
 class IamFault(_Fault):

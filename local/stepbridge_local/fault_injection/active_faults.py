@@ -1,7 +1,7 @@
 """The faults that are set now, and what they mean for a request, a job or an execution.
 
-One ``Disturbances`` serves a whole local AWS. Reading takes no lock: what is asked on every request (``on_requests``,
-``enforces_iam``) is an attribute, None or False while nothing is set.
+A local AWS has one ``FaultInjection``. Reading takes no lock: what every request needs (``on_requests``,
+``enforces_iam``) is an attribute, which is None or False while nothing is set.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from typing import Any, Final
 
 from stepbridge_local.fault_injection.chance import Chance
 from stepbridge_local.fault_injection.execution_time import REAL_TIME, ClockSetting, Pace
-from stepbridge_local.fault_injection.jobs import JobFates
-from stepbridge_local.fault_injection.kinds import (
+from stepbridge_local.fault_injection.faults import (
     ClockFault,
     ConnectionFault,
     ErrorFault,
@@ -27,12 +26,13 @@ from stepbridge_local.fault_injection.kinds import (
     SlowStartFault,
     ThrottlingFault,
 )
-from stepbridge_local.fault_injection.requests import RequestFates
+from stepbridge_local.fault_injection.jobs import JobFaults
+from stepbridge_local.fault_injection.requests import RequestFaults
 from stepbridge_local.fault_injection.token_bucket import Buckets
 
-__all__ = ["Disturbances"]
+__all__ = ["FaultInjection"]
 
-# Of these there is one at a time, whatever its name.
+# At most one of each of these types is set, whatever its name.
 _SINGLE: Final = (ThrottlingFault, ClockFault, IamFault)
 _WITH_CHANCE: Final = (ErrorFault, ConnectionFault, LatencyFault, JobFailureFault, SlowStartFault)
 
@@ -43,8 +43,8 @@ class _Active:
     chance: Chance
 
 
-class Disturbances:
-    """Faults on demand, by name. ``set``, ``clear`` and ``listing`` are the admin API's; the rest the services ask."""
+class FaultInjection:
+    """The faults by name. ``set``, ``clear`` and ``listing`` are for the admin API, the rest is for the services."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
@@ -53,26 +53,26 @@ class Disturbances:
         self.pace = Pace()
         self.enforces_iam = False
         self.throttled_in_step_functions = ThrottlingFault().step_functions_error
-        self.on_requests: RequestFates | None = None
-        self.on_jobs = JobFates((), ())
+        self.on_requests: RequestFaults | None = None
+        self.on_jobs = JobFaults((), ())
 
     # --- the admin API ------------------------------------------------------------------------------------------------
     def set(self, faults: Sequence[Fault], replacing: bool = False) -> None:
-        """Set these faults: too, or instead of all others when ``replacing``.
+        """Add these faults, or set only these if ``replacing``.
 
-        One that has a fault's name already, or is the only one of its kind, gives way.
+        A new fault replaces one of the same name, and one of its type if there can be only one.
         """
         with self._changing:
             if replacing:
                 self._active.clear()
             for fault in faults:
-                for name in [name for name, active in self._active.items() if _gives_way(active.fault, fault)]:
+                for name in [name for name, active in self._active.items() if _is_replaced(active.fault, fault)]:
                     del self._active[name]
                 self._active[fault.key] = _Active(fault, _chance(fault))
             self._take_effect()
 
     def clear(self, name: str | None = None) -> bool:
-        """Take back the fault of that name, or all; False when there is none of that name."""
+        """Remove the fault of that name, or all; False if there is none of that name."""
         with self._changing:
             if name is None:
                 self._active.clear()
@@ -82,7 +82,7 @@ class Disturbances:
             return True
 
     def listing(self) -> list[dict[str, Any]]:
-        """What is set, in the order in which it was, each with how many candidates it had and how many it struck."""
+        """The faults in the order in which they were set, with how many candidates each had and how many it hit."""
         with self._changing:
             active = dict(self._active)
         return [{**one.fault.model_dump(mode="json"), "name": name, **_counts(one)} for name, one in active.items()]
@@ -93,7 +93,7 @@ class Disturbances:
         return self.pace.setting.speed if self.pace.setting.jobs else 1.0
 
     def _take_effect(self) -> None:
-        """Make what is set hold. Counters of faults that stay are kept."""
+        """Apply what is set. The counters of faults that stay are kept."""
         active = list(self._active.values())
         throttling = next((one.fault for one in active if isinstance(one.fault, ThrottlingFault)), None)
         rules = [
@@ -108,8 +108,8 @@ class Disturbances:
         else:
             kept = previous is not None and previous.throttling == throttling
             buckets = previous.buckets if previous is not None and kept else Buckets(self._clock)
-            self.on_requests = RequestFates(throttling, rules, buckets)
-        self.on_jobs = JobFates(
+            self.on_requests = RequestFaults(throttling, rules, buckets)
+        self.on_jobs = JobFaults(
             [(one.fault, one.chance) for one in active if isinstance(one.fault, JobFailureFault | SlowStartFault)],
             [one.fault for one in active if isinstance(one.fault, InstanceLimitFault)],
         )
@@ -120,8 +120,8 @@ class Disturbances:
             self.pace.change(setting)
 
 
-def _gives_way(present: Fault, coming: Fault) -> bool:
-    return present.key == coming.key or (isinstance(coming, _SINGLE) and type(present) is type(coming))
+def _is_replaced(present: Fault, new: Fault) -> bool:
+    return present.key == new.key or (isinstance(new, _SINGLE) and type(present) is type(new))
 
 
 def _chance(fault: Fault) -> Chance:
