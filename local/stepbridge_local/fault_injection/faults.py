@@ -83,7 +83,7 @@ class ThrottlingFault(_Fault):
     rates: dict[str, RateSetting] = Field({}, description="Rates by operation, instead of AWS's.")
     step_functions_error: Literal["ThrottlingException", "SageMaker.AmazonSageMakerException"] = Field(
         "ThrottlingException",
-        description="The error that a state machine gets for a throttled CreateProcessingJob; AWS's own samples retry both.",
+        description="The error of a throttled CreateProcessingJob in a state machine; AWS's own samples retry both.",
     )
 
     @field_validator("rates")
