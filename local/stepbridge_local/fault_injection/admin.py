@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 from urllib.parse import unquote
 
 from pydantic import ValidationError
@@ -32,8 +32,6 @@ from stepbridge_local.fault_injection.faults import (
 from stepbridge_local.fault_injection.operation_names import operation_problems
 
 __all__ = ["answer", "parse_faults"]
-
-MAXIMUM_BODY_BYTES: Final = 1_000_000
 
 
 def answer(

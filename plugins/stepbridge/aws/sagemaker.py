@@ -1,4 +1,4 @@
-"""SageMaker: Processing jobs described and stopped.
+"""SageMaker: Processing jobs described.
 
 API: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribeProcessingJob.html
 """
@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from stepbridge.aws.calls import aws_call
-from stepbridge.core.statuses import job_status
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker import SageMakerClient
@@ -28,10 +27,3 @@ class SageMaker:
         with aws_call("sagemaker:DescribeProcessingJob", name):
             answer: Mapping[str, Any] = self._client.describe_processing_job(ProcessingJobName=name)
         return {key: value for key, value in answer.items() if key != "ResponseMetadata"}
-
-    def stop_job(self, name: str) -> None:
-        """Ask the job to stop; nothing happens to one that has ended. Raises NotFoundError without one."""
-        if job_status(self.describe_job(name)["ProcessingJobStatus"]).terminal:
-            return
-        with aws_call("sagemaker:StopProcessingJob", name):
-            self._client.stop_processing_job(ProcessingJobName=name)

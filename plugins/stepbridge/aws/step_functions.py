@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from stepbridge.aws.arns import execution_arn
 from stepbridge.aws.calls import aws_call
 
 if TYPE_CHECKING:
@@ -93,10 +92,6 @@ class StepFunctions:
             redrive_status_reason=answer.get("redriveStatusReason", ""),
             description={key: value for key, value in answer.items() if key != "ResponseMetadata"},
         )
-
-    def describe_named(self, state_machine: str, name: str) -> Execution:
-        """The execution ``name`` of ``state_machine``. Raises NotFoundError when there is none."""
-        return self.describe(execution_arn(state_machine, name))
 
     def redrive(self, arn: str, client_token: str) -> datetime:
         """Continue a failed execution at the state that failed; the time it was redriven at.

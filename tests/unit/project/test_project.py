@@ -39,3 +39,10 @@ def test_a_wheel_carries_the_files_that_a_project_needs() -> None:
     included = targets["wheel"]["force-include"]
     assert included == {name: f"stepbridge/project/files/{name}" for name in PROJECT_FILES}
     assert packaged_project() == ROOT
+
+
+def test_the_local_scikit_learn_image_is_the_one_that_the_local_aws_carries() -> None:
+    """A project has it to change it; the local AWS by itself has the same, so that both start alike."""
+    for name in ("Dockerfile", "requirements.txt"):
+        project, local = ROOT / "containers/scikit_learn" / name, ROOT / "local/stepbridge_local/scikit_learn" / name
+        assert project.read_bytes() == local.read_bytes()
