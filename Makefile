@@ -40,7 +40,8 @@ test-pythons: $(READY) ## Run the unit tests on every Python 3.11, 3.12 and 3.13
 	    echo "Unit tests with $$python"; \
 	    $(BIN)/uv venv --quiet --allow-existing --python $$python $$venv && \
 	    $(BIN)/uv pip sync --quiet --python $$venv/bin/python --require-hashes requirements.lock && \
-	    $(BIN)/uv pip install --quiet --python $$venv/bin/python --no-deps --no-build-isolation --editable ./local --editable . && \
+	    $(BIN)/uv pip install --quiet --python $$venv/bin/python --no-deps --no-build-isolation \
+	        --editable ./local --editable . && \
 	    $$venv/bin/python -m pytest -q --numprocesses 2 -p no:cacheprovider tests/unit && \
 	    (cd local && ../$$venv/bin/python -m pytest -q --numprocesses 2 -p no:cacheprovider tests/unit) \
 	    || failed="$$failed $$python"; \
@@ -59,7 +60,6 @@ check: $(READY) ## Lint, format, types, import directions, and that every DAG im
 	$(BIN)/lint-imports
 	$(BIN)/lint-imports --config local/pyproject.toml
 	$(BIN)/deptry plugins
-	cd local && ../$(BIN)/lint-imports
 	cd local && ../$(BIN)/deptry . --extend-exclude tests
 	$(BIN)/cfn-lint infra/stack.yaml
 	$(BIN)/python -m pytest -q tests/integration/dag_factory -k "import or loader"
