@@ -21,7 +21,7 @@ from stepbridge.cli.local_site.airflow_site import COMPONENTS, AirflowSite
 from stepbridge.cli.local_site.local_aws import REGION, local_session
 from stepbridge.cli.local_site.processes import Child, ProcessTree
 from stepbridge.core.deployment import Deployment
-from stepbridge.deployment import deploy_stack
+from stepbridge.deployment import StackDeployer
 from stepbridge_local.testing import LocalAwsProcess
 
 READY_SECONDS = 240
@@ -167,9 +167,9 @@ def components_of(project: Path, folder: Path, prepare: Callable[[Components], N
     aws.start()
     try:
         lines: list[str] = []
-        deployment = deploy_stack(
+        deployment = StackDeployer(
             session=local_session(), endpoint_url=aws.endpoint_url, project_root=project, say=lines.append
-        )
+        ).deploy()
         with ProcessTree(folder / "logs") as tree:  # after the local AWS, which it therefore leaves alone
             site = AirflowSite(project, folder / "airflow", free_port(), aws.endpoint_url, REGION)
             made = Components(project, tree, deployment, site)

@@ -33,7 +33,7 @@ from stepbridge.aws.step_functions import StepFunctions
 from stepbridge.core.deployment import Deployment
 from stepbridge.core.execution_input import ExecutionInput
 from stepbridge.core.run_report import RunReport, build_run_report, job_names
-from stepbridge.deployment import deploy_stack
+from stepbridge.deployment import StackDeployer
 from stepbridge.deployment._template import parse_template
 from stepbridge_local.testing import ACCOUNT, REGION, LocalAwsProcess
 
@@ -291,7 +291,7 @@ class Stack:
 
 
 def _deployed(aws: LocalAwsProcess, project: Path, name: str, parameters: dict[str, str] | None = None) -> Deployment:
-    return deploy_stack(
+    return StackDeployer(
         boto3.Session(aws_access_key_id="local", aws_secret_access_key="local", region_name=REGION),
         project_root=project,
         say=lambda _: None,
@@ -299,7 +299,7 @@ def _deployed(aws: LocalAwsProcess, project: Path, name: str, parameters: dict[s
         stack_name=name,
         scikit_image=lambda _: SCIKIT_IMAGE,
         parameters=parameters or {},
-    )
+    ).deploy()
 
 
 def _until(read: Callable[[], Any], accepted: Callable[[Any], bool], within: float = WITHIN_SECONDS) -> Any:

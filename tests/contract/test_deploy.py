@@ -16,7 +16,7 @@ import boto3
 import pytest
 
 from stepbridge.core.deployment import Deployment, parse_deployment
-from stepbridge.deployment import deploy_stack, preview_deployment
+from stepbridge.deployment import StackDeployer
 from stepbridge.errors import StackFailedError
 from stepbridge_local.testing import LocalAwsProcess
 
@@ -53,7 +53,7 @@ class DeployedProject:
 
     def deploy(self, **changes: Any) -> Deployment:
         self.said.clear()
-        return deploy_stack(self.session(), **self.arguments(**changes))
+        return StackDeployer(self.session(), **self.arguments(**changes)).deploy()
 
     def edit(self, file: str, old: str, new: str) -> None:
         text = (self.folder / file).read_text()
@@ -107,7 +107,7 @@ def test_an_update_changes_what_was_edited(project: DeployedProject) -> None:
     before = project.deploy()
     project.client("s3").put_object(Bucket=before.bucket, Key="data/x.csv", Body=b"1")
     project.edit("asl/batch_inference.asl.json", '"Comment": "Batch inference', '"Comment": "Nightly batch inference')
-    preview_deployment(project.session(), **project.arguments())
+    StackDeployer(project.session(), **project.arguments()).preview()
     assert "  modify StateMachine (AWS::StepFunctions::StateMachine)" in "\n".join(project.said).splitlines()
     assert project.deploy() == before
     machine = project.client("stepfunctions").describe_state_machine(stateMachineArn=before.state_machine_arn)
@@ -144,7 +144,7 @@ def test_a_template_too_large_for_the_call_goes_through_the_bucket(project: Depl
 
 def test_a_preview_changes_nothing(project: DeployedProject) -> None:
     """--dry-run says what would be created, and creates nothing."""
-    preview_deployment(project.session(), **project.arguments())
+    StackDeployer(project.session(), **project.arguments()).preview()
     assert project.said[0].startswith(f"would create stack {project.stack_name}\n  add Bucket (AWS::S3::Bucket)")
     stacks = project.client("cloudformation").describe_stacks()["Stacks"]
     assert project.stack_name not in [stack["StackName"] for stack in stacks]

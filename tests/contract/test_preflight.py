@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from stepbridge.cli.preflight import preflight
 from stepbridge.core.deployment import Deployment
-from stepbridge.deployment import deploy_stack
+from stepbridge.deployment import StackDeployer
 from stepbridge_local.testing import LocalAwsProcess
 
 ROOT = Path(__file__).parents[2]
@@ -24,14 +24,14 @@ IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2
 @pytest.fixture(scope="module")
 def deployed(local_aws: LocalAwsProcess) -> Deployment:
     session = boto3.Session(aws_access_key_id="local", aws_secret_access_key="local", region_name="us-east-1")
-    return deploy_stack(
+    return StackDeployer(
         session,
         project_root=ROOT,
         say=lambda _line: None,
         endpoint_url=local_aws.endpoint_url,
         stack_name=STACK,
         scikit_image=lambda _region: IMAGE,
-    )
+    ).deploy()
 
 
 @pytest.fixture

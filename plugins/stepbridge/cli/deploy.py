@@ -19,7 +19,7 @@ from stepbridge.cli.aws_options import (
 )
 from stepbridge.cli.exit_codes import OptionError
 from stepbridge.core.deployment import Deployment
-from stepbridge.deployment import DEFAULT_STACK_NAME, deploy_stack, preview_deployment
+from stepbridge.deployment import DEFAULT_STACK_NAME, StackDeployer
 from stepbridge.errors import AwsError, StepbridgeError
 
 __all__ = ["deploy"]
@@ -56,18 +56,7 @@ def deploy(
         raise OptionError("--output", f"the folder {output.parent} does not exist", "a file in a folder that exists")
     try:
         session = aws_session(region, profile, endpoint_url)
-        if dry_run:
-            preview_deployment(
-                session,
-                project_root=project,
-                say=_say,
-                endpoint_url=endpoint_url,
-                stack_name=stack_name,
-                parameters=parameters,
-                template_bucket=template_bucket,
-            )
-            return
-        deployment = deploy_stack(
+        deployer = StackDeployer(
             session,
             project_root=project,
             say=_say,
@@ -76,6 +65,10 @@ def deploy(
             parameters=parameters,
             template_bucket=template_bucket,
         )
+        if dry_run:
+            deployer.preview()
+            return
+        deployment = deployer.deploy()
     except AwsError as error:
         raise with_advice_for_a_shell(error) from error
     typer.echo(deployment.to_json())

@@ -4,6 +4,6 @@
 carries them out or prints them. ``_template`` packages infra/stack.yaml with the state machine's definition.
 """
 
-from stepbridge.deployment._deploy import DEFAULT_STACK_NAME, deploy_stack, deployment_of, preview_deployment
+from stepbridge.deployment._deploy import DEFAULT_STACK_NAME, StackDeployer, deployment_of
 
-__all__ = ["DEFAULT_STACK_NAME", "deploy_stack", "deployment_of", "preview_deployment"]
+__all__ = ["DEFAULT_STACK_NAME", "StackDeployer", "deployment_of"]

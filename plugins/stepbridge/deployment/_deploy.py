@@ -1,4 +1,4 @@
-"""The two entry points: deploy a stack, or print what deploying it would do."""
+"""The entry point: one plan, which is carried out or only printed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stepbridge.aws.ecr import Ecr
 from stepbridge.aws.s3 import S3
 from stepbridge.aws.sts import Sts
 from stepbridge.core.deployment import Deployment
-from stepbridge.deployment._executors import Say, StackChanger, StepPrinter
+from stepbridge.deployment._executors import Say, StackChanger, StepExecutor, StepPrinter
 from stepbridge.deployment._plan import Plan, StackSnapshot, check_stack_name, plan_deployment
 from stepbridge.deployment._stack_reader import StackReader
 from stepbridge.deployment._stack_status import StackState, stack_state
@@ -25,68 +25,86 @@ from stepbridge.errors import CredentialsError, DeploymentError
 if TYPE_CHECKING:
     import boto3
 
-__all__ = ["DEFAULT_STACK_NAME", "deploy_stack", "deployment_of", "preview_deployment"]
+__all__ = ["DEFAULT_STACK_NAME", "StackDeployer", "deployment_of"]
 
 DEFAULT_STACK_NAME: Final = "stepbridge"
 TEMPLATE: Final = Path("infra/stack.yaml")
 _SCIKIT: Final = "ScikitImageUri"
 
 
-def deploy_stack(
-    session: boto3.Session,
-    *,
-    project_root: Path,
-    say: Say,
-    endpoint_url: str | None = None,
-    stack_name: str = DEFAULT_STACK_NAME,
-    parameters: Mapping[str, str] | None = None,
-    template_bucket: str | None = None,
-    scikit_image: Callable[[str], str] = scikit_learn_image,
-) -> Deployment:
-    """The deployment, once the stack is as ``project_root``'s ``infra/stack.yaml`` and definition say.
+class StackDeployer:
+    """Deploys ``project_root``'s ``infra/stack.yaml`` with its state machine definition, or prints what that would do.
 
     ``say`` gets a line per step and per event of the stack. ``endpoint_url`` is the local AWS's, None on AWS.
-    ``parameters`` override the template's; others keep the values they have. ``scikit_image`` gives the region's
-    scikit-learn image and is called only when the stack has none. Raises TemplateError, DeploymentError,
-    StackFailedError and AwsError.
+    ``parameters`` override the template's; others keep the values they have. A template that is too large to be sent
+    goes to ``template_bucket``, or to the stack's own bucket. ``scikit_image`` gives the region's scikit-learn image; it
+    is called only when the stack has none. Every method raises TemplateError, DeploymentError and AwsError.
     """
-    target = _Target(session, project_root, endpoint_url, stack_name, template_bucket)
-    changer = StackChanger(target.cloudformation, target.s3, time, say)
-    while True:
-        plan = target.plan(parameters or {}, scikit_image)
+
+    def __init__(
+        self,
+        session: boto3.Session,
+        *,
+        project_root: Path,
+        say: Say,
+        endpoint_url: str | None = None,
+        stack_name: str = DEFAULT_STACK_NAME,
+        parameters: Mapping[str, str] | None = None,
+        template_bucket: str | None = None,
+        scikit_image: Callable[[str], str] = scikit_learn_image,
+    ) -> None:
+        check_stack_name(stack_name)
+        self._template = read_template(project_root / TEMPLATE)
+        if not session.region_name:
+            raise CredentialsError("AWS region", "none set", "one", "name it with --region, AWS_REGION or the profile")
+        self._region = session.region_name
+        self._endpoint_url = endpoint_url
+        self._stack_name = stack_name
+        self._parameters = dict(parameters or {})
+        self._scikit_image = scikit_image
+        self._say = say
+        attempts = 2 if endpoint_url else 5
+        config = Config(
+            retries={"mode": "standard", "total_max_attempts": attempts}, connect_timeout=5, read_timeout=60
+        )
+        options: dict[str, Any] = {"endpoint_url": endpoint_url, "config": config}
+        cloudformation = CloudFormation(session.client("cloudformation", **options))
+        s3 = S3(session.client("s3", **options))
+        self._changer = StackChanger(cloudformation, s3, time, say)
+        self._reader = StackReader(
+            stack_name=stack_name,
+            region=self._region,
+            template_bucket=template_bucket,
+            cloudformation=cloudformation,
+            s3=s3,
+            ecr=Ecr(session.client("ecr", **options)),
+            sts=Sts(session.client("sts", **options)),
+        )
+
+    def deploy(self) -> Deployment:
+        """The deployment, once the stack is as the template says. Raises StackFailedError too."""
+        while self._run(self._changer).replan:
+            continue
+        stack = self._reader.stack()
+        if stack is None:
+            raise DeploymentError(f"stack {self._stack_name}", "gone although it was just deployed", "", "deploy again")
+        return deployment_of(stack, self._region, self._endpoint_url)
+
+    def preview(self) -> None:
+        """Say what ``deploy`` would do, and change nothing."""
+        if self._run(StepPrinter(self._say)).replan:
+            self._say("and then plan again: what follows depends on how that ends")
+
+    def _run(self, executor: StepExecutor) -> Plan:
+        """The plan from what is there now, after ``executor`` got its steps."""
+        snapshot = self._reader.snapshot(self._template)
+        parameters = _with_scikit_image(snapshot, self._parameters, self._region, self._scikit_image)
+        plan = plan_deployment(snapshot, self._template, parameters)
         for step in plan.steps:
-            changer.run(step)
-        if not plan.replan:
-            break
-    if not plan.steps:
-        say(f"stack {stack_name}: nothing to change")
-    stack = target.reader.stack()
-    if stack is None:
-        raise DeploymentError(f"stack {stack_name}", "gone although it was just deployed", "", "deploy again")
-    return deployment_of(stack, target.region, endpoint_url)
-
-
-def preview_deployment(
-    session: boto3.Session,
-    *,
-    project_root: Path,
-    say: Say,
-    endpoint_url: str | None = None,
-    stack_name: str = DEFAULT_STACK_NAME,
-    parameters: Mapping[str, str] | None = None,
-    template_bucket: str | None = None,
-    scikit_image: Callable[[str], str] = scikit_learn_image,
-) -> None:
-    """Say what ``deploy_stack`` would do, and change nothing. Arguments and errors as there."""
-    target = _Target(session, project_root, endpoint_url, stack_name, template_bucket)
-    plan = target.plan(parameters or {}, scikit_image)
-    printer = StepPrinter(say)
-    for step in plan.steps:
-        printer.run(step)
-    if plan.replan:
-        say("and then plan again: what follows depends on how that ends")
-    if not plan.steps:
-        say(f"stack {stack_name}: nothing to change")
+            executor.run(step)
+        if not plan.steps:
+            self._say(f"stack {self._stack_name}: nothing to change")
+        return plan
 
 
 def deployment_of(stack: Stack, region: str, endpoint_url: str | None) -> Deployment:
@@ -112,46 +130,6 @@ def deployment_of(stack: Stack, region: str, endpoint_url: str | None) -> Deploy
         events_queue_url=stack.outputs.get("ExecutionEndsQueueUrl"),
         **{field: stack.outputs[output] for field, output in names.items()},
     )
-
-
-class _Target:
-    """The stack to deploy, in the session's account and region, with every client that this needs."""
-
-    def __init__(
-        self,
-        session: boto3.Session,
-        project_root: Path,
-        endpoint_url: str | None,
-        stack_name: str,
-        template_bucket: str | None,
-    ) -> None:
-        check_stack_name(stack_name)
-        self._template = read_template(project_root / TEMPLATE)
-        if not session.region_name:
-            raise CredentialsError("AWS region", "none set", "one", "name it with --region, AWS_REGION or the profile")
-        self.region = session.region_name
-        attempts = 2 if endpoint_url else 5
-        config = Config(
-            retries={"mode": "standard", "total_max_attempts": attempts}, connect_timeout=5, read_timeout=60
-        )
-        options: dict[str, Any] = {"endpoint_url": endpoint_url, "config": config}
-        self.cloudformation = CloudFormation(session.client("cloudformation", **options))
-        self.s3 = S3(session.client("s3", **options))
-        self.reader = StackReader(
-            stack_name=stack_name,
-            region=self.region,
-            template_bucket=template_bucket,
-            cloudformation=self.cloudformation,
-            s3=self.s3,
-            ecr=Ecr(session.client("ecr", **options)),
-            sts=Sts(session.client("sts", **options)),
-        )
-
-    def plan(self, parameters: Mapping[str, str], scikit_image: Callable[[str], str]) -> Plan:
-        """The steps that deploy the stack from what is there now."""
-        snapshot = self.reader.snapshot(self._template)
-        wanted = _with_scikit_image(snapshot, parameters, self.region, scikit_image)
-        return plan_deployment(snapshot, self._template, wanted)
 
 
 def _with_scikit_image(

@@ -15,7 +15,7 @@ from stepbridge.errors import DeploymentError, FailedResource, StackFailedError
 if TYPE_CHECKING:
     from stepbridge.aws.s3 import S3
 
-__all__ = ["Clock", "Say", "StackChanger", "StepPrinter"]
+__all__ = ["Clock", "Say", "StackChanger", "StepExecutor", "StepPrinter"]
 
 Say = Callable[[str], None]
 
@@ -31,6 +31,12 @@ class Clock(Protocol):
 
     def monotonic(self) -> float: ...
     def sleep(self, seconds: float, /) -> None: ...
+
+
+class StepExecutor(Protocol):
+    """Carries a step out, or does something else with it."""
+
+    def run(self, step: Step) -> None: ...
 
 
 class StepPrinter:

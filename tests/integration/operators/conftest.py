@@ -13,7 +13,7 @@ import boto3
 import pytest
 
 from stepbridge.core.deployment import Deployment
-from stepbridge.deployment import deploy_stack
+from stepbridge.deployment import StackDeployer
 from stepbridge_local.testing import LocalAwsProcess
 
 from .airflow_runs import AirflowRuns
@@ -57,7 +57,7 @@ def session() -> boto3.Session:
 def deployment(session: boto3.Session, endpoint_url: str) -> Deployment:
     """The project's own stack, deployed as `stepbridge deploy` does."""
     lines: list[str] = []
-    return deploy_stack(session, project_root=ROOT, say=lines.append, endpoint_url=endpoint_url)
+    return StackDeployer(session, project_root=ROOT, say=lines.append, endpoint_url=endpoint_url).deploy()
 
 
 @pytest.fixture(scope="session")

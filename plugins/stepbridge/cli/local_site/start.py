@@ -14,7 +14,7 @@ from stepbridge.cli.local_site.airflow_site import AirflowSite
 from stepbridge.cli.local_site.local_aws import REGION, free_port, local_session, start_local_aws
 from stepbridge.cli.local_site.processes import ProcessTree, process_start_ticks
 from stepbridge.cli.local_site.site import RunningSite, SiteError, SiteSettings
-from stepbridge.deployment import deploy_stack
+from stepbridge.deployment import StackDeployer
 
 __all__ = ["start_site"]
 
@@ -66,12 +66,12 @@ def _deploy(
     settings: SiteSettings, site: AirflowSite, say: Say, prepare: Callable[[RunningSite], object]
 ) -> RunningSite:
     with (settings.logs / "deploy.log").open("w") as log:
-        deployment = deploy_stack(
+        deployment = StackDeployer(
             session=local_session(),
             endpoint_url=site.aws_endpoint_url,
             project_root=settings.project,
             say=lambda line: print(line, file=log, flush=True),
-        )
+        ).deploy()
     say(f"Stack: {deployment.stack_name} deployed, state machine {deployment.state_machine_arn.rpartition(':')[2]}")
     ticks = process_start_ticks(os.getpid())
     assert ticks is not None
