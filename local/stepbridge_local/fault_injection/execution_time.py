@@ -1,12 +1,12 @@
 """The time of an execution: real time that runs faster while the execution only waits.
 
-A *lane* is one run through a program: the execution itself, a branch, an iteration. It is *asleep* in a Wait state or
-between two attempts of a Retry, *resting* while its own branches or iterations run, else *awake*. With a clock set
-(``fault set clock --speed N``) one second of an execution whose lanes are all asleep or resting counts as N; as long as
-one is awake, because a task runs or a state is evaluated, seconds count as one. So waiting passes at once, what happens
-keeps AWS's order (a job of 5 s beside a Wait of 10 s ends first), and TimeoutSeconds, which are measured in this time,
-never fire because a real job took its real time. With ``jobs`` set too, time runs N times as fast always, and timeouts
-do fire N times as early: for tests of timeouts.
+A *program run* is the execution itself, a branch or an iteration. It is *asleep* in a Wait state or between two
+attempts of a Retry, *resting* while its own branches or iterations run, else *awake*. With a clock set (``fault set
+clock --speed N``) one second of an execution whose runs are all asleep or resting counts as N; as long as one is
+awake, because a task runs or a state is evaluated, seconds count as one. So waiting passes at once, what happens
+keeps AWS's order (a job of 5 s beside a Wait of 10 s ends first), and TimeoutSeconds, which are measured in this
+time, never fire because a real job took its real time. With ``jobs`` set too, time runs N times as fast always, and
+timeouts do fire N times as early: for tests of timeouts.
 
 Fast time stands still at each moment that somebody waits for until that one has woken up and gone on: a thread takes
 milliseconds for it, which at a million times would be hours.
@@ -71,7 +71,7 @@ class ExecutionTime:
         self._deadlines: dict[Alarm, float] = {}  # of those that are waited for now
         self._awake = 0
         self._asleep = 0
-        self._expected = 0  # lanes that count as awake already and will begin soon
+        self._expected = 0  # runs that count as awake already and will begin soon
         self._elapsed = 0.0
         self._read_at = clock()
         self._rate = 1.0
@@ -83,8 +83,8 @@ class ExecutionTime:
             return self._elapsed
 
     @contextmanager
-    def lane(self) -> Iterator[None]:
-        """A lane that begins and ends with the block."""
+    def program_run(self) -> Iterator[None]:
+        """A run that begins and ends with the block."""
         with self._changing():
             if self._expected:
                 self._expected -= 1
@@ -98,7 +98,7 @@ class ExecutionTime:
 
     @contextmanager
     def asleep(self, seconds: float) -> Iterator[Alarm]:
-        """The lane only waits during the block, at most ``seconds``, for the alarm that is given."""
+        """The run only waits during the block, at most ``seconds``, for the alarm that is given."""
         alarm = Alarm(self)
         with self._changing():
             self._awake -= 1
@@ -125,15 +125,15 @@ class ExecutionTime:
                 self._forget(alarm)
 
     @contextmanager
-    def resting(self, lanes: int) -> Iterator[None]:
-        """The lane waits during the block for ``lanes`` lanes below it, which are about to begin."""
+    def resting(self, runs: int) -> Iterator[None]:
+        """The run waits during the block for ``runs`` runs below it, which are about to begin."""
         with self._changing():
-            self._awake += lanes - 1
-            self._expected += lanes
+            self._awake += runs - 1
+            self._expected += runs
         try:
             yield
         finally:
-            with self._changing():  # lanes that never began, because the state failed or was stopped
+            with self._changing():  # runs that never began, because the state failed or was stopped
                 self._awake += 1 - self._expected
                 self._expected = 0
 

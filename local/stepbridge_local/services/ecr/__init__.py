@@ -1,0 +1,1 @@
+"""ECR, in ``moto``: repositories and images that survive a restart."""

@@ -1,0 +1,1 @@
+"""S3, in ``moto``: buckets and objects that survive a restart."""

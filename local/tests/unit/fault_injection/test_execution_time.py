@@ -29,17 +29,17 @@ def test_without_a_clock_set_time_is_real() -> None:
     """Asleep or awake, a second is a second."""
     clock = Seconds()
     execution = ExecutionTime(Pace(), clock)
-    with execution.lane():
+    with execution.program_run():
         clock.now = 2
         with execution.asleep(1_000_000):
             clock.now = 5
     assert execution.elapsed() == 5
 
 
-def test_time_runs_fast_while_the_only_lane_sleeps() -> None:
+def test_time_runs_fast_while_the_only_run_sleeps() -> None:
     """And real as long as it is awake: a task, or the evaluation of a state."""
     _, clock, execution = fast()
-    with execution.lane():
+    with execution.program_run():
         clock.now = 3
         assert execution.elapsed() == 3
         with execution.asleep(1_000_000):
@@ -49,11 +49,11 @@ def test_time_runs_fast_while_the_only_lane_sleeps() -> None:
     assert execution.elapsed() == 104
 
 
-def test_one_lane_awake_keeps_time_real_for_all() -> None:
+def test_one_run_awake_keeps_time_real_for_all() -> None:
     """A job in one branch: the Wait beside it passes no faster than the job runs."""
     _, clock, execution = fast()
-    with execution.lane(), execution.resting(2):
-        job, wait = execution.lane(), execution.lane()
+    with execution.program_run(), execution.resting(2):
+        job, wait = execution.program_run(), execution.program_run()
         with wait, execution.asleep(1_000_000):
             with job:
                 clock.now = 10
@@ -62,23 +62,23 @@ def test_one_lane_awake_keeps_time_real_for_all() -> None:
             assert execution.elapsed() == 110
 
 
-def test_lanes_that_are_about_to_begin_count_as_awake() -> None:
+def test_runs_that_are_about_to_begin_count_as_awake() -> None:
     """A branch that sleeps already does not run ahead of one whose thread is still starting."""
     _, clock, execution = fast()
-    with execution.lane(), execution.resting(2):
-        with execution.lane(), execution.asleep(1_000_000):
+    with execution.program_run(), execution.resting(2):
+        with execution.program_run(), execution.asleep(1_000_000):
             clock.now = 1
             assert execution.elapsed() == 1
-        with execution.lane():
+        with execution.program_run():
             clock.now = 2
             assert execution.elapsed() == 2
 
 
-def test_lanes_that_never_began_do_not_stay_awake() -> None:
+def test_runs_that_never_began_do_not_stay_awake() -> None:
     """A Parallel state that failed before all branches had begun leaves no trace."""
     _, clock, execution = fast()
-    with execution.lane():
-        with execution.resting(3), execution.lane():
+    with execution.program_run():
+        with execution.resting(3), execution.program_run():
             pass
         with execution.asleep(1_000_000):
             clock.now = 1
@@ -88,7 +88,7 @@ def test_lanes_that_never_began_do_not_stay_awake() -> None:
 def test_with_jobs_time_runs_fast_always() -> None:
     """For tests of timeouts: also a task's time."""
     _, clock, execution = fast(jobs=True)
-    with execution.lane():
+    with execution.program_run():
         clock.now = 2
     assert execution.elapsed() == 200
 
@@ -99,7 +99,7 @@ def test_a_nap_in_execution_time_is_short_in_real_time() -> None:
     pace.change(ClockSetting(1_000_000))
     execution = ExecutionTime(pace)
     started = time.monotonic()
-    with execution.lane(), execution.asleep(3600) as alarm:
+    with execution.program_run(), execution.asleep(3600) as alarm:
         assert alarm.wait() is False
         assert execution.elapsed() == pytest.approx(3600, abs=1)
     assert time.monotonic() - started < 1
@@ -115,10 +115,10 @@ def test_an_alarm_ends_the_waiting() -> None:
 
 
 def sleeping(execution: ExecutionTime, seconds: float, then: Callable[[], None] = lambda: None) -> threading.Thread:
-    """A thread with a lane that sleeps so long, and then does that."""
+    """A thread with a run that sleeps so long, and then does that."""
 
     def run() -> None:
-        with execution.lane():
+        with execution.program_run():
             with execution.asleep(seconds) as alarm:
                 alarm.wait()
             then()

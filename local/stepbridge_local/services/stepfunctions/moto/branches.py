@@ -25,7 +25,8 @@ from moto.stepfunctions.parser.asl.eval.program_state import ProgramEnded
 from stepbridge_local.services.moto.replacement import replace
 from stepbridge_local.services.stepfunctions.moto.environment import EvaluationEndedError, event_details, time_of
 from stepbridge_local.services.stepfunctions.moto.errors import error_name_of
-from stepbridge_local.services.stepfunctions.moto.redrive import Lane, lanes_to_continue, put_into_lane
+from stepbridge_local.services.stepfunctions.moto.redrive import runs_to_continue, set_program_run
+from stepbridge_local.services.stepfunctions.program_run import ProgramRun
 
 __all__ = ["install"]
 
@@ -34,15 +35,15 @@ __all__ = ["install"]
 def _run_branches(self: BranchesDecl, env: Environment) -> None:
     """Run the branches that are not done yet; the first that fails cuts the others off and fails the state."""
     branch_input = env.stack.pop()
-    lanes = lanes_to_continue(env, len(self.programs))
-    open_lanes = [(lane, program) for lane, program in zip(lanes, self.programs, strict=True) if not lane.finished]
-    pool = BranchWorkerPool(workers_num=len(open_lanes))
-    workers: list[tuple[Lane, BranchWorker]] = []
-    for lane, program in open_lanes:
+    runs = runs_to_continue(env, len(self.programs))
+    open_runs = [(run, program) for run, program in zip(runs, self.programs, strict=True) if not run.finished]
+    pool = BranchWorkerPool(workers_num=len(open_runs))
+    workers: list[tuple[ProgramRun, BranchWorker]] = []
+    for run, program in open_runs:
         frame = env.open_inner_frame()
         frame.states.reset(input_value=branch_input)
-        put_into_lane(frame, lane)
-        workers.append((lane, BranchWorker(branch_worker_comm=pool, program=program, env=frame)))
+        set_program_run(frame, run)
+        workers.append((run, BranchWorker(branch_worker_comm=pool, program=program, env=frame)))
     with time_of(env).resting(len(workers)):
         for _, worker in workers:
             worker.start()  # type: ignore[no-untyped-call]
@@ -51,9 +52,9 @@ def _run_branches(self: BranchesDecl, env: Environment) -> None:
     failure = pool.get_exit_event_details()
     if failure is not None:
         _stop_frames(worker.env for _, worker in workers)
-    for lane, worker in workers:
+    for run, worker in workers:
         if isinstance(worker.env.program_state(), ProgramEnded):
-            lane.finish(worker.env.states.get_input())
+            run.finish(worker.env.states.get_input())
         env.close_frame(worker.env)
     if not env.is_running():
         raise EvaluationEndedError
@@ -66,7 +67,7 @@ def _run_branches(self: BranchesDecl, env: Environment) -> None:
                 event_details=event_details(executionFailedEventDetails=failure),
             )
         )
-    env.stack.append([lane.output for lane in lanes])
+    env.stack.append([run.output for run in runs])
 
 
 def _stop_frames(frames: Iterable[Environment]) -> None:
@@ -75,17 +76,17 @@ def _stop_frames(frames: Iterable[Environment]) -> None:
 
 
 # --- inline Map -------------------------------------------------------------------------------------------------------
-class _LanePool(JobPool):
+class _RunPool(JobPool):
     """Iterations waiting for a worker; those that a run before a redrive finished are closed from the start."""
 
-    lanes: Final[list[Lane]]
+    runs: Final[list[ProgramRun]]
 
-    def __init__(self, job_program: Any, job_inputs: list[Any], lanes: list[Lane]) -> None:
+    def __init__(self, job_program: Any, job_inputs: list[Any], runs: list[ProgramRun]) -> None:
         super().__init__(job_program=job_program, job_inputs=job_inputs)
-        self.lanes = lanes
-        self._open_jobs[:] = [job for job in self._open_jobs if not lanes[job.job_index].finished]
+        self.runs = runs
+        self._open_jobs[:] = [job for job in self._open_jobs if not runs[job.job_index].finished]
         self._closed_jobs.update(
-            JobClosed(job_index=index, job_output=lane.output) for index, lane in enumerate(lanes) if lane.finished
+            JobClosed(job_index=index, job_output=run.output) for index, run in enumerate(runs) if run.finished
         )
 
 
@@ -93,7 +94,7 @@ def _run_iterations(self: InlineIterationComponent, env: Environment) -> None:
     """Run the iterations, at most MaxConcurrency at a time; the first that fails cuts the others off."""
     eval_input = env.stack.pop()
     items: list[Any] = eval_input.input_items
-    pool = _LanePool(self._get_iteration_program(), items, lanes_to_continue(env, len(items)))
+    pool = _RunPool(self._get_iteration_program(), items, runs_to_continue(env, len(items)))
     unlimited = eval_input.max_concurrency == DEFAULT_MAX_CONCURRENCY_VALUE
     workers = len(items) if unlimited else min(len(items), eval_input.max_concurrency)
     with time_of(env).resting(min(workers, len(pool._open_jobs))):
@@ -114,17 +115,17 @@ _evaluate_iteration: Final = IterationWorker._eval_job
 
 
 def _run_iteration(self: IterationWorker, env: Environment, job: Job) -> None:
-    """Evaluate one iteration in its lane. Distributed Map has no lanes: its iterations are executions of their own."""
-    lanes = self._job_pool.lanes if isinstance(self._job_pool, _LanePool) else None
-    if lanes is not None:
-        put_into_lane(env, lanes[job.job_index])
+    """Evaluate one iteration. Those of a distributed Map are executions of their own and record no program run."""
+    runs = self._job_pool.runs if isinstance(self._job_pool, _RunPool) else None
+    if runs is not None:
+        set_program_run(env, runs[job.job_index])
     _evaluate_iteration(self, env=env, job=job)
-    if lanes is not None and not isinstance(job.job_output, Exception):
-        lanes[job.job_index].finish(job.job_output)
+    if runs is not None and not isinstance(job.job_output, Exception):
+        runs[job.job_index].finish(job.job_output)
 
 
 def install() -> None:
-    """Run branches and iterations in lanes."""
+    """Run branches and iterations so that a redrive can continue them."""
     replace(BranchesDecl, "_eval_body", _run_branches)
     replace(InlineIterationComponent, "_eval_body", _run_iterations)
     replace(IterationWorker, "_eval_job", _run_iteration)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
@@ -27,15 +27,11 @@ from stepbridge_local.services.stepfunctions.moto.environment import LocalEventM
 from stepbridge_local.services.stepfunctions.moto.execution_logs import logging_session
 from stepbridge_local.services.stepfunctions.moto.preprocessor import for_the_parser
 from stepbridge_local.services.stepfunctions.moto.queries import iso_timestamp
-from stepbridge_local.services.stepfunctions.moto.redrive import (
-    Checkpoint,
-    Lane,
-    lane_from_record,
-    lane_to_record,
-    put_into_lane,
-)
+from stepbridge_local.services.stepfunctions.moto.redrive import set_program_run
+from stepbridge_local.services.stepfunctions.program_run import Checkpoint, ProgramRun, run_from_record, run_to_record
+from stepbridge_local.services.stepfunctions.state_machine_snapshot import StateMachineSnapshot
 
-__all__ = ["Execution", "ExecutionServices", "StateMachineSnapshot", "parse_definition"]
+__all__ = ["Execution", "ExecutionServices", "parse_definition"]
 
 STOPPING_SECONDS: Final = 5.0  # StopExecution answers once the execution has ended, or after this time
 REDRIVABLE_DAYS: Final = 14
@@ -52,30 +48,6 @@ def parse_definition(definition: str) -> Program:
     if not isinstance(program, Program):
         raise TypeError(f"not a state machine but {type(program).__name__}")
     return program
-
-
-@dataclass(frozen=True)
-class StateMachineSnapshot:
-    """The state machine as it was when the execution started; a redrive uses it too."""
-
-    arn: str
-    name: str
-    type: str
-    definition: str
-    role_arn: str
-    updated: datetime
-    configurations: dict[str, Any]  # loggingConfiguration, tracingConfiguration, encryptionConfiguration
-    version_arn: str | None = None
-    alias_arn: str | None = None
-
-    def to_record(self) -> dict[str, Any]:
-        """As a JSON document."""
-        return asdict(self) | {"updated": self.updated.isoformat()}
-
-    @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> StateMachineSnapshot:
-        """What ``to_record`` described."""
-        return cls(**{**record, "updated": datetime.fromisoformat(record["updated"])})
 
 
 @dataclass(frozen=True)
@@ -122,7 +94,7 @@ class Execution:
         self._lock = threading.RLock()
         self._ended = threading.Event()
         self._services = services
-        self._lane = Lane()
+        self._program_run = ProgramRun()
         self._kept_checkpoint: Checkpoint | None = None
         self._events: LocalEventManager | None = None
         self._env: Environment | None = None
@@ -146,7 +118,7 @@ class Execution:
         execution._redrive_tokens = {
             token: datetime.fromisoformat(date) for token, date in record["redrive_tokens"].items()
         }
-        execution._lane = lane_from_record(services.records.checkpoint(record["arn"]))
+        execution._program_run = run_from_record(services.records.checkpoint(record["arn"]))
         execution._ended.set()
         return execution
 
@@ -213,7 +185,7 @@ class Execution:
             if client_token is not None:
                 self._redrive_tokens[client_token] = self.redrive_date
             self.stop_date = self.output = self.error = self.cause = None
-            self._lane.redrive()
+            self._program_run.redrive()
             self._events = LocalEventManager(
                 self._services.pace, self._logging_session(), previous=self.events, keep=self._keep_event
             )
@@ -245,7 +217,7 @@ class Execution:
         TMP_THREADS[:] = [kept for kept in TMP_THREADS if kept.is_alive()]  # moto keeps every thread for ever
 
     def _evaluate(self, env: Environment, events: LocalEventManager) -> None:
-        put_into_lane(env, self._lane)
+        set_program_run(env, self._program_run)
         parse_definition(self.state_machine.definition).eval(env)
         events.close()
         with self._lock:
@@ -293,16 +265,16 @@ class Execution:
         }
 
     def _keep_record(self, status: ExecutionStatus) -> None:
-        self._services.records.update(self._record(status), lane_to_record(self._lane, with_branches=True))
+        self._services.records.update(self._record(status), run_to_record(self._program_run, with_branches=True))
 
     def _keep_event(self, event: Mapping[str, Any]) -> None:
         """Keep the event, and where a redrive would continue. Branches are kept at the end only: there may be many."""
         self._services.records.add_event(self.execution_arn, {**event, "type": event["type"].value})
-        checkpoint = self._lane.checkpoint
+        checkpoint = self._program_run.checkpoint
         if checkpoint is not self._kept_checkpoint:
             self._kept_checkpoint = checkpoint
-            lane = lane_to_record(self._lane, with_branches=False)
-            self._services.records.put_checkpoint(self.execution_arn, lane)
+            run = run_to_record(self._program_run, with_branches=False)
+            self._services.records.put_checkpoint(self.execution_arn, run)
 
     def _logging_session(self) -> Any:
         configuration = self.state_machine.configurations["loggingConfiguration"]

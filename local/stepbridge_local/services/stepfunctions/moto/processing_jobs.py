@@ -25,14 +25,10 @@ from stepbridge_local.services.iam.permissions import AssumedRole, Permissions
 from stepbridge_local.services.moto.replacement import replace
 from stepbridge_local.services.sagemaker.service import ProcessingService
 from stepbridge_local.services.sagemaker.service_model import request_shape
+from stepbridge_local.services.stepfunctions.job_permissions import creation_needs, description_needs, stop_needs
 from stepbridge_local.services.stepfunctions.moto.environment import EvaluationEndedError, add_event, on_end
 from stepbridge_local.services.stepfunctions.moto.errors import task_failure
-from stepbridge_local.services.stepfunctions.moto.role_permissions import (
-    creation_needs,
-    description_needs,
-    role_of,
-    stop_needs,
-)
+from stepbridge_local.services.stepfunctions.moto.role_permissions import role_of
 from stepbridge_local.services.stepfunctions.moto.service_integrations import refusal
 
 __all__ = ["ProcessingJobTask", "install"]

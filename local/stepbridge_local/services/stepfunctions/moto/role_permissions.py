@@ -16,16 +16,15 @@ from moto.stepfunctions.models import StateMachine
 from moto.stepfunctions.parser.asl.eval.environment import Environment
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 
-from stepbridge_local.http.api_call import ApiCall, partition
+from stepbridge_local.http.api_call import partition
 from stepbridge_local.protocols import Scope, ServiceError
 from stepbridge_local.services.iam.decision import Need
-from stepbridge_local.services.iam.operations import create_processing_job_needs
 from stepbridge_local.services.iam.permissions import AssumedRole, Permissions, RoleNotAssumableError
 from stepbridge_local.services.moto.api_errors import ApiError
 from stepbridge_local.services.moto.replacement import replace
 from stepbridge_local.services.stepfunctions.moto.errors import task_failure
 
-__all__ = ["creation_needs", "description_needs", "install", "role_of", "stop_needs"]
+__all__ = ["install", "role_of"]
 
 SERVICE: Final = "states.amazonaws.com"
 MANAGED_RULE: Final = "StepFunctionsGetEventsForSageMakerProcessingJobsRule"
@@ -59,27 +58,6 @@ def role_of(env: Environment, permissions: Permissions) -> AssumedRole:
         return permissions.assume_role(SERVICE, details.role_arn, session, context["StateMachine"]["Id"], scope)
     except RoleNotAssumableError:
         raise task_failure(env, "States.Permissions", _NOT_TRUSTED) from None
-
-
-def creation_needs(scope: Scope, request: dict[str, Any]) -> Sequence[Need]:
-    """What CreateProcessingJob takes."""
-    call = ApiCall("sagemaker", "CreateProcessingJob", scope.region, scope.account_id, "POST")
-    return create_processing_job_needs(call, request)
-
-
-def description_needs(scope: Scope, job_name: str) -> Sequence[Need]:
-    """What finding out how a job ended takes: its description, and its tags."""
-    return _job_needs(scope, job_name, "sagemaker:DescribeProcessingJob", "sagemaker:ListTags")
-
-
-def stop_needs(scope: Scope, job_name: str) -> Sequence[Need]:
-    """What stopping a job takes."""
-    return _job_needs(scope, job_name, "sagemaker:StopProcessingJob")
-
-
-def _job_needs(scope: Scope, job_name: str, *actions: str) -> Sequence[Need]:
-    prefix = f"arn:{partition(scope.region)}:sagemaker:{scope.region}:{scope.account_id}"
-    return [Need(action, f"{prefix}:processing-job/{job_name}") for action in actions]
 
 
 # --- creating and updating a state machine ----------------------------------------------------------------------------

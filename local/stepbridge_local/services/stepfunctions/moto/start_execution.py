@@ -18,11 +18,8 @@ from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 
 from stepbridge_local.services.moto.api_errors import ApiError
 from stepbridge_local.services.moto.replacement import replace
-from stepbridge_local.services.stepfunctions.moto.executions import (
-    Execution,
-    ExecutionServices,
-    StateMachineSnapshot,
-)
+from stepbridge_local.services.stepfunctions.moto.executions import Execution, ExecutionServices
+from stepbridge_local.services.stepfunctions.state_machine_snapshot import StateMachineSnapshot
 
 __all__ = [
     "check_arn",

@@ -37,7 +37,12 @@ from stepbridge_local.services.moto.replacement import replace
 from stepbridge_local.services.stepfunctions.moto.environment import add_event, on_end, time_of, wait_while_running
 from stepbridge_local.services.stepfunctions.moto.errors import task_failure
 from stepbridge_local.services.stepfunctions.moto.queries import commit_assignments, discard_assignments, iso_timestamp
-from stepbridge_local.services.stepfunctions.moto.redrive import begin_run, enter_state, lane_of, put_into_lane
+from stepbridge_local.services.stepfunctions.moto.redrive import (
+    begin_program,
+    enter_state,
+    program_run,
+    set_program_run,
+)
 
 __all__ = ["install"]
 
@@ -54,12 +59,12 @@ UNWINDING_SECONDS: Final = 5.0  # how long a timed out execution waits for its t
 # --- a program: the whole state machine, a branch or an iteration -----------------------------------------------------
 def _evaluate_program(self: Program, env: Environment) -> None:
     """Run the program to its end; past its TimeoutSeconds the environment, and all below it, is timed out."""
-    begin_run(env, self.start_at.start_at_name)
+    begin_program(env, self.start_at.start_at_name)
     if self.timeout_seconds is None:
-        _evaluate_lane(self, env)
+        _evaluate_run(self, env)
         return
     with time_of(env).alarm(self.timeout_seconds.timeout_seconds) as ended:
-        worker = threading.Thread(target=_evaluate_lane, args=(self, env, ended), daemon=True)
+        worker = threading.Thread(target=_evaluate_run, args=(self, env, ended), daemon=True)
         worker.start()
         if ended.wait():
             return
@@ -69,9 +74,9 @@ def _evaluate_program(self: Program, env: Environment) -> None:
     worker.join(UNWINDING_SECONDS)
 
 
-def _evaluate_lane(program: Program, env: Environment, ended: Alarm | None = None) -> None:
+def _evaluate_run(program: Program, env: Environment, ended: Alarm | None = None) -> None:
     try:
-        with time_of(env).lane():
+        with time_of(env).program_run():
             EvalComponent.eval(program, env)
     finally:
         if ended is not None:
@@ -141,7 +146,7 @@ def _evaluate_attempt(self: ExecutionState, env: Environment) -> None:
     frame = env.open_frame()
     frame.states.reset(input_value=env.states.get_input())
     frame.stack = copy.deepcopy(env.stack)
-    put_into_lane(frame, lane_of(env))
+    set_program_run(frame, program_run(env))
     outcome: Future[Any] = Future()
     with time_of(env).alarm(timeout_seconds) as settled:
         take_back = on_end(env, settled.set)
