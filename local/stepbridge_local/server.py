@@ -30,7 +30,7 @@ from stepbridge_local.services.codebuild.history import RECORDS_FILE as BUILDS_F
 from stepbridge_local.services.codebuild.history import BuildHistory
 from stepbridge_local.services.codebuild.run import BuildServices
 from stepbridge_local.services.codebuild.service import BuildService
-from stepbridge_local.services.ecr.moto import MotoImageRegistry
+from stepbridge_local.services.ecr.moto.registry import MotoImageRegistry
 from stepbridge_local.services.iam.moto.authorization import MotoDirectory, authorized
 from stepbridge_local.services.iam.permissions import Permissions
 from stepbridge_local.services.local_services import LocalServices

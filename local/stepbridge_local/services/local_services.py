@@ -8,7 +8,7 @@ from stepbridge_local.fault_injection.active_faults import FaultInjection
 from stepbridge_local.persistence.executions import ExecutionRecords
 from stepbridge_local.protocols import ContainerRuntime
 from stepbridge_local.services.codebuild.service import BuildService
-from stepbridge_local.services.ecr.moto import MotoImageRegistry
+from stepbridge_local.services.ecr.moto.registry import MotoImageRegistry
 from stepbridge_local.services.iam.moto.authorization import MotoDirectory
 from stepbridge_local.services.iam.permissions import Permissions
 from stepbridge_local.services.logs.moto import MotoLogSink

@@ -6,7 +6,6 @@ import copy
 import os
 import threading
 import time
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -14,11 +13,11 @@ from typing import Any, Final
 
 from stepbridge_local.protocols import LogSink, Scope, ServiceError
 from stepbridge_local.services.codebuild.history import BuildHistory
+from stepbridge_local.services.codebuild.new_build import codebuild_arn, codebuild_environment, new_record
 from stepbridge_local.services.codebuild.record import BuildRecord
 from stepbridge_local.services.codebuild.requests import (
     DEFAULT_TIMEOUT_MINUTES,
     checked_project,
-    merged_variables,
     plain_variables,
 )
 from stepbridge_local.services.codebuild.role import as_role
@@ -31,14 +30,6 @@ __all__ = ["BuildService"]
 
 SAME_TOKEN_FOR: Final = timedelta(minutes=5)
 STOPPING_SECONDS: Final = 10.0
-# Members of source and environment, and the parameters of StartBuild (with "Override" behind) that take their place.
-_SOURCE_OVERRIDES: Final = {"type": "sourceType", "location": "sourceLocation", "buildspec": "buildspec"}
-_ENVIRONMENT_OVERRIDES: Final = {
-    "image": "image",
-    "computeType": "computeType",
-    "type": "environmentType",
-    "privilegedMode": "privilegedMode",
-}
 
 
 @dataclass
@@ -95,7 +86,7 @@ class BuildService:
         name = project["name"]
         with self._lock:
             region = self._region(scope)
-            arn = _arn(scope, f"project/{name}")
+            arn = codebuild_arn(scope, f"project/{name}")
             if name in region.projects:
                 raise ServiceError("ResourceAlreadyExistsException", f"Project already exists: {arn}")
             now = datetime.now(UTC)
@@ -217,7 +208,7 @@ class BuildService:
             self._history.keep(build.scope, build.record)
 
     def _new_build(self, scope: Scope, project: Mapping[str, Any], request: Mapping[str, Any], number: int) -> _Build:
-        record = _new_record(scope, project, request, number)
+        record = new_record(scope, project, request, number)
         fixed = record.fixed
         source = fixed["source"]
         plan = BuildPlan(
@@ -226,7 +217,7 @@ class BuildService:
             source_location=source.get("location", ""),
             buildspec=source.get("buildspec", ""),
             environment=plain_variables(fixed["environment"].get("environmentVariables", [])),
-            codebuild_environment=_codebuild_environment(scope, fixed),
+            codebuild_environment=codebuild_environment(scope, fixed),
             timeout_seconds=fixed["timeoutInMinutes"] * 60,
         )
         group, stream = fixed["logs"].get("groupName"), fixed["logs"].get("streamName")
@@ -259,7 +250,7 @@ class BuildService:
     def _project(self, scope: Scope, name: str, text: str = "The provided project does not exist: ") -> dict[str, Any]:
         project = self._region(scope).projects.get(name.rpartition(":project/")[2] or name)
         if project is None:
-            raise ServiceError("ResourceNotFoundException", text + _arn(scope, f"project/{name}"))
+            raise ServiceError("ResourceNotFoundException", text + codebuild_arn(scope, f"project/{name}"))
         return project
 
 
@@ -272,97 +263,3 @@ def _log_denial(role: AssumedRole, needs: Sequence[Need], fixed: Mapping[str, An
             f"for build {fixed['arn']}. Error message: {error.message}"
         )
     return ""
-
-
-def _new_record(scope: Scope, project: Mapping[str, Any], request: Mapping[str, Any], number: int) -> BuildRecord:
-    name = project["name"]
-    now = datetime.now(UTC)
-    unique = str(uuid.uuid4())
-    source = {
-        **project["source"],
-        **{
-            member: request[f"{parameter}Override"]
-            for member, parameter in _SOURCE_OVERRIDES.items()
-            if f"{parameter}Override" in request
-        },
-    }
-    environment = {
-        **project["environment"],
-        **{
-            member: request[f"{parameter}Override"]
-            for member, parameter in _ENVIRONMENT_OVERRIDES.items()
-            if f"{parameter}Override" in request
-        },
-        "environmentVariables": merged_variables(
-            project["environment"].get("environmentVariables", []), request.get("environmentVariablesOverride", [])
-        ),
-    }
-    checked_project({**project, "source": source, "environment": environment})
-    fixed = {
-        "id": f"{name}:{unique}",
-        "arn": _arn(scope, f"build/{name}:{unique}"),
-        "buildNumber": number,
-        "startTime": now,
-        "projectName": name,
-        "source": source,
-        "artifacts": {"location": ""},
-        "cache": project["cache"],
-        "environment": environment,
-        "serviceRole": request.get("serviceRoleOverride", project["serviceRole"]),
-        "timeoutInMinutes": request.get("timeoutInMinutesOverride", project["timeoutInMinutes"]),
-        "queuedTimeoutInMinutes": request.get("queuedTimeoutInMinutesOverride", project["queuedTimeoutInMinutes"]),
-        "initiator": "local",
-        "encryptionKey": project["encryptionKey"],
-        "logs": _logs_of(scope, project, request, unique),
-    }
-    if "sourceVersion" in request:
-        fixed["sourceVersion"] = request["sourceVersion"]
-    record = BuildRecord(fixed)
-    record.begin("SUBMITTED", now)
-    record.finish("SUCCEEDED", now)
-    record.begin("QUEUED", now)
-    return record
-
-
-def _logs_of(scope: Scope, project: Mapping[str, Any], request: Mapping[str, Any], unique: str) -> dict[str, Any]:
-    configuration = request.get("logsConfigOverride", project.get("logsConfig", {})).get("cloudWatchLogs", {})
-    configured = {"status": "ENABLED", **configuration}
-    if configured["status"] != "ENABLED":
-        return {"cloudWatchLogs": configured}
-    group = configured.get("groupName") or f"/aws/codebuild/{project['name']}"
-    prefix = configured.get("streamName")
-    stream = f"{prefix}/{unique}" if prefix else unique
-    arn = f"arn:aws:logs:{scope.region}:{scope.account_id}:log-group:{group}:log-stream:{stream}"
-    link = (
-        f"https://console.aws.amazon.com/cloudwatch/home?region={scope.region}#logEvent:group={group};stream={stream}"
-    )
-    return {
-        "groupName": group,
-        "streamName": stream,
-        "deepLink": link,
-        "cloudWatchLogsArn": arn,
-        "cloudWatchLogs": configured,
-    }
-
-
-def _codebuild_environment(scope: Scope, fixed: Mapping[str, Any]) -> dict[str, str]:
-    """The variables that CodeBuild sets: https://docs.aws.amazon.com/codebuild/latest/userguide/build-env-ref-env-vars.html"""
-    return {
-        "AWS_DEFAULT_REGION": scope.region,
-        "AWS_REGION": scope.region,
-        "CODEBUILD_BUILD_ARN": fixed["arn"],
-        "CODEBUILD_BUILD_ID": fixed["id"],
-        "CODEBUILD_BUILD_IMAGE": fixed["environment"]["image"],
-        "CODEBUILD_BUILD_NUMBER": str(fixed["buildNumber"]),
-        "CODEBUILD_INITIATOR": fixed["initiator"],
-        "CODEBUILD_KMS_KEY_ID": fixed["encryptionKey"],
-        "CODEBUILD_LOG_PATH": fixed["logs"].get("streamName", ""),
-        "CODEBUILD_RESOLVED_SOURCE_VERSION": fixed.get("sourceVersion", ""),
-        "CODEBUILD_SOURCE_REPO_URL": fixed["source"].get("location", ""),
-        "CODEBUILD_SOURCE_VERSION": fixed.get("sourceVersion") or f"arn:aws:s3:::{fixed['source'].get('location', '')}",
-        "CODEBUILD_START_TIME": str(int(fixed["startTime"].timestamp() * 1000)),
-    }
-
-
-def _arn(scope: Scope, resource: str) -> str:
-    return f"arn:aws:codebuild:{scope.region}:{scope.account_id}:{resource}"

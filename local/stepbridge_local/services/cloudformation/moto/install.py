@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING
 
-from stepbridge_local.services.ecr.moto import MotoImageRegistry
+from stepbridge_local.services.ecr.moto.registry import MotoImageRegistry
 from stepbridge_local.services.moto.application import MotoApplication
 from stepbridge_local.services.s3.moto.store import MotoObjectStore
 

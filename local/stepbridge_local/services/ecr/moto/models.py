@@ -1,0 +1,83 @@
+"""What is replaced in moto's ECR: digests and sizes of images, errors, and tokens that have not expired."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from moto.core.responses import ActionResult
+from moto.ecr.models import ECRBackend, Image, ecr_backends
+from moto.ecr.responses import ECRResponse
+
+from stepbridge_local.services.ecr.manifest import manifest_digest
+from stepbridge_local.services.moto.api_errors import ApiError
+from stepbridge_local.services.moto.replacement import replace
+
+__all__ = ["install", "no_repository"]
+
+_TOKEN_LIFETIME: Final = timedelta(hours=12)
+_moto_get_authorization_token: Final = ECRResponse.get_authorization_token
+
+
+def no_repository(account_id: str, name: str) -> str:
+    """AWS's message for a repository that does not exist."""
+    return f"The repository with name '{name}' does not exist in the registry with id '{account_id}'"
+
+
+class _StoredECRBackend(ECRBackend):
+    def put_image(self, repository_name: str, image_manifest: str, *rest: Any, **options: Any) -> Image:
+        """moto fails of itself where there is no repository, and for what is no manifest."""
+        if repository_name not in self.repositories:
+            raise ApiError("RepositoryNotFoundException", no_repository(self.account_id, repository_name))
+        try:
+            json.loads(image_manifest)["config"]["digest"]
+        except (ValueError, TypeError, KeyError) as error:
+            message = "Invalid parameter at 'imageManifest' failed to satisfy constraint: 'Invalid JSON syntax'"
+            raise ApiError("InvalidParameterException", message) from error
+        image: Image = super().put_image(repository_name, image_manifest, *rest, **options)
+        return image
+
+    def batch_get_image(
+        self, repository_name: str, registry_id: str | None = None, image_ids: list[dict[str, Any]] | None = None
+    ) -> dict[str, Any]:
+        """moto names an image that it does not have by the tag "null" when it was asked for by digest."""
+        response: dict[str, Any] = super().batch_get_image(repository_name, registry_id, image_ids)
+        missing = [
+            image_id
+            for image_id in image_ids or []
+            if not any(
+                image_id.get("imageDigest") == image.get_image_digest() or image_id.get("imageTag") in image.image_tags
+                for image in self.repositories[repository_name].images
+            )
+        ]
+        for failure, image_id in zip(response["failures"], missing, strict=True):
+            failure["imageId"] = image_id
+        return response
+
+
+def _set_digest(image: Image) -> None:
+    """Replaces Image._create_digest, which hashes the layers' digests or a random number, not the manifest."""
+    image._image_digest = manifest_digest(image.image_manifest)
+
+
+def _size_of_layers(image: Image) -> int:
+    """Replaces Image.get_image_size_in_bytes, which returns the size of the configuration or 50 MB."""
+    return sum(layer.get("size", 0) for layer in json.loads(image.image_manifest).get("layers", []))
+
+
+def _get_authorization_token(response: ECRResponse) -> ActionResult:
+    """Replaces ECRResponse.get_authorization_token, whose tokens have expired in 2015."""
+    answer: ActionResult = _moto_get_authorization_token(response)
+    result: Any = answer.result
+    for token in result["authorizationData"]:
+        token["expiresAt"] = datetime.now(UTC) + _TOKEN_LIFETIME
+    return answer
+
+
+def install() -> None:
+    """Replace these parts of moto's ECR."""
+    replace(ECRResponse, "get_authorization_token", _get_authorization_token)
+    replace(Image, "_create_digest", _set_digest)
+    replace(Image, "get_image_size_in_bytes", _size_of_layers)
+    replace(ecr_backends, "backend", _StoredECRBackend)
