@@ -37,8 +37,8 @@ class StackDeployer:
 
     ``say`` gets a line per step and per event of the stack. ``endpoint_url`` is the local AWS's, None on AWS.
     ``parameters`` override the template's; others keep the values they have. A template that is too large to be sent
-    goes to ``template_bucket``, or to the stack's own bucket. ``scikit_image`` gives the region's scikit-learn image; it
-    is called only when the stack has none. Every method raises TemplateError, DeploymentError and AwsError.
+    goes to ``template_bucket``, or to the stack's own bucket. ``scikit_image`` gives the region's scikit-learn image;
+    only a stack without one asks for it. Every method raises TemplateError, DeploymentError and AwsError.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What is done about a stack, for everything that can be found."""
+"""The plan for every state that a stack can be in."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ def test_every_status_of_the_service_model_has_a_row() -> None:
 
 
 def test_a_status_without_a_row_is_an_error() -> None:
-    """Nothing is done about a stack whose state nobody understands."""
+    """Nothing is done with a stack in an unknown state."""
     with pytest.raises(DeploymentError, match="'ASLEEP'; expected one of CREATE_COMPLETE"):
         stack_state("ASLEEP")
 
 
 @pytest.mark.parametrize("status", [None, "DELETE_COMPLETE", "REVIEW_IN_PROGRESS"])
 def test_a_stack_that_is_not_there_is_created(status: str | None) -> None:
-    """Also when a change set for it was made and never executed."""
+    """Also when a change set for it was created and never executed."""
     (step,) = plan_deployment(found(status), a_template(), IMAGE).steps
     assert isinstance(step, ApplyTemplate)
     assert (step.change, step.parameters, step.adopt) == ("CREATE", IMAGE, ())
@@ -86,7 +86,7 @@ def test_nothing_is_done_when_nothing_changed(status: str) -> None:
 
 @pytest.mark.parametrize("status", ["UPDATE_ROLLBACK_COMPLETE", "UPDATE_FAILED"])
 def test_a_change_that_was_undone_is_tried_again(status: str) -> None:
-    """CloudFormation is asked, since what is there may not be what the template says."""
+    """CloudFormation decides, because what is there may differ from the template."""
     (step,) = plan_deployment(found(status), a_template(), {}).steps
     assert isinstance(step, ApplyTemplate)
     assert step.change == "UPDATE"
@@ -139,7 +139,7 @@ def test_a_stack_that_is_stuck_is_left_to_a_person(status: str) -> None:
         plan_deployment(found(status, status_reason="why"), a_template(), {})
 
 
-def test_all_problems_of_parameters_are_told_at_once() -> None:
+def test_all_problems_of_parameters_are_reported_at_once() -> None:
     """Unknown, missing, against the pattern, not among the allowed values."""
     with pytest.raises(TemplateError) as caught:
         plan_deployment(found(None), a_template(), {"Levle": "ALL", "Level": "LOUD"})
@@ -153,7 +153,7 @@ def test_all_problems_of_parameters_are_told_at_once() -> None:
 
 
 def test_a_large_template_is_uploaded_first() -> None:
-    """Into the bucket that exists, under the digest of what it holds."""
+    """Into the bucket that exists, under its digest."""
     large = a_template(Description="x" * MAX_INLINE_BYTES)
     upload, step = plan_deployment(found("CREATE_COMPLETE", bucket="b"), large, {}).steps
     assert upload == UploadTemplate("b", f"stepbridge/templates/{large.digest[:16]}.json", large.body)
@@ -171,7 +171,7 @@ def test_a_large_template_needs_a_bucket_and_has_a_limit() -> None:
 
 @pytest.mark.parametrize("name", ["stepbridge", "a", "team-2-models", "a" * 32])
 def test_stack_names_that_buckets_and_roles_can_have(name: str) -> None:
-    """Such a name is accepted, and the longest role's name made of it fits."""
+    """Such a name is accepted, and the longest role name with it fits."""
     check_stack_name(name)
     assert len(f"{name}-us-isof-south-1-batch-inference") <= 64
     assert len(f"{name}-111122223333-us-isof-south-1") <= 63
@@ -179,7 +179,7 @@ def test_stack_names_that_buckets_and_roles_can_have(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "Stack", "1a", "a_b", "a--b", "a-", "a" * 33, "a\n", "a/b"])
 def test_other_stack_names_are_refused(name: str) -> None:
-    """Before anything is looked at."""
+    """Before AWS is called."""
     with pytest.raises(TemplateError, match=r"stack name: .*; expected 1 to 32 lower-case"):
         check_stack_name(name)
 
