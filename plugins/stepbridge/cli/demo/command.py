@@ -129,8 +129,7 @@ def _prepare(settings: SiteSettings, site: RunningSite, day: date, say: Callable
 
 def _overhead(settings: SiteSettings, site: RunningSite, day: date, report: RunReport) -> Overhead:
     """Run the execution once more while Airflow is idle, and its scripts by hand in the environments of its images."""
-    client = local_session().client("stepfunctions", endpoint_url=site.aws_endpoint_url)
-    alone = run_again(StepFunctions(client), report, f"s3://{site.stack().bucket}/overhead/{MODEL}/{day}/")
+    alone = run_again(_step_functions(site), report, f"s3://{site.stack().bucket}/overhead/{MODEL}/{day}/")
     images = settings.aws_data / "images"
     script_image = build_prebuilt_images(site, lambda _: None)
     model_image = _image_id(site, str(report.input["custom_image_uri"]))
@@ -166,9 +165,7 @@ def _run_model(
     logical_date = datetime.combine(day, now.time(), UTC)
     airflow.trigger(MODEL, run_id, logical_date.isoformat())
     say(f"Run: {run_id} triggered; {site.airflow_url}/dags/{MODEL}/runs/{run_id}")
-    step_functions = local_session().client("stepfunctions", endpoint_url=site.aws_endpoint_url)
-    progress = follow_run(airflow, step_functions, MODEL, run_id, console, check, RUN_TIMEOUT_SECONDS)
-    if progress.run_state != "success":
+    if follow_run(airflow, _step_functions(site), MODEL, run_id, console, check, RUN_TIMEOUT_SECONDS) != "success":
         raise SiteError(f"run {run_id} of {MODEL}", "it failed\n" + _failure(airflow, run_id))
     return RunReport.model_validate_json(json.dumps(airflow.xcom(MODEL, run_id, "wait_for_execution")))
 
@@ -257,6 +254,10 @@ def _still_there(site: RunningSite) -> Callable[[], None]:
 
 def _day_folder(settings: SiteSettings, day: date) -> Path:
     return settings.state / "flights" / day.isoformat()
+
+
+def _step_functions(site: RunningSite) -> StepFunctions:
+    return StepFunctions(local_session().client("stepfunctions", endpoint_url=site.aws_endpoint_url))
 
 
 def _s3(site: RunningSite) -> S3Client:

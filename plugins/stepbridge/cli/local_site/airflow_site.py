@@ -23,18 +23,7 @@ COMPONENTS: Mapping[str, tuple[str, ...]] = {
 """Subcommands of ``airflow`` that together are one Airflow. Their log servers listen on every interface, and nobody
 needs them where all components share one disk."""
 
-_HOST_VARIABLES = (
-    "PATH",
-    "HOME",
-    "LANG",
-    "LC_ALL",
-    "TZ",
-    "TMPDIR",
-    "LD_LIBRARY_PATH",
-    "SSL_CERT_FILE",
-    "USER",
-    "LOGNAME",
-)
+_HOST_VARIABLES = "PATH HOME LANG LC_ALL TZ TMPDIR LD_LIBRARY_PATH SSL_CERT_FILE USER LOGNAME".split()  # noqa: SIM905
 
 
 @dataclass(frozen=True)
