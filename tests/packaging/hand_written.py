@@ -35,7 +35,7 @@ def assert_a_hand_written_dag_succeeds(environment: Environment, local_aws: str,
         "AIRFLOW_VAR_STEPBRIDGE": deployed,
         "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(connection),
         "MODEL_BUCKET": bucket,
-        "MODEL_FOLDER": str(_write_model(environment.home / "model")),
+        "MODEL_FOLDER": str(write_model(environment.home / "model", "container", "scripts")),
     }
     dags = environment.home / "airflow/dags"
     shutil.copytree(Path(__file__).with_name("dags"), dags, ignore=shutil.ignore_patterns("__pycache__"))
@@ -48,10 +48,10 @@ def assert_a_hand_written_dag_succeeds(environment: Environment, local_aws: str,
     assert s3.get_object(Bucket=bucket, Key="output/day.txt")["Body"].read() == b"raw..."
 
 
-def _write_model(folder: Path) -> Path:
-    """A model of three scripts, each of which appends a dot and needs the standard library only."""
-    scripts = ("container/predict.py", "scripts/preprocessing.py", "scripts/postprocessing.py")
-    for name, text in {"container/Dockerfile": DOCKERFILE, **dict.fromkeys(scripts, SCRIPT)}.items():
+def write_model(folder: Path, container: str, scripts: str) -> Path:
+    """A model of three scripts, each of which appends a dot and needs the standard library only; returns ``folder``."""
+    names = (f"{container}/predict.py", f"{scripts}/preprocessing.py", f"{scripts}/postprocessing.py")
+    for name, text in {f"{container}/Dockerfile": DOCKERFILE, **dict.fromkeys(names, SCRIPT)}.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
     return folder
