@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-__all__ = ["EXECUTION_KEY", "describe_instance", "describe_task", "record_execution", "redrive_token"]
+__all__ = ["EXECUTION_KEY", "describe_instance", "describe_task", "name_instance", "record_execution", "redrive_token"]
 
 EXECUTION_KEY: Final = "stepbridge_execution"
 """The XCom that says which execution a task is about to start or waits for, and through which connection.
@@ -31,8 +31,13 @@ def describe_task(context: Context) -> str:
 
 def describe_instance(instance: Any) -> str:
     """The same for any of Airflow's task instances, such as a trigger's."""
-    mapped = "" if instance.map_index in (None, -1) else f"[{instance.map_index}]"
-    return f"task {instance.dag_id}.{instance.task_id}{mapped} of run {instance.run_id}, try {instance.try_number}"
+    return name_instance(instance.dag_id, instance.task_id, instance.run_id, instance.map_index, instance.try_number)
+
+
+def name_instance(dag_id: str, task_id: str, run_id: str, map_index: int | None, try_number: int) -> str:
+    """The same for the task instance with these values."""
+    mapped = "" if map_index in (None, -1) else f"[{map_index}]"
+    return f"task {dag_id}.{task_id}{mapped} of run {run_id}, try {try_number}"
 
 
 def redrive_token(execution_arn: str, task_instance: str) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any, Final
 
 from airflow.models.dagrun import DagRun
@@ -27,7 +26,7 @@ from stepbridge.core.failures import KILLED
 from stepbridge.core.statuses import execution_status
 from stepbridge.errors import TRANSIENT_ERRORS, AwsError, NotFoundError
 from stepbridge.hooks.stepbridge import StepbridgeHook
-from stepbridge.hooks.task_instance import EXECUTION_KEY, describe_instance
+from stepbridge.hooks.task_instance import EXECUTION_KEY, name_instance
 from stepbridge.listeners.stop_decision import (
     EndNotice,
     ExecutionRecord,
@@ -123,16 +122,8 @@ def _marked_by(notice: EndNotice, session: Session) -> str:
 def _audit(notice: EndNotice, stop: Stop, text: str) -> None:
     """Write to the task instance's audit log: an instance that never ran has no log of its own."""
     task_id, map_index = stop.instance
-    entry = Log(
-        AUDIT_EVENT,
-        owner="stepbridge",
-        extra=text,
-        dag_id=notice.dag_id,
-        run_id=notice.run_id,
-        task_id=task_id,
-        map_index=map_index,
-        try_number=stop.try_number,
-    )
+    instance: Any = {"dag_id": notice.dag_id, "run_id": notice.run_id, "task_id": task_id, "map_index": map_index}
+    entry = Log(AUDIT_EVENT, owner="stepbridge", extra=text, try_number=stop.try_number, **instance)
     try:
         with create_session() as session:
             session.add(entry)
@@ -144,7 +135,9 @@ def _audit(notice: EndNotice, stop: Stop, text: str) -> None:
 def _stop(notice: EndNotice, stop: Stop, by: str) -> bool:
     """Stop the execution; False when it should be tried again. Log and audit log say what was done."""
     arn = stop.record.execution_arn
-    cause = f"{_describe(notice, stop)} was {stop.why}{by}"
+    task_id, map_index = stop.instance
+    name = name_instance(notice.dag_id, task_id, notice.run_id, map_index, stop.try_number)
+    cause = f"{name} was {stop.why}{by}"
     hook = StepbridgeHook(stop.record.aws_conn_id, stop.record.region_name or region_of(arn))
     try:
         if execution_status(hook.step_functions.describe(arn).status).terminal:
@@ -163,16 +156,3 @@ def _stop(notice: EndNotice, stop: Stop, by: str) -> bool:
     log.warning("stopped %s: %s", arn, cause)
     _audit(notice, stop, f"stopped {arn}: {cause}")
     return True
-
-
-def _describe(notice: EndNotice, stop: Stop) -> str:
-    task_id, map_index = stop.instance
-    return describe_instance(
-        SimpleNamespace(
-            dag_id=notice.dag_id,
-            run_id=notice.run_id,
-            task_id=task_id,
-            map_index=map_index,
-            try_number=stop.try_number,
-        )
-    )

@@ -1,4 +1,4 @@
-"""A state machine whose executions do one stage at once and then wait to be told how to end. It has no jobs."""
+"""A state machine whose executions do one stage at once and then wait for the word how to end. It has no jobs."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class ControlledMachine:
 
 def _definition(bucket: str, name: str) -> dict[str, Any]:
     """``Break`` is a task that fails as long as nothing is mended, so that a redrive gets past it."""
-    look = {"Bucket": bucket, "Prefix": f"gate/{name}/"}
+    arguments = {"Bucket": bucket, "Prefix": f"gate/{name}/"}
     word = "{% $states.result.KeyCount > 0 ? $states.result.Contents[0].Key : '' %}"
     return {
         "QueryLanguage": "JSONata",
@@ -78,7 +78,7 @@ def _definition(bucket: str, name: str) -> dict[str, Any]:
             "Gate": {
                 "Type": "Task",
                 "Resource": "arn:aws:states:::aws-sdk:s3:listObjectsV2",
-                "Arguments": look,
+                "Arguments": arguments,
                 "Assign": {"word": word},
                 "Next": "Which",
             },

@@ -22,16 +22,16 @@ NOT_REDRIVABLE = ("ExecutionNotRedrivable", "Execution is not redrivable")
 
 # What becomes of a call: "pass" it on, "deny" or "throttle" it, or pass it on and "lose" the answer, or answer "stale":
 # that the execution still runs.
-Verdict = Callable[[str, int], str]
+FaultChoice = Callable[[str, int], str]
 
 
 class FaultProxy:
-    """Listens on a port of its own. ``verdict`` gets the operation's name and how often it was called, from 1."""
+    """Listens on a port of its own. ``fault`` gets the operation's name and how often it was called, from 1."""
 
     def __init__(self, target: str) -> None:
         self.calls: Counter[str] = Counter()
         self.answered: Counter[str] = Counter()
-        self.verdict: Verdict = lambda _operation, _count: "pass"
+        self.fault_for: FaultChoice = lambda _operation, _count: "pass"
         self.carried_out: Callable[[str, int], None] = lambda _operation, _count: None  # before the answer goes back
         self.not_redrivable: set[str] = set()  # ARNs
         self.names_started: list[str] = []  # as asked for, whatever became of it
@@ -42,19 +42,19 @@ class FaultProxy:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_port}"
 
-    def judged(self, operation: str, body: bytes) -> tuple[str, int]:
-        """The verdict on a call, and which call of its operation it is."""
+    def choose_fault(self, operation: str, body: bytes) -> tuple[str, int]:
+        """The fault on a call, and which call of its operation it is."""
         request = json.loads(body or b"{}")
         with self._lock:
             self.calls[operation] += 1
             count = self.calls[operation]
             if operation == "StartExecution":
                 self.names_started.append(request["name"])
-        verdict = self.verdict(operation, count)  # may take its time: other calls go on meanwhile
+        fault = self.fault_for(operation, count)  # may take its time: other calls go on meanwhile
         dead = operation == "RedriveExecution" and request["executionArn"] in self.not_redrivable
-        if dead and verdict in ("pass", "lose"):
-            verdict = "refuse" if verdict == "pass" else "drop"
-        return verdict, count
+        if dead and fault in ("pass", "lose"):
+            fault = "refuse" if fault == "pass" else "drop"
+        return fault, count
 
     @contextmanager
     def running(self) -> Iterator[FaultProxy]:
@@ -75,30 +75,30 @@ def _handler(proxy: FaultProxy, target: str) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             operation = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            verdict, count = proxy.judged(operation, body)
-            if verdict == "deny":
+            fault, count = proxy.choose_fault(operation, body)
+            if fault == "deny":
                 self._refuse(operation, *DENIED)
-            elif verdict == "throttle":
+            elif fault == "throttle":
                 self._refuse(operation, *THROTTLED)
-            elif verdict == "refuse":
+            elif fault == "refuse":
                 self._refuse(operation, *NOT_REDRIVABLE)
-            elif verdict == "drop":  # refused, and the refusal is lost
+            elif fault == "drop":  # refused, and the refusal is lost
                 self.close_connection = True
             else:
-                self._pass_on(body, operation, count, verdict)
+                self._pass_on(body, operation, count, fault)
             proxy.answered[operation] += 1
 
-        def _pass_on(self, body: bytes, operation: str, count: int, verdict: str) -> None:
+        def _pass_on(self, body: bytes, operation: str, count: int, fault: str) -> None:
             connection = http.client.HTTPConnection(target, timeout=60)
             connection.request("POST", self.path, body, dict(self.headers))
             answer = connection.getresponse()
             content = answer.read()
             connection.close()
             proxy.carried_out(operation, count)
-            if verdict == "lose":
+            if fault == "lose":
                 self.close_connection = True
                 return
-            if verdict == "stale":
+            if fault == "stale":
                 content = json.dumps({**json.loads(content), "status": "RUNNING"}).encode()
             self._send(answer.status, content, answer.headers["Content-Type"] or "application/x-amz-json-1.0")
 

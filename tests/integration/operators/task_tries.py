@@ -23,7 +23,7 @@ class TaskTries:
     """A run of ``dag``, which has been put into the database."""
 
     def __init__(self, dag: DAG, run_id: str) -> None:
-        self._dag, self.run_id = dag, run_id
+        self._dag, self.dag_id, self.run_id = dag, dag.dag_id, run_id
         now = timezone.utcnow()
         with create_session() as session:
             stored = SerializedDagModel.get_dag(dag.dag_id, session=session)

@@ -36,8 +36,8 @@ from stepbridge.sensors.execution import ExecutionSensor
 
 from .airflow_runs import AirflowRuns, synced
 from .controlled_machine import ControlledMachine
+from .expected_executions import ExpectedExecutions, KnownExecution
 from .fault_proxy import FaultProxy, states_through
-from .start_model import Known, Model
 from .task_tries import TaskTries
 
 EXAMPLES = int(os.environ.get("STEPBRIDGE_ANY_ORDER", "10"))
@@ -48,7 +48,7 @@ FAULTS = ("throttle", "deny", "lose", *KILLS)
 _numbers = itertools.count(1)
 
 
-class Bench:
+class Environment:
     """What all examples share: the DAG, the local AWS behind the proxy, clients that go past it."""
 
     def __init__(self, proxy: FaultProxy, deployment: Deployment, machines: Any, s3: Any) -> None:
@@ -80,34 +80,34 @@ class Bench:
         return machine
 
 
-class Struck:
+class InjectedFault:
     """One fault at the first call of one operation, and what was seen of it."""
 
     def __init__(self, proxy: FaultProxy, operation: str, fault: str) -> None:
-        self.proxy, self.operation, self.fault, self.struck = proxy, operation, fault, False
+        self.proxy, self.operation, self.fault, self.done = proxy, operation, fault, False
         self.name = ""
 
     @contextmanager
-    def set(self) -> Iterator[None]:
+    def active(self) -> Iterator[None]:
         self.proxy.names_started.clear()
-        self.proxy.verdict, self.proxy.carried_out = self._verdict, self._carried_out
+        self.proxy.fault_for, self.proxy.carried_out = self._fault_for, self._carried_out
         try:
             yield
         finally:
-            self.proxy.verdict = lambda _operation, _count: "pass"
+            self.proxy.fault_for = lambda _operation, _count: "pass"
             self.proxy.carried_out = lambda _operation, _count: None
 
-    def _verdict(self, operation: str, _count: int) -> str:
-        if operation != self.operation or self.struck or not self.fault:
+    def _fault_for(self, operation: str, _count: int) -> str:
+        if operation != self.operation or self.done or not self.fault:
             return "pass"
-        self.struck = True
+        self.done = True
         self.name = self.proxy.names_started[-1] if operation == "StartExecution" else ""
         if self.fault == "kill before":
             self._kill()
         return "pass" if self.fault in KILLS else self.fault
 
     def _carried_out(self, operation: str, _count: int) -> None:
-        if operation == self.operation and self.struck and self.fault == "kill after":
+        if operation == self.operation and self.done and self.fault == "kill after":
             self.fault = "killed after"
             self._kill()
 
@@ -122,15 +122,15 @@ class Struck:
 
 
 class AnyOrder(RuleBasedStateMachine):
-    """One DAG run of one model; ``bench`` is set by the test."""
+    """One DAG run of one model; ``environment`` is set by the test."""
 
-    bench: Bench
+    environment: Environment
 
     @initialize()
     def begin(self) -> None:
-        self.machine = self.bench.machine()
-        self.run = TaskTries(self.bench.dag, f"run-{uuid.uuid4().hex[:8]}")
-        self.model = Model()
+        self.machine = self.environment.machine()
+        self.run = TaskTries(self.environment.dag, f"run-{uuid.uuid4().hex[:8]}")
+        self.expected = ExpectedExecutions()
         self.start_state, self.wait_state = "", ""
         self.redrives_at_success: dict[str, int] = {}
         os.environ["AIRFLOW_VAR_ANY_ORDER_EDITION"] = "0"
@@ -144,23 +144,23 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(operation=st.sampled_from(("StartExecution", "RedriveExecution")), fault=st.sampled_from(("", "", *FAULTS)))
     def start(self, operation: str, fault: str) -> None:
         """A try of start_execution, with a fault at its first call of an operation."""
-        self._tried(Struck(self.bench.proxy, operation, fault))
+        self._tried(InjectedFault(self.environment.proxy, operation, fault))
 
     @precondition(lambda self: self.start_state in {"", "up_for_retry"})
     @rule(fault=st.sampled_from(("throttle", "deny", "lose")))
-    def start_that_cannot_look(self, fault: str) -> None:
-        """A try that can't describe what it finds does nothing about it."""
-        self._tried(Struck(self.bench.proxy, "DescribeExecution", fault))
+    def start_that_cannot_describe(self, fault: str) -> None:
+        """A try that can't describe what it finds does nothing."""
+        self._tried(InjectedFault(self.environment.proxy, "DescribeExecution", fault))
 
     @precondition(lambda self: self.start_state == "success" and self.wait_state in {"", "up_for_retry"})
     @rule()
     def wait(self) -> None:
-        """A try of wait_for_execution; the first one leaves it to its trigger to look."""
+        """A try of wait_for_execution; the first one leaves it to its trigger to describe."""
         state = self.run.next_try(WAIT)
         self.wait_state = "deferred" if self.run.tried(WAIT) == 1 else self._waited(first=False)
         assert state == self.wait_state
 
-    @precondition(lambda self: self.wait_state == "deferred" and not self.model.running())
+    @precondition(lambda self: self.wait_state == "deferred" and not self.expected.running())
     @rule()
     def trigger_fires(self) -> None:
         """The deferred wait goes on."""
@@ -169,101 +169,103 @@ class AnyOrder(RuleBasedStateMachine):
         self.wait_state = self._waited(first=True)
         assert state == self.wait_state
 
-    @precondition(lambda self: self.model.running())
+    @precondition(lambda self: self.expected.running())
     @rule(word=st.sampled_from(("go", "fail")))
     def execution_ends(self, word: str) -> None:
-        [running] = self.model.running()
+        [running] = self.expected.running()
         self.machine.let_end(running.arn, word)
         running.status = {"go": "SUCCEEDED", "fail": "FAILED"}[word]
 
-    @precondition(lambda self: [each for each in self.model.known if each.standing in {"FAILED", "ABORTED"}])
+    @precondition(lambda self: [each for each in self.expected.known if each.condition in {"FAILED", "ABORTED"}])
     @rule()
     def redrive_becomes_impossible(self) -> None:
         """As after 14 days."""
-        for each in self.model.known:
-            if each.standing in {"FAILED", "ABORTED"}:
+        for each in self.expected.known:
+            if each.condition in {"FAILED", "ABORTED"}:
                 each.dead = True
-                self.bench.proxy.not_redrivable.add(each.arn)
+                self.environment.proxy.not_redrivable.add(each.arn)
 
     @rule()
     def clear(self) -> None:
         self.run.clear()
-        self.model.clears += 1
+        self.expected.clears += 1
         self.start_state = self.wait_state = ""
 
     @rule()
     def change_input(self) -> None:
-        self.model.edition ^= 1
-        os.environ["AIRFLOW_VAR_ANY_ORDER_EDITION"] = str(self.model.edition)
+        self.expected.edition ^= 1
+        os.environ["AIRFLOW_VAR_ANY_ORDER_EDITION"] = str(self.expected.edition)
 
-    @precondition(lambda self: self.model.known and {self.start_state, self.wait_state} - {"success", "failed"})
+    @precondition(lambda self: self.expected.known and {self.start_state, self.wait_state} - {"success", "failed"})
     @rule()
     def mark_run_failed(self) -> None:
         """By a user, with no worker and no triggerer to see it: nothing is left running."""
         self.run.mark_failed()
         waited_well = self.wait_state == "success"
         assert stop_abandoned_executions(
-            EndNotice(self.bench.dag.dag_id, self.run.run_id, "ended: its run was marked as failed")
+            EndNotice(self.environment.dag.dag_id, self.run.run_id, "ended: its run was marked as failed")
         )
-        for each in self.model.running():
+        for each in self.expected.running():
             if not waited_well:
                 each.stopped()
         self.start_state, self.wait_state = self.run.state(START), self.run.state(WAIT)
 
     # --- what has to come of it ---------------------------------------------------------------------------------------
-    def _tried(self, struck: Struck) -> None:
-        decision, target = self.model.decision(), self.model.latest()
+    def _tried(self, injected: InjectedFault) -> None:
+        decision, target = self.expected.decision(), self.expected.latest()
         before = self.machine.executions()
-        with struck.set():
+        with injected.active():
             state = self.run.next_try(START)
         new = [arn for arn in self.machine.executions() if arn not in before]
-        fault = struck.fault if struck.struck and struck.fault != "kill after" else ""  # else it has killed by now
-        self.start_state = self._outcome(decision, target, new, struck, fault)
-        assert state == self.start_state, (decision, fault, struck.operation)
+        fault = injected.fault if injected.done and injected.fault != "kill after" else ""  # else it has killed by now
+        self.start_state = self._outcome(decision, target, new, injected, fault)
+        assert state == self.start_state, (decision, fault, injected.operation)
         if state == "success":
             assert self.run.xcom(START) == self._chosen().arn
 
-    def _outcome(self, decision: str, target: Known | None, new: list[str], struck: Struck, fault: str) -> str:
+    def _outcome(
+        self, decision: str, target: KnownExecution | None, new: list[str], injected: InjectedFault, fault: str
+    ) -> str:
         """The task's state; the model is brought to what has to be by now."""
-        looked_only = struck.operation == "DescribeExecution"
-        if fault and looked_only:
+        describe_only = injected.operation == "DescribeExecution"
+        if fault and describe_only:
             self._superseded_perhaps(target)
             assert not new
             return "up_for_retry"
         if decision == "start":
-            return self._started(new, struck, fault)
+            return self._started(new, injected, fault)
         assert target
         assert not new
         self._superseded(target)
         if decision == "adopt":
             return self._adopted(target, fault)
-        self.model.taken_up()
+        self.expected.reuse_latest()
         if not fault:
             target.redriven()
-        elif struck.operation == "RedriveExecution" and fault not in {"throttle", "deny"}:
+        elif injected.operation == "RedriveExecution" and fault not in {"throttle", "deny"}:
             target.redriven()
             if "kill" in fault:
                 target.stopped()
-        self.model.chosen = target
+        self.expected.chosen = target
         return "up_for_retry" if fault else "success"
 
-    def _started(self, new: list[str], struck: Struck, fault: str) -> str:
+    def _started(self, new: list[str], injected: InjectedFault, fault: str) -> str:
         """A new execution, unless the call that makes it, or one before it, was kept from being made."""
-        if fault and (struck.operation == "RedriveExecution" or not new):
+        if fault and (injected.operation == "RedriveExecution" or not new):
             assert not new
             self._superseded_perhaps(None)
             return "up_for_retry"
         [arn] = new
         self._superseded(None)
-        self.model.chosen = begun = self.model.begun(arn)
+        self.expected.chosen = begun = self.expected.begun(arn)
         if "kill" in fault:
             begun.stopped()
         return "up_for_retry" if fault else "success"
 
-    def _adopted(self, target: Known, fault: str) -> str:
+    def _adopted(self, target: KnownExecution, fault: str) -> str:
         """What runs goes on; but a call that starts what runs already is a start, and a kill ends it."""
-        self.model.taken_up()
-        self.model.chosen = target
+        self.expected.reuse_latest()
+        self.expected.chosen = target
         if "kill" in fault:
             was_running = target.status == "RUNNING"
             target.stopped()
@@ -280,22 +282,22 @@ class AnyOrder(RuleBasedStateMachine):
             chosen.redriven()
         return "deferred"
 
-    def _superseded(self, target: Known | None) -> None:
+    def _superseded(self, target: KnownExecution | None) -> None:
         """No other execution of the run goes on."""
-        for each in self.model.running():
+        for each in self.expected.running():
             if each is not target:
                 each.stopped()
 
-    def _superseded_perhaps(self, target: Known | None) -> None:
+    def _superseded_perhaps(self, target: KnownExecution | None) -> None:
         """A try that failed early may have stopped what runs with another input, and nothing else."""
         seen = self.machine.executions()
-        for each in self.model.running():
-            if each is not target and each.edition != self.model.edition and seen[each.arn].status == "ABORTED":
+        for each in self.expected.running():
+            if each is not target and each.edition != self.expected.edition and seen[each.arn].status == "ABORTED":
                 each.stopped()
 
-    def _chosen(self) -> Known:
-        assert self.model.chosen
-        return self.model.chosen
+    def _chosen(self) -> KnownExecution:
+        assert self.expected.chosen
+        return self.expected.chosen
 
     # --- always -------------------------------------------------------------------------------------------------------
     @invariant()
@@ -304,9 +306,9 @@ class AnyOrder(RuleBasedStateMachine):
         if not hasattr(self, "machine"):
             return
         seen = self.machine.executions()
-        expected = {each.arn: (each.status, each.redrives) for each in self.model.known}
+        expected = {each.arn: (each.status, each.redrives) for each in self.expected.known}
         assert {arn: (each.status, each.redrives) for arn, each in seen.items()} == expected
-        assert len(self.model.running()) <= 1
+        assert len(self.expected.running()) <= 1
         for arn, each in seen.items():
             if each.status == "SUCCEEDED":
                 assert each.redrives == self.redrives_at_success.setdefault(arn, each.redrives)
@@ -316,14 +318,14 @@ class AnyOrder(RuleBasedStateMachine):
     def a_stage_that_has_completed_is_not_run_again(self) -> None:
         """Once in each execution, however often that is redriven."""
         if hasattr(self, "machine"):
-            for each in self.model.known:
+            for each in self.expected.known:
                 assert self.machine.first_stages(each.arn) <= 1
 
 
 @pytest.fixture
-def bench(
+def environment(
     endpoint_url: str, airflow: AirflowRuns, deployment: Deployment, session: Any, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Bench]:
+) -> Iterator[Environment]:
     """Step Functions through the proxy, without botocore's own retries; SIGTERM is given back afterwards."""
     _ = airflow
     before = signal.getsignal(signal.SIGTERM)
@@ -331,14 +333,14 @@ def bench(
         monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", states_through(proxy, endpoint_url))
         monkeypatch.setenv("AIRFLOW_VAR_ANY_ORDER_EDITION", "0")
         clients = [session.client(name, endpoint_url=endpoint_url) for name in ("stepfunctions", "s3")]
-        yield Bench(proxy, deployment, *clients)
+        yield Environment(proxy, deployment, *clients)
     signal.signal(signal.SIGTERM, before)
 
 
 @pytest.mark.timeout(0)  # as long as the number of examples needs
-def test_one_execution_stands_for_the_run_whatever_happens(bench: Bench) -> None:
+def test_one_execution_stands_for_the_run_whatever_happens(environment: Environment) -> None:
     """Every history ends in what the model of starts says."""
-    AnyOrder.bench = bench
+    AnyOrder.environment = environment
     health = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
     run_state_machine_as_test(
         AnyOrder,
@@ -349,9 +351,9 @@ def test_one_execution_stands_for_the_run_whatever_happens(bench: Bench) -> None
 
 
 HISTORIES = {
-    "the record of an earlier try is gone while the next one looks": [
-        ("clear",), ("start", "StartExecution", "lose"), ("start_that_cannot_look", "throttle"), ("mark_run_failed",),
-        ("clear",), ("start", "StartExecution", ""), ("execution_ends", "go"), ("wait",),
+    "the record of an earlier try is gone while the next one describes": [
+        ("clear",), ("start", "StartExecution", "lose"), ("start_that_cannot_describe", "throttle"),
+        ("mark_run_failed",), ("clear",), ("start", "StartExecution", ""), ("execution_ends", "go"), ("wait",),
         ("trigger_fires",),
     ],
     "the input is changed, and changed back, between tries": [
@@ -376,9 +378,9 @@ HISTORIES = {
 
 
 @pytest.mark.parametrize("history", HISTORIES.values(), ids=list(HISTORIES))
-def test_histories_that_are_rare(bench: Bench, history: list[tuple[str, ...]]) -> None:
+def test_histories_that_are_rare(environment: Environment, history: list[tuple[str, ...]]) -> None:
     """Step by step, with all that has to be true after each."""
-    AnyOrder.bench = bench
+    AnyOrder.environment = environment
     steps = AnyOrder()
     try:
         steps.begin()

@@ -1,4 +1,4 @@
-"""Ends of executions told by EventBridge through SQS, to triggers that look for them seldom."""
+"""Ends of executions reported by EventBridge through SQS, to triggers that poll rarely."""
 
 from __future__ import annotations
 
@@ -88,10 +88,10 @@ class Site:
     def stop(self, arn: str) -> None:
         self.machines.stop_execution(executionArn=arn, error="Enough", cause="of waiting")
 
-    def see_nothing_more(self) -> None:
-        """From now on no ListExecutions gets an answer: an end that is noticed was told."""
-        before = self.proxy.verdict
-        self.proxy.verdict = lambda operation, count: (
+    def fail_all_polls(self) -> None:
+        """From now on no ListExecutions is answered: an end that is noticed was reported by an event."""
+        before = self.proxy.fault_for
+        self.proxy.fault_for = lambda operation, count: (
             "throttle" if operation == "ListExecutions" else before(operation, count)
         )
 
@@ -102,7 +102,7 @@ class Site:
             await asyncio.sleep(0.05)
 
     async def listening(self) -> None:
-        """The watcher has looked twice and is in a call that waits for messages."""
+        """The watcher has polled twice and is in a call that waits for messages."""
         await self.until(lambda: self.proxy.calls["ListExecutions"] >= 2 and self.proxy.calls["ReceiveMessage"] >= 2)
 
 
@@ -123,12 +123,12 @@ def waits(site: Site, queue: Queue, arns: list[str], then: Callable[[], None]) -
     return asyncio.run(scenario())
 
 
-def test_an_end_is_told_and_not_looked_for(site: Site, queue: Queue, start: Start) -> None:
-    """It is noticed although no look gets an answer any more; its message is deleted."""
+def test_an_end_is_noticed_by_its_event(site: Site, queue: Queue, start: Start) -> None:
+    """It is noticed although no poll gets an answer any more; its message is deleted."""
     arn = start(LONG)
 
     def end() -> None:
-        site.see_nothing_more()
+        site.fail_all_polls()
         site.stop(arn)
 
     [event] = waits(site, queue, [arn], end)
@@ -137,8 +137,8 @@ def test_an_end_is_told_and_not_looked_for(site: Site, queue: Queue, start: Star
     assert queue.receive(0) == []
 
 
-def test_a_watcher_that_is_told_looks_seldom(site: Site, queue: Queue, start: Start) -> None:
-    """A dozen seconds of waiting cost two looks at first and at most one more; lines of state changes go on."""
+def test_a_watcher_with_events_polls_rarely(site: Site, queue: Queue, start: Start) -> None:
+    """A dozen seconds of waiting cost two polls at first and at most one more; lines of state changes go on."""
     arn = start(12)
     [event] = asyncio.run(all_fired([arn], queue.url))
     assert event["status"] == "SUCCEEDED"
@@ -146,12 +146,12 @@ def test_a_watcher_that_is_told_looks_seldom(site: Site, queue: Queue, start: St
     assert site.proxy.calls["GetExecutionHistory"] > site.proxy.calls["ListExecutions"]
 
 
-def test_many_ends_at_once_are_all_told(site: Site, queue: Queue, start: Start) -> None:
+def test_many_ends_at_once_are_all_noticed(site: Site, queue: Queue, start: Start) -> None:
     """Fifty executions: each is described once, and their messages are gone."""
     arns = [start(LONG) for _ in range(50)]
 
     def end() -> None:
-        site.see_nothing_more()
+        site.fail_all_polls()
         for arn in arns:
             site.stop(arn)
 
@@ -161,8 +161,8 @@ def test_many_ends_at_once_are_all_told(site: Site, queue: Queue, start: Start) 
     assert queue.receive(0) == []
 
 
-def test_an_end_whose_event_was_lost_is_found_by_looking(site: Site, queue: Queue, start: Start) -> None:
-    """EventBridge delivers as best it can; looks are the safety net."""
+def test_an_end_whose_event_was_lost_is_found_by_polling(site: Site, queue: Queue, start: Start) -> None:
+    """EventBridge delivers as best it can; polls are the safety net."""
     arn = start(LONG)
     queue.lose_events()
     [event] = waits(site, queue, [arn], lambda: site.stop(arn))
@@ -173,10 +173,12 @@ def test_an_end_whose_event_was_lost_is_found_by_looking(site: Site, queue: Queu
 def test_an_event_ahead_of_describe_execution_is_believed_in_the_end(site: Site, queue: Queue, start: Start) -> None:
     """DescribeExecution is eventually consistent: while it still says RUNNING, it is asked again soon."""
     arn = start(LONG)
-    site.proxy.verdict = lambda operation, count: "stale" if operation == "DescribeExecution" and count <= 2 else "pass"
+    site.proxy.fault_for = lambda operation, count: (
+        "stale" if operation == "DescribeExecution" and count <= 2 else "pass"
+    )
 
     def end() -> None:
-        site.see_nothing_more()
+        site.fail_all_polls()
         site.stop(arn)
 
     [event] = waits(site, queue, [arn], end)
@@ -185,7 +187,7 @@ def test_an_event_ahead_of_describe_execution_is_believed_in_the_end(site: Site,
 
 
 def test_an_event_of_an_execution_that_runs_again_fires_nothing(site: Site, queue: Queue, start: Start) -> None:
-    """A late or repeated event of before a redrive makes the trigger look, and wait on."""
+    """A late or repeated event of before a redrive makes the trigger call DescribeExecution, and wait on."""
     arn = start(LONG)
 
     def repeat_and_end() -> None:
@@ -240,11 +242,11 @@ def test_two_triggerers_share_a_queue(site: Site, queue: Queue, start: Start) ->
         for command in commands
     ]
     try:
-        # Both have looked twice, and their listeners wait for messages, when the looks end.
+        # Both have polled twice, and their receivers wait for messages, when the polls fail.
         asyncio.run(
             site.until(lambda: site.proxy.calls["ListExecutions"] >= 4 and site.proxy.calls["ReceiveMessage"] >= 4)
         )
-        site.see_nothing_more()
+        site.fail_all_polls()
         for arn in (arn for pair in zip(*arns, strict=True) for arn in pair):
             site.stop(arn)
         for own, triggerer in zip(arns, triggerers, strict=True):
@@ -261,7 +263,7 @@ def test_two_triggerers_share_a_queue(site: Site, queue: Queue, start: Start) ->
 def test_a_queue_that_is_gone_fails_no_wait(
     site: Site, queue: Queue, start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One warning; the ends are looked for as often as without a queue."""
+    """One warning; polls are as frequent as without a queue."""
     queue.sqs.delete_queue(QueueUrl=queue.url)
     with caplog.at_level(logging.INFO, logger=end_events.__name__):
         [event] = asyncio.run(all_fired([start(4)], queue.url))
@@ -275,10 +277,10 @@ def test_a_queue_that_is_gone_fails_no_wait(
 def test_a_queue_that_may_not_be_read_is_asked_again_later(
     site: Site, queue: Queue, start: Start, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The warning has the statement that is missing; once it is there, ends are told again."""
+    """The warning has the statement that is missing; once it is there, ends are received again."""
     monkeypatch.setattr(end_events, "RETRY_SECONDS", 0.2)
     denied = [True]
-    site.proxy.verdict = lambda operation, _: "deny" if denied and operation == "ReceiveMessage" else "pass"
+    site.proxy.fault_for = lambda operation, _: "deny" if denied and operation == "ReceiveMessage" else "pass"
     arn = start(LONG)
 
     async def scenario() -> list[dict[str, Any]]:
@@ -287,7 +289,7 @@ def test_a_queue_that_may_not_be_read_is_asked_again_later(
         denied.clear()
         calls = site.proxy.calls["ReceiveMessage"]
         await site.until(lambda: site.proxy.calls["ReceiveMessage"] >= calls + 2)
-        site.see_nothing_more()
+        site.fail_all_polls()
         site.stop(arn)
         return await waiting
 
@@ -318,7 +320,7 @@ def test_a_triggerer_that_ends_does_not_wait_for_messages(site: Site, queue: Que
 def test_more_queues_than_asyncio_has_threads(
     site: Site, session: boto3.Session, endpoint_url: str, machines: Any, deployment: Deployment
 ) -> None:
-    """Each state machine's listener has a thread of its own, so that calls that wait keep no other from being made."""
+    """Each state machine's receiver has a thread of its own, so that calls that wait keep no other from being made."""
     names = [f"many-{number}-{uuid.uuid4().hex}" for number in range(10)]
     definition = json.dumps({"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 3600, "End": True}}})
     role = deployment.processing_role_arn
@@ -346,16 +348,16 @@ def test_more_queues_than_asyncio_has_threads(
         queue.close()
 
 
-def test_a_trigger_of_before_the_update_still_loads(start: Start) -> None:
+def test_a_trigger_without_a_queue_still_loads(start: Start) -> None:
     """What an earlier release serialized has no queue: such a wait is a polling one, with a watcher of its own."""
     arn = start(0)
     old = ExecutionTrigger(execution_arn=arn, aws_conn_id="aws_default", region_name=None, settle_seconds=3.0)
     assert old.events_queue_url == ""
-    told = ExecutionTrigger(execution_arn=arn, events_queue_url="https://sqs/1/q")
-    assert ExecutionTrigger(**json.loads(json.dumps(told.serialize()[1]))).shared_stream_key() == (
-        told.shared_stream_key()
+    with_queue = ExecutionTrigger(execution_arn=arn, events_queue_url="https://sqs/1/q")
+    assert ExecutionTrigger(**json.loads(json.dumps(with_queue.serialize()[1]))).shared_stream_key() == (
+        with_queue.shared_stream_key()
     )
-    assert old.shared_stream_key() != told.shared_stream_key()
+    assert old.shared_stream_key() != with_queue.shared_stream_key()
 
 
 @pytest.mark.parametrize(

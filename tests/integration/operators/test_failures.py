@@ -103,7 +103,7 @@ def test_a_missing_script(airflow: AirflowRuns, model: TinyModel) -> None:
 
 
 def test_no_deployment(airflow: AirflowRuns, model: TinyModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the Variable, the two commands that set it are told."""
+    """Without the Variable, the error names the two commands that set it."""
     monkeypatch.delenv("AIRFLOW_VAR_STEPBRIDGE")
     _, failures = failed_run(airflow, model)
     error = failures.of("build_image")
@@ -131,7 +131,7 @@ def test_a_connection_that_leads_to_aws_itself(
 def test_an_endpoint_that_does_not_answer(
     airflow: AirflowRuns, model: TinyModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The address and what to start are told."""
+    """The error has the address and what to start."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         endpoint = f"http://127.0.0.1:{unused.getsockname()[1]}"

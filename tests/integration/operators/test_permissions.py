@@ -41,7 +41,7 @@ def worker_role(session: boto3.Session, deployment: Deployment, endpoint_url: st
     name = f"{deployment.stack_name}-{deployment.region}-airflow"
     policy = f"arn:aws:iam::{deployment.account_id}:policy/{name}"
     iam.attach_role_policy(RoleName="airflow-worker", PolicyArn=policy)
-    # The provider asks STS elsewhere than the other services, unless it is told so.
+    # The provider asks STS elsewhere than the other services, unless it is configured.
     sts = {"sts": {"endpoint_url": endpoint_url}}
     extra = {"region_name": deployment.region, "endpoint_url": endpoint_url, "role_arn": role, "service_config": sts}
     return {

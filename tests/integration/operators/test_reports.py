@@ -84,14 +84,14 @@ def test_a_failure_has_the_traceback_and_links_that_lead_somewhere(airflow: Airf
     assert "    ValueError: no column dep_delay" in lines[begin:]
     links = dict(line.strip().split(": ", 1) for line in lines if ": http://127.0.0.1" in line)
     assert list(links) == ["execution page", "job page", "job log"]
-    for page, told in (
+    for page, text in (
         ("execution page", "FAILED"),
         ("job page", "AlgorithmError"),
         ("job log", "no column dep_delay"),
     ):
         answer = httpx.get(links[page])
         assert answer.status_code == 200
-        assert told in answer.text
+        assert text in answer.text
 
 
 def test_the_asset_s_event_carries_the_key_figures(airflow: AirflowRuns, model: TinyModel) -> None:

@@ -72,7 +72,7 @@ def test_what_a_cleared_run_redrove_and_finished_is_not_started_again(
     before = machines.describe_execution(executionArn=arn)["redriveCount"]
     already = proxy.calls["RedriveExecution"]
 
-    def verdict(operation: str, count: int) -> str:
+    def fault_for(operation: str, count: int) -> str:
         if operation == "DescribeExecution" and proxy.calls["RedriveExecution"] > already:
             deadline = time.monotonic() + DEADLINE_SECONDS
             while machines.describe_execution(executionArn=arn)["status"] == "RUNNING":
@@ -80,7 +80,7 @@ def test_what_a_cleared_run_redrove_and_finished_is_not_started_again(
                 time.sleep(0.05)
         return "lose" if operation == "RedriveExecution" and count == already + 1 else "pass"
 
-    proxy.verdict = verdict
+    proxy.fault_for = fault_for
     again = airflow.cleared(dag, first)
     assert again.succeeded, failures.by_task
     assert again.xcom("start_execution") == arn
@@ -162,14 +162,14 @@ def test_a_worker_told_to_end_while_it_starts_leaves_nothing_running(
     model.script("preprocessing", "import time\ntime.sleep(600)")
     begun: list[str] = []
 
-    def verdict(operation: str, _count: int) -> str:
+    def fault_for(operation: str, _count: int) -> str:
         if operation == "StartExecution" and not begun:
             begun.append(operation)
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(1)  # on_kill finds nothing to stop yet
         return "pass"
 
-    proxy.verdict = verdict
+    proxy.fault_for = fault_for
     failures = Failures()
     dag = model.dag(failures, stages=["preprocessing"], wait={"timeout": 30})
     run = airflow.run(dag, failures)
@@ -202,7 +202,7 @@ def test_a_kill_does_not_wait_for_the_answer_that_is_on_the_way(
             assert time.monotonic() < deadline, "the kill waits for the answer"
             time.sleep(0.01)
 
-    def verdict(operation: str, _count: int) -> str:
+    def fault_for(operation: str, _count: int) -> str:
         if not arrived:
             kill(operation)
         return "pass"
@@ -211,7 +211,7 @@ def test_a_kill_does_not_wait_for_the_answer_that_is_on_the_way(
         if arrived:
             kill(operation)
 
-    proxy.verdict, proxy.carried_out = verdict, carried_out
+    proxy.fault_for, proxy.carried_out = fault_for, carried_out
     failures = Failures()
     run = airflow.run(model.dag(failures, stages=["preprocessing"], wait={"timeout": 30}), failures)
     assert killed

@@ -33,7 +33,7 @@ def test_a_lost_answer_starts_no_second_execution(
     airflow: AirflowRuns, model: TinyModel, proxy: FaultProxy, machines: Any
 ) -> None:
     """The call arrived, its answer did not: the retry finds what it started."""
-    proxy.verdict = lambda operation, count: "lose" if operation == "StartExecution" and count == 1 else "pass"
+    proxy.fault_for = lambda operation, count: "lose" if operation == "StartExecution" and count == 1 else "pass"
     failures = Failures()
     run = airflow.run(model.dag(failures, retries=1, stages=["preprocessing"]), failures)
     assert run.succeeded, failures.by_task
@@ -45,7 +45,7 @@ def test_an_access_that_is_denied_names_the_statement(
     airflow: AirflowRuns, model: TinyModel, proxy: FaultProxy
 ) -> None:
     """The role of the Airflow connection lacks a permission."""
-    proxy.verdict = lambda operation, _count: "deny" if operation == "StartExecution" else "pass"
+    proxy.fault_for = lambda operation, _count: "deny" if operation == "StartExecution" else "pass"
     failures = Failures()
     run = airflow.run(model.dag(failures, stages=["preprocessing"]), failures)
     assert not run.succeeded

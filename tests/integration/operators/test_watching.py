@@ -33,7 +33,7 @@ def test_each_trigger_fires_once_for_its_own_execution(proxy: FaultProxy, start:
 
 
 def test_an_end_is_noticed_within_two_seconds(proxy: FaultProxy, machines: Any, start: Start) -> None:
-    """Soon after the start the looks are a second apart."""
+    """Soon after the start the polls are a second apart."""
     _ = proxy
     arn = start(2)
     asyncio.run(all_fired([arn]))
@@ -44,17 +44,17 @@ def test_an_end_is_noticed_within_two_seconds(proxy: FaultProxy, machines: Any, 
 def test_state_changes_are_logged_while_the_trigger_waits(
     proxy: FaultProxy, start: Start, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A line per change and execution, in the trigger's own log, for a few calls a look however many wait."""
+    """A line per change and execution, in the trigger's own log, for a few calls per poll however many wait."""
     arns = [start(6) for _ in range(6)]
     asyncio.run(all_fired(arns))
-    told = capfd.readouterr()
-    assert (told.out + told.err).count(" W entered") == len(arns)
-    assert (told.out + told.err).count(" ExecutionStarted") == len(arns)
+    output = capfd.readouterr()
+    assert (output.out + output.err).count(" W entered") == len(arns)
+    assert (output.out + output.err).count(" ExecutionStarted") == len(arns)
     assert proxy.calls["GetExecutionHistory"] <= HISTORIES_PER_POLL * proxy.calls["ListExecutions"]
 
 
-def test_a_trigger_that_joins_an_idle_watcher_is_looked_for_soon(proxy: FaultProxy, start: Start) -> None:
-    """A watcher that looks every 30 s, because what it watches is old, wakes up for a newcomer."""
+def test_a_trigger_that_joins_an_idle_watcher_is_served_soon(proxy: FaultProxy, start: Start) -> None:
+    """A watcher that polls every 30 s, because its executions are old, polls soon for a new one."""
 
     async def joined() -> float:
         manager = SharedStreamManager()
@@ -71,23 +71,23 @@ def test_a_trigger_that_joins_an_idle_watcher_is_looked_for_soon(proxy: FaultPro
 
 
 def test_throttling_slows_the_watcher_and_fails_nothing(proxy: FaultProxy, start: Start) -> None:
-    """Looks that are throttled are tried again later."""
+    """Polls that are throttled are repeated later."""
     throttled = {"ListExecutions": 2, "DescribeExecution": 1}
-    proxy.verdict = lambda operation, count: "throttle" if count <= throttled.get(operation, 0) else "pass"
+    proxy.fault_for = lambda operation, count: "throttle" if count <= throttled.get(operation, 0) else "pass"
     [event] = asyncio.run(all_fired([start(0)]))
     assert (event["status"], event["fault"]) == ("SUCCEEDED", "")
     assert proxy.calls["ListExecutions"] >= 3
 
 
-def test_a_missing_permission_is_told_with_the_statement_to_add(proxy: FaultProxy, start: Start) -> None:
-    """No wait goes on for ever because nobody may look."""
-    proxy.verdict = lambda operation, _count: "deny" if operation == "ListExecutions" else "pass"
+def test_a_missing_permission_fails_the_wait_with_the_statement_to_add(proxy: FaultProxy, start: Start) -> None:
+    """No wait goes on for ever because ListExecutions is denied."""
+    proxy.fault_for = lambda operation, _count: "deny" if operation == "ListExecutions" else "pass"
     [event] = asyncio.run(all_fired([start(0)]))
     assert event["status"] == ""
     assert "allow states:ListExecutions on" in event["fault"]
 
 
-def test_an_execution_that_does_not_exist_is_told(proxy: FaultProxy, machine: str) -> None:
+def test_an_execution_that_does_not_exist_fails_the_wait(proxy: FaultProxy, machine: str) -> None:
     """A wrong ARN is no reason to wait."""
     _ = proxy
     [event] = asyncio.run(all_fired([execution_arn(machine, "nobody")]))

@@ -1,4 +1,4 @@
-"""How often executions are looked at."""
+"""How often executions are polled."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def test_the_interval_is_a_tenth_of_the_age(age: float, pages: int, expected: fl
 
 
 @given(st.floats(0, 1e7), st.floats(0, 1e7))
-def test_an_older_execution_is_never_looked_at_more_often(one: float, other: float) -> None:
+def test_an_older_execution_is_never_polled_more_often(one: float, other: float) -> None:
     """The interval grows with the age and stays within its bounds."""
     younger, older = sorted((one, other))
     assert SHORTEST_SECONDS <= poll_interval(younger) <= poll_interval(older) <= LONGEST_SECONDS
 
 
 @pytest.mark.parametrize(("age", "pages", "expected"), [(0, 1, 10.0), (60, 1, 30.0), (3600, 1, 120.0), (0, 20, 20.0)])
-def test_where_events_tell_of_ends_looks_are_a_safety_net(age: float, pages: int, expected: float) -> None:
+def test_where_events_report_ends_polls_are_a_safety_net(age: float, pages: int, expected: float) -> None:
     """An end whose event was lost is noticed after half of what was waited for, and two minutes at the latest."""
     assert safety_poll_interval(age, pages) == expected
     assert SHORTEST_SAFETY_SECONDS <= safety_poll_interval(age) <= LONGEST_SAFETY_SECONDS
@@ -72,7 +72,7 @@ def test_failures_slow_down_to_two_minutes() -> None:
 
 
 def test_jitter_stays_within_a_fifth() -> None:
-    """Watchers do not look together, and none much later than meant."""
+    """Watchers do not poll together, and none polls much later than meant."""
     assert with_jitter(10, 0.0) == 8.0
     assert with_jitter(10, 0.5) == 10.0
     assert 11.9 < with_jitter(10, 0.999) < 12.0

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-# What a start does, by whose the latest execution with its input is, and how that one stands. DEAD: it has failed and
-# can't be redriven.
-DOES = {
+# What a start does, by the owner and the status of the latest execution with its input. DEAD: it failed and can't be
+# redriven.
+ACTIONS = {
     ("nobody's", "ABSENT"): "start",
     ("own", "RUNNING"): "adopt",
     ("own", "SUCCEEDED"): "adopt",
@@ -26,7 +26,7 @@ DOES = {
 
 
 @dataclass
-class Known:
+class KnownExecution:
     """An execution."""
 
     arn: str
@@ -37,7 +37,7 @@ class Known:
     dead: bool = False
 
     @property
-    def standing(self) -> str:
+    def condition(self) -> str:
         return "DEAD" if self.dead and self.status in {"FAILED", "ABORTED"} else self.status
 
     def redriven(self) -> None:
@@ -49,16 +49,16 @@ class Known:
 
 
 @dataclass
-class Model:
+class ExpectedExecutions:
     """The executions of one run."""
 
     clears: int = 0
     edition: int = 0
-    known: list[Known] = field(default_factory=list)
-    chosen: Known | None = None
-    """The execution that the latest start took up."""
+    known: list[KnownExecution] = field(default_factory=list)
+    chosen: KnownExecution | None = None
+    """The execution that the latest start returned."""
 
-    def latest(self) -> Known | None:
+    def latest(self) -> KnownExecution | None:
         """The latest execution with the present input."""
         return next((each for each in reversed(self.known) if each.edition == self.edition), None)
 
@@ -66,21 +66,21 @@ class Model:
         """What the next start does."""
         latest = self.latest()
         if latest is None:
-            return DOES["nobody's", "ABSENT"]
-        return DOES["own" if latest.clear == self.clears else "earlier clear's", latest.standing]
+            return ACTIONS["nobody's", "ABSENT"]
+        return ACTIONS["own" if latest.clear == self.clears else "earlier clear's", latest.condition]
 
-    def begun(self, arn: str) -> Known:
+    def begun(self, arn: str) -> KnownExecution:
         """A new execution."""
-        new = Known(arn, self.edition, self.clears)
+        new = KnownExecution(arn, self.edition, self.clears)
         self.known.append(new)
         return new
 
-    def taken_up(self) -> Known:
+    def reuse_latest(self) -> KnownExecution:
         """The latest one is this clear's own from now on."""
         latest = self.latest()
         assert latest
         latest.clear = self.clears
         return latest
 
-    def running(self) -> list[Known]:
+    def running(self) -> list[KnownExecution]:
         return [each for each in self.known if each.status == "RUNNING"]
