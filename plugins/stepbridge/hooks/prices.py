@@ -16,7 +16,7 @@ PRICES_VARIABLE: Final = "stepbridge_prices"
 def configured_prices() -> dict[str, float]:
     """What an instance hour costs, by instance type, from the Airflow Variable; empty without one.
 
-    To be asked in a task, not at parse. Raises PricesError when the Variable cannot be used.
+    To be called in a task, not while a DAG file is parsed. Raises PricesError when the Variable is invalid.
     """
     text: Any = Variable.get(PRICES_VARIABLE, default=None)
     return parse_prices(text) if text else {}

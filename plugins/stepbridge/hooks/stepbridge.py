@@ -1,7 +1,7 @@
-"""One Airflow hook that hands out a typed class per AWS service, all from one session.
+"""The Airflow hook: a typed client per AWS service, all from one session.
 
-It is the Amazon provider's own connection handling: ``aws_default`` and its extras (endpoint_url, region_name,
-role_arn, config_kwargs, verify, service_config) mean what they mean there.
+The Amazon provider handles the connection: ``aws_default`` and its extras (endpoint_url, region_name, role_arn,
+config_kwargs, verify, service_config) mean what they mean there.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ _AWS_DOMAINS: Final = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 
 
 class StepbridgeHook(AwsGenericHook[Any]):
-    """Typed access to the services that stepbridge uses. Session and clients are made once and reused.
+    """Typed access to the services that stepbridge uses. Session and clients are created once.
 
     :param aws_conn_id: the Airflow connection; None means boto3's own search for credentials.
-    :param region_name: goes before the connection's region.
+    :param region_name: overrides the connection's region.
     """
 
     def __init__(self, aws_conn_id: str | None = "aws_default", region_name: str | None = None) -> None:
@@ -56,37 +56,30 @@ class StepbridgeHook(AwsGenericHook[Any]):
 
     @cached_property
     def step_functions(self) -> StepFunctions:
-        """Executions."""
         return StepFunctions(self._client_of("stepfunctions"))
 
     @cached_property
     def sagemaker(self) -> SageMaker:
-        """Processing jobs."""
         return SageMaker(self._client_of("sagemaker"))
 
     @cached_property
     def ecr(self) -> Ecr:
-        """Images."""
         return Ecr(self._client_of("ecr"))
 
     @cached_property
     def s3(self) -> S3:
-        """Objects."""
         return S3(self._client_of("s3"))
 
     @cached_property
     def codebuild(self) -> CodeBuild:
-        """Image builds."""
         return CodeBuild(self._client_of("codebuild"))
 
     @cached_property
     def sqs(self) -> Sqs:
-        """Messages of queues."""
         return Sqs(self._client_of("sqs"))
 
     @cached_property
     def logs(self) -> CloudWatchLogs:
-        """Log streams."""
         return CloudWatchLogs(self._client_of("logs"))
 
     def local_endpoint(self, service: str) -> str | None:
@@ -104,7 +97,7 @@ class StepbridgeHook(AwsGenericHook[Any]):
 
     @cached_property
     def _client_config(self) -> Config:
-        # The provider's user agent walks the call stack with source lines: once a hook is enough.
+        # The provider's user agent walks the call stack and reads source lines: once per hook is enough.
         return self._get_config(_DEFAULTS.merge(self.config))
 
     @cached_property

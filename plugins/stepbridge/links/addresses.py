@@ -1,7 +1,7 @@
-"""Where a person looks at an execution, a job's logs, a build or objects: in the AWS console, or at the local AWS.
+"""Addresses of pages about an execution, a job's logs, a build or objects: in the AWS console, or of the local AWS.
 
-Pure. The console's addresses are not documented by AWS as an interface; they are the ones that the console itself
-shows. The local AWS has pages of its own for them (``stepbridge_local.pages``).
+Pure. AWS does not document the console's addresses as an interface; they are the ones that the console itself shows.
+The local AWS has pages of its own (``stepbridge_local.pages``).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def job_address(job_arn: str, local_endpoint: str | None = None) -> str:
 
 
 def log_address(arn: str, group: str, stream_prefix: str, local_endpoint: str | None = None) -> str:
-    """The page of the group's log streams that begin with ``stream_prefix``. ``arn`` tells partition and region."""
+    """The page of the group's log streams that begin with ``stream_prefix``. ``arn`` gives partition and region."""
     if local_endpoint:
         place = f"{_local(local_endpoint)}/logs/{quote(group, safe='')}/{quote(stream_prefix, safe='')}"
         return f"{place}?{_place(arn)}"
@@ -61,7 +61,7 @@ def build_address(build_arn: str, local_endpoint: str | None = None) -> str:
 
 
 def objects_address(uri: str, region: str, local_endpoint: str | None = None) -> str:
-    """The page that lists what is below the S3 URI. ``region`` is the console's, and tells its partition."""
+    """The page that lists what is below the S3 URI. ``region`` is the console's, and gives its partition."""
     bucket, _, prefix = uri.removeprefix("s3://").partition("/")
     if local_endpoint:
         return f"{_local(local_endpoint)}/buckets/{quote(bucket, safe='')}?prefix={quote(prefix, safe='')}"

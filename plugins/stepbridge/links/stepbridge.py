@@ -1,8 +1,8 @@
 """The buttons on a task's page that lead to its execution, its job's logs, its objects or its image build.
 
 An operator pushes an address as soon as it knows it (``push``), so the button works while the task still waits. When a
-task ends or defers, Airflow asks ``get_link`` and writes the answer over what was pushed, so the task keeps it too: a
-read of an XCom that is not there would be an error line in every log of a task that had nothing to link to.
+task ends or defers, Airflow calls ``get_link`` and overwrites what was pushed. So the operator keeps the address too:
+reading a missing XCom would put an error line into the log of every task without an address.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class JobLogsLink(StepbridgeLink):
 
 
 class ObjectsLink(StepbridgeLink):
-    """The objects in S3 that the task is about: the scripts that it uploaded, the input that it waits for."""
+    """The objects in S3: the scripts that the task uploaded, or the input that it waits for."""
 
     @property
     def name(self) -> str:

@@ -1,4 +1,4 @@
-"""Notices of notice tasks and runs, kept until they are due, and the one thread that checks them.
+"""Notices of ended tasks and runs, kept until they are due, and the one thread that checks them.
 
 The thread exists only while notices wait. Adding one costs the caller a lock and a heap operation; the caller touches
 neither a database nor AWS.

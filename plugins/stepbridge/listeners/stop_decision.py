@@ -79,7 +79,7 @@ class RunSnapshot:
 
 @dataclass(frozen=True)
 class Stop:
-    """An execution to be stopped, and the task instance that its cause shall name."""
+    """An execution to be stopped, and the task instance that its cause names."""
 
     record: ExecutionRecord
     instance: InstanceKey

@@ -1,4 +1,4 @@
-"""CostApprovalOperator: a run that may cost more than its limit starts only when somebody says so."""
+"""CostApprovalOperator: a run that may cost more than its limit waits for somebody's approval."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ __all__ = ["CostApprovalOperator"]
 
 
 class CostApprovalOperator(ParameterisedOperator, ApprovalOperator):
-    """Estimate what the run can cost at most; end at once if that is within ``max_cost``, else ask in Airflow's UI.
+    """Estimate the most that the run can cost; end at once if that is within ``max_cost``, else ask in Airflow's UI.
 
     It asks as ApprovalOperator does, under Required Actions, and takes its arguments (``response_timeout``,
-    ``assigned_users``, ``notifiers``, ``fail_on_reject``). Rejected, the tasks after it are skipped. What costs an
-    unknown sum, since its instance type has no price, is asked about too. A program that answers within a second or two
-    of the question fails the task, since Airflow 3.3.2 takes its worker's end for a failure of the queued task (seen).
+    ``assigned_users``, ``notifiers``, ``fail_on_reject``). If rejected, the tasks after it are skipped. It
+    also asks when the cost is unknown, since an instance type has no price. A program that answers within a second or
+    two of the question fails the task: Airflow 3.3.2 takes its worker's end for a failure of the queued task (seen).
 
     :param max_cost: the limit, in the currency of the prices.
     :param prices: what an instance hour costs, by instance type; by default the Airflow Variable ``stepbridge_prices``.
     :param parameters: see ParameterisedOperator.
     """
 
-    template_fields: Sequence[str] = ParameterisedOperator.template_fields  # the question is made when it runs
+    template_fields: Sequence[str] = ParameterisedOperator.template_fields  # the question is written when it runs
     ui_color = "#fff2cc"
 
     def __init__(self, *, max_cost: float, prices: Mapping[str, float] | None = None, **kwargs: Any) -> None:
@@ -40,7 +40,7 @@ class CostApprovalOperator(ParameterisedOperator, ApprovalOperator):
         self.prices = dict(prices or {})
 
     def execute(self, context: Context) -> Any:
-        """None when the run is within the limit; otherwise it ends in a wait for somebody's answer.
+        """None when the run is within the limit; otherwise it defers until somebody has answered.
 
         Raises ExecutionInputError and PricesError.
         """
@@ -53,6 +53,6 @@ class CostApprovalOperator(ParameterisedOperator, ApprovalOperator):
         return super().execute(context)
 
     def estimate(self, context: Context) -> CostEstimate:
-        """What this run can cost at most."""
+        """The most that this run can cost."""
         parameters = self.run_parameters(context, COSTED_KEYS)
         return cost_estimate(parameters, self.prices or configured_prices(), f"parameters of {describe_task(context)}")

@@ -29,7 +29,7 @@ class StepbridgeOperator(BaseOperator):
     :param model: the model's name.
     :param deployment: the deployment document, as JSON; by default the Airflow Variable ``stepbridge``. (templated)
     :param aws_conn_id: the Airflow connection; None means boto3's own search for credentials.
-    :param region_name: goes before the deployment's region.
+    :param region_name: overrides the deployment's region.
     :param stages: the stages to run; by default the run's parameter ``stages``, else all.
     """
 

@@ -1,9 +1,8 @@
-"""Jinja typed into a run's form, rendered with what a form may know.
+"""Jinja typed into a run's form, rendered in a sandbox.
 
-Whoever may trigger a DAG may type a template into its form. A model card's template, or one in a DAG file, is written
-by somebody who may read all that Airflow lets its tasks read, connections and Variables included; one in the form is
-not. So a value that is not the DAG's own is rendered in a sandbox that knows the run's dates and names, the run's
-parameters and the deployment document, and nothing else.
+Anybody who may trigger a DAG may type a template into its form. The author of a model card or a DAG file may read all
+that Airflow's tasks may read, connections and Variables included; a user of the form may not. So a value from the form
+is rendered in a sandbox that knows the run's dates and names, its parameters and the deployment document only.
 """
 
 from __future__ import annotations

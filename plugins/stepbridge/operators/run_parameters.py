@@ -1,4 +1,4 @@
-"""A run's parameters, rendered: what the form, the card or the DAG's author says the run shall read, write and use."""
+"""A run's parameters, rendered: from the form, the model card or the DAG file."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ FORM_KEYS: Final = ("input_uri", "output_uri", "instance_type", "volume_size", "
 
 
 class ParameterisedOperator(StepbridgeOperator):
-    """Base of the operators that need to know what a run's execution input says, before or when it is made.
+    """Base of the operators that need values of a run's execution input.
 
-    :param parameters: values of the execution input; by default the run's parameters, of which ``FORM_KEYS`` count.
+    :param parameters: values of the execution input; by default the run's parameters in ``FORM_KEYS``.
         Jinja expressions in them are rendered when the task runs: a run's parameters hold the model card's templates.
-        One that is not the DAG's own but comes from the form may use only what ``form_templates.ALLOWED`` names.
+        A value that comes from the form may use only what ``form_templates.ALLOWED`` names.
     """
 
     def __init__(self, *, parameters: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.parameters = None if parameters is None else dict(parameters)
-        # Taken now: when the task runs, Airflow has written the run's conf over them.
+        # Read now: when the task runs, Airflow has written the run's conf over them.
         of_dag = ParamsDict(self.dag.params if self.has_dag() else {})  # type: ignore[no-untyped-call]
-        # The values as they stand: to validate each again would be half of a parse of the cards.
+        # The values as they are: to validate each again would take half of the time that parsing the cards takes.
         self._declared = {
             name: params.get_param(name).value for params in (of_dag, ParamsDict(self.params)) for name in params
         }
@@ -57,7 +57,7 @@ class ParameterisedOperator(StepbridgeOperator):
         return rendered
 
     def _rendered_value(self, context: Context, key: str, value: Any) -> Any:
-        """The author of the DAG may use the whole context, whoever fills in the form may not."""
+        """The author of the DAG may use the whole context; a user who fills in the form may not."""
         if self.parameters is not None or is_the_dags_own(context, self._declared, key, value):
             return self.render_template(value, context)
         if isinstance(value, list | tuple):

@@ -44,7 +44,7 @@ class InputCheckError(StepbridgeError, AirflowFailException):
 
 
 class WatchError(StepbridgeError):
-    """The execution can't be watched any longer; it goes on by itself."""
+    """The execution can't be watched any longer; it keeps running."""
 
 
 class WaitKilledError(StepbridgeError):

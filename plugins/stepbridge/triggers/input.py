@@ -36,7 +36,7 @@ class InputTrigger(BaseTrigger):
     :param began_at: when the wait began, as a Unix time.
     :param deadline_at: when it ends at the latest, as a Unix time.
     :param aws_conn_id: the Airflow connection; None means boto3's own search for credentials.
-    :param region_name: goes before the connection's region.
+    :param region_name: overrides the connection's region.
     :param settle_seconds: how long after the deferral it fires at the earliest, see ExecutionTrigger.
     """
 
