@@ -16,7 +16,7 @@ import uv
 
 from .conftest import Site, until
 
-PROJECT = Path(__file__).parents[3]
+PROJECT = Path(__file__).parents[4]
 # Version 2 is not on PyPI. Its ``logs tail`` is, as a plug-in for version 1 made of the same source.
 REQUIREMENTS = ("awscli==1.46.3", "awscli-plugin-logs-tail==0.2")
 UNREACHABLE = ("error sending request", "dns error", "Connection refused", "tcp connect error", "timed out")

@@ -270,7 +270,7 @@ def test_a_container_that_the_runtime_loses_fails_the_job(aws: Aws, job: Job) ->
     described = aws.finished(job("pass"))
     assert described["ProcessingJobStatus"] == "Failed"
     assert described["FailureReason"].startswith(
-        "InternalServerError: the local AWS failed to run the job: LostContainer"
+        "InternalServerError: the local AWS failed to run the job: ContainerLostError"
     )
     threads_of_jobs_end()
 

@@ -53,7 +53,7 @@ def install(
         default_user_config["stepfunctions"]["execute_state_machine"] = True
         execution_services = ExecutionServices(records, logs, StatusChanges().announce, fault_injection.pace)
         restored = RestoredExecutions(execution_services)
-        environment.install()
+        environment.install(fault_injection.pace)
         errors.install()
         queries.install()
         paths.install()
