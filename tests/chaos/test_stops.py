@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.chaos.sleepers import (
+from tests.chaos.sleeping_runs import (
     CLOSED,
     DAGS,
     IN_GAP,
@@ -23,7 +23,7 @@ from tests.chaos.sleepers import (
     STOP_SECONDS,
     UNTAKEN,
     WAIT,
-    Bench,
+    SleepingRuns,
     components,
     until,
 )
@@ -32,7 +32,7 @@ from stepbridge.cli.local_site.local_aws import local_session
 from stepbridge.cli.local_site.site import RunningSite
 from stepbridge.listeners.delayed_checks import GRACE_SECONDS
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("stops")]
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def add_models(project: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def bench(site: RunningSite) -> Iterator[Bench]:
+def runs(site: RunningSite) -> Iterator[SleepingRuns]:
     """Runs of all that waits in the triggerer are started at once: they wait side by side."""
     session = local_session()
     clients = {
@@ -54,7 +54,7 @@ def bench(site: RunningSite) -> Iterator[Bench]:
     bucket = site.stack().bucket
     clients["s3"].put_object(Bucket=bucket, Key="in/day.txt", Body=b"day\n")
     clients["s3"].put_object(Bucket=bucket, Key="code/preprocessing.py", Body=SCRIPT.encode())
-    made = Bench(site.airflow(), clients["stepfunctions"], clients["sagemaker"])
+    made = SleepingRuns(site.airflow(), clients["stepfunctions"], clients["sagemaker"])
     made.send("POST", "/api/v2/pools", {"name": CLOSED, "slots": 0})
     for dag_id in IN_TRIGGERER:
         made.start(dag_id)
@@ -62,122 +62,122 @@ def bench(site: RunningSite) -> Iterator[Bench]:
     made.airflow.close()
 
 
-def test_marked_failed_while_deferred(bench: Bench) -> None:
+def test_marked_failed_while_deferred(runs: SleepingRuns) -> None:
     """The triggerer stops the execution and says for whom and why."""
-    bench.watched("marked_failed")
-    bench.mark("marked_failed", "failed")
-    assert "marked as failed" in bench.stopped("marked_failed")
+    runs.watched("marked_failed")
+    runs.mark("marked_failed", "failed")
+    assert "marked as failed" in runs.stopped("marked_failed")
 
 
-def test_cleared_while_deferred(bench: Bench) -> None:
+def test_cleared_while_deferred(runs: SleepingRuns) -> None:
     """Airflow ends the trigger when the next try is there, which redrives what is stopped for the clear."""
-    bench.watched("cleared")
-    bench.clear("cleared")
-    until("redrive", lambda: bench.execution("cleared")["redriveCount"] == 1, 2 * STOP_SECONDS)
-    events = bench.machines.get_execution_history(executionArn=bench.arn("cleared"), maxResults=1000)["events"]
+    runs.watched("cleared")
+    runs.clear("cleared")
+    until("redrive", lambda: runs.execution("cleared")["redriveCount"] == 1, 2 * STOP_SECONDS)
+    events = runs.machines.get_execution_history(executionArn=runs.arn("cleared"), maxResults=1000)["events"]
     [abort] = [event["executionAbortedEventDetails"] for event in events if event["type"] == "ExecutionAborted"]
     assert f"task cleared.{WAIT} of run {RUN}, try 1 was cleared" in abort["cause"]
-    job = bench.sagemaker.describe_processing_job(ProcessingJobName=bench.job("cleared"))
+    job = runs.sagemaker.describe_processing_job(ProcessingJobName=runs.job("cleared"))
     assert job["ProcessingJobStatus"] == "Stopped"
-    until("wait", lambda: bench.wait("cleared")["state"] == "deferred")
-    assert bench.execution("cleared")["status"] == "RUNNING"
+    until("wait", lambda: runs.wait("cleared")["state"] == "deferred")
+    assert runs.execution("cleared")["status"] == "RUNNING"
 
 
-def test_marked_success_while_deferred(bench: Bench) -> None:
+def test_marked_success_while_deferred(runs: SleepingRuns) -> None:
     """A user who calls the wait done has nothing against the work: the log says that it goes on."""
-    bench.watched("marked_success")
-    bench.mark("marked_success", "success")
-    until("log", lambda: "marked as a success" in bench.log("marked_success"))
-    assert bench.execution("marked_success")["status"] == "RUNNING"
+    runs.watched("marked_success")
+    runs.mark("marked_success", "success")
+    until("log", lambda: "marked as a success" in runs.log("marked_success"))
+    assert runs.execution("marked_success")["status"] == "RUNNING"
 
 
-def test_timeouts_of_deferral_and_dag_run(bench: Bench) -> None:
+def test_timeouts_of_deferral_and_dag_run(runs: SleepingRuns) -> None:
     """Both stop what is waited for, each with its own cause."""
-    assert "timeout of its DAG run" in bench.stopped("run_timeout", 75 + STOP_SECONDS)
-    assert "did not end within 30" in bench.stopped("deferral_timeout", 30 + STOP_SECONDS)
-    assert bench.airflow.dag_run("run_timeout", RUN)["state"] == "failed"
+    assert "timeout of its DAG run" in runs.stopped("run_timeout", 75 + STOP_SECONDS)
+    assert "did not end within 30" in runs.stopped("deferral_timeout", 30 + STOP_SECONDS)
+    assert runs.airflow.dag_run("run_timeout", RUN)["state"] == "failed"
 
 
-def test_ended_in_the_worker(bench: Bench) -> None:
+def test_ended_in_the_worker(runs: SleepingRuns) -> None:
     """Marked failed, SIGTERM and the task's timeout, while a worker waits."""
     for dag_id in ("worker_marked", "worker_sigterm", "task_timeout"):
-        bench.start(dag_id)
+        runs.start(dag_id)
     for dag_id in ("worker_marked", "worker_sigterm"):
-        bench.works(dag_id)
-    bench.mark("worker_marked", "failed")
-    os.kill(bench.wait("worker_sigterm")["pid"], signal.SIGTERM)
-    assert "SIGTERM" in bench.stopped("worker_marked")
-    assert "SIGTERM" in bench.stopped("worker_sigterm")
-    assert "execution_timeout" in bench.stopped("task_timeout")
-    until("end", lambda: bench.wait("worker_sigterm")["state"] == "failed")
-    assert "WaitKilled" in bench.log("worker_sigterm")
+        runs.works(dag_id)
+    runs.mark("worker_marked", "failed")
+    os.kill(runs.wait("worker_sigterm")["pid"], signal.SIGTERM)
+    assert "SIGTERM" in runs.stopped("worker_marked")
+    assert "SIGTERM" in runs.stopped("worker_sigterm")
+    assert "execution_timeout" in runs.stopped("task_timeout")
+    until("end", lambda: runs.wait("worker_sigterm")["state"] == "failed")
+    assert "WaitKilled" in runs.log("worker_sigterm")
 
 
-def test_a_crash_of_the_worker_stops_and_starts_nothing(bench: Bench) -> None:
+def test_a_crash_of_the_worker_stops_and_starts_nothing(runs: SleepingRuns) -> None:
     """The next try waits for what runs."""
-    bench.start("worker_sigkill")
-    bench.works("worker_sigkill")
-    os.kill(bench.wait("worker_sigkill")["pid"], signal.SIGKILL)
-    until("next try", lambda: bench.wait("worker_sigkill")["try_number"] == 2)
-    until("running", lambda: bench.wait("worker_sigkill")["state"] == "running")
-    assert bench.execution("worker_sigkill")["status"] == "RUNNING"
-    assert bench.execution("worker_sigkill")["redriveCount"] == 0
+    runs.start("worker_sigkill")
+    runs.works("worker_sigkill")
+    os.kill(runs.wait("worker_sigkill")["pid"], signal.SIGKILL)
+    until("next try", lambda: runs.wait("worker_sigkill")["try_number"] == 2)
+    until("running", lambda: runs.wait("worker_sigkill")["state"] == "running")
+    assert runs.execution("worker_sigkill")["status"] == "RUNNING"
+    assert runs.execution("worker_sigkill")["redriveCount"] == 0
 
 
-def test_each_run_had_one_execution(bench: Bench) -> None:
+def test_each_run_had_one_execution(runs: SleepingRuns) -> None:
     """Nothing of all that started a second one."""
-    machine = bench.arn("cleared").replace(":execution:", ":stateMachine:").rpartition(":")[0]
-    pages = bench.machines.get_paginator("list_executions").paginate(stateMachineArn=machine)
+    machine = runs.arn("cleared").replace(":execution:", ":stateMachine:").rpartition(":")[0]
+    pages = runs.machines.get_paginator("list_executions").paginate(stateMachineArn=machine)
     names = [item["name"].rsplit("-", 1)[0] for page in pages for item in page["executions"]]
     assert sorted(names) == sorted(set(names)), json.dumps(names)
 
 
-def test_marked_before_the_wait_begins(bench: Bench) -> None:
+def test_marked_before_the_wait_begins(runs: SleepingRuns) -> None:
     """No worker and no triggerer has it: the API server stops it, says who and why, and the audit log has it."""
     for dag_id in (*IN_GAP, "gap_run_timeout"):  # some of them for the next tests
-        bench.start(dag_id)
+        runs.start(dag_id)
     for dag_id in ("gap_wait_failed", "gap_start_failed", "gap_run_failed"):
-        bench.in_gap(dag_id)
-    bench.mark("gap_wait_failed", "failed")
-    bench.mark("gap_start_failed", "failed", START)
-    bench.mark_run("gap_run_failed", "failed")
-    assert "was marked as failed by admin" in bench.ended("gap_wait_failed", f"{WAIT} of run {RUN}, try 1")
-    assert "was marked as failed by admin" in bench.ended("gap_start_failed", f"{START} of run {RUN}, try 1")
-    assert "its run was marked as failed by admin" in bench.ended("gap_run_failed", f"{WAIT} of run {RUN}, try 1")
-    [line] = until("audit log", lambda: bench.audit("gap_wait_failed"))
-    assert line.startswith(f"stopped {bench.arn('gap_wait_failed')}: task gap_wait_failed.{WAIT}")
+        runs.in_gap(dag_id)
+    runs.mark("gap_wait_failed", "failed")
+    runs.mark("gap_start_failed", "failed", START)
+    runs.mark_run("gap_run_failed", "failed")
+    assert "was marked as failed by admin" in runs.ended("gap_wait_failed", f"{WAIT} of run {RUN}, try 1")
+    assert "was marked as failed by admin" in runs.ended("gap_start_failed", f"{START} of run {RUN}, try 1")
+    assert "its run was marked as failed by admin" in runs.ended("gap_run_failed", f"{WAIT} of run {RUN}, try 1")
+    [line] = until("audit log", lambda: runs.audit("gap_wait_failed"))
+    assert line.startswith(f"stopped {runs.arn('gap_wait_failed')}: task gap_wait_failed.{WAIT}")
 
 
-def test_the_run_times_out_before_the_wait_begins(bench: Bench) -> None:
+def test_the_run_times_out_before_the_wait_begins(runs: SleepingRuns) -> None:
     """The scheduler stops it."""
-    cause = bench.ended("gap_run_timeout", f"{WAIT} of run {RUN}, try 1", 50 + STOP_SECONDS)
+    cause = runs.ended("gap_run_timeout", f"{WAIT} of run {RUN}, try 1", 50 + STOP_SECONDS)
     assert "timeout of its DAG run" in cause
 
 
-def test_marked_as_success_or_cleared_before_the_wait_begins(bench: Bench) -> None:
+def test_marked_as_success_or_cleared_before_the_wait_begins(runs: SleepingRuns) -> None:
     """The one has nothing against the work, the other does it again: what runs is adopted."""
-    bench.in_gap("gap_success")
-    bench.in_gap("gap_cleared")
-    bench.mark("gap_success", "success")
-    bench.clear_run("gap_cleared")
-    until("adoption", lambda: bench.task("gap_cleared", START)["try_number"] == 2)
-    bench.in_gap("gap_cleared")
-    bench.mark("gap_wait_failed", "success")  # what was stopped stays stopped
-    bench.mark_run("gap_run_failed", "failed")
+    runs.in_gap("gap_success")
+    runs.in_gap("gap_cleared")
+    runs.mark("gap_success", "success")
+    runs.clear_run("gap_cleared")
+    until("adoption", lambda: runs.task("gap_cleared", START)["try_number"] == 2)
+    runs.in_gap("gap_cleared")
+    runs.mark("gap_wait_failed", "success")  # what was stopped stays stopped
+    runs.mark_run("gap_run_failed", "failed")
     time.sleep(GRACE_SECONDS + 2)  # by then all that was noted has been looked at
     for dag_id in ("gap_success", "gap_cleared"):
-        execution = bench.execution(dag_id)
+        execution = runs.execution(dag_id)
         assert (execution["status"], execution["redriveCount"]) == ("RUNNING", 0)
-        assert bench.audit(dag_id) == []
+        assert runs.audit(dag_id) == []
 
 
-def test_a_wait_that_was_stopped_before_it_began_goes_on_when_it_is_cleared(bench: Bench) -> None:
+def test_a_wait_that_was_stopped_before_it_began_goes_on_when_it_is_cleared(runs: SleepingRuns) -> None:
     """What the API server has stopped is redriven by what comes after."""
-    bench.send("PATCH", f"/api/v2/pools/{CLOSED}", {"name": CLOSED, "slots": 4, "include_deferred": False})
-    bench.clear("gap_run_failed")
-    until("redrive", lambda: bench.execution("gap_run_failed")["redriveCount"] == 1)
-    until("wait", lambda: bench.wait("gap_run_failed")["state"] == "deferred")
-    assert bench.execution("gap_run_failed")["status"] == "RUNNING"
+    runs.send("PATCH", f"/api/v2/pools/{CLOSED}", {"name": CLOSED, "slots": 4, "include_deferred": False})
+    runs.clear("gap_run_failed")
+    until("redrive", lambda: runs.execution("gap_run_failed")["redriveCount"] == 1)
+    until("wait", lambda: runs.wait("gap_run_failed")["state"] == "deferred")
+    assert runs.execution("gap_run_failed")["status"] == "RUNNING"
 
 
 @contextmanager
@@ -192,18 +192,18 @@ def frozen(pids: list[int]) -> Iterator[None]:
             os.kill(pid, signal.SIGCONT)
 
 
-def test_ended_while_deferred_with_no_triggerer_at_work(bench: Bench, project: Path) -> None:
+def test_ended_while_deferred_with_no_triggerer_at_work(runs: SleepingRuns, project: Path) -> None:
     """Nobody has taken up the trigger: API server and scheduler stop what it would have waited for."""
     with frozen(components(project, "triggerer")):
         for dag_id in UNTAKEN:
-            bench.start(dag_id)
+            runs.start(dag_id)
         for dag_id in UNTAKEN:
-            bench.untaken(dag_id)
-        bench.mark("untaken_failed", "failed")
-        bench.mark_run("untaken_run_failed", "failed")
-        assert "was marked as failed by admin" in bench.ended("untaken_failed", f"{WAIT} of run {RUN}, try 1")
-        assert "was marked as failed by admin" in bench.ended("untaken_run_failed", f"{WAIT} of run {RUN}, try 1")
-        cause = bench.ended("untaken_timeout", f"{WAIT} of run {RUN}, try 1", 50 + STOP_SECONDS)
+            runs.untaken(dag_id)
+        runs.mark("untaken_failed", "failed")
+        runs.mark_run("untaken_run_failed", "failed")
+        assert "was marked as failed by admin" in runs.ended("untaken_failed", f"{WAIT} of run {RUN}, try 1")
+        assert "was marked as failed by admin" in runs.ended("untaken_run_failed", f"{WAIT} of run {RUN}, try 1")
+        cause = runs.ended("untaken_timeout", f"{WAIT} of run {RUN}, try 1", 50 + STOP_SECONDS)
         assert "timeout of its DAG run" in cause
 
 
@@ -217,10 +217,10 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def test_a_crash_of_triggerer_and_scheduler_stops_and_starts_nothing(
-    bench: Bench, site: RunningSite, project: Path, leftovers: Callable[[Path], list[str]]
+    runs: SleepingRuns, site: RunningSite, project: Path, leftovers: Callable[[Path], list[str]]
 ) -> None:
     """Killed with SIGKILL and started again, they go on with the wait; a stop works as before."""
-    bench.watched("crashed")
+    runs.watched("crashed")
     os.kill(site.pid, signal.SIGSTOP)  # which would end the site when one of its own dies
     revived = []
     try:
@@ -237,12 +237,12 @@ def test_a_crash_of_triggerer_and_scheduler_stops_and_starts_nothing(
                         command, cwd=project, env=environment, stdout=log, stderr=log, start_new_session=True
                     )
                 )
-        until("watching again", lambda: bench.log("crashed").count(") starting") == 2)
-        execution = bench.execution("crashed")
+        until("watching again", lambda: runs.log("crashed").count(") starting") == 2)
+        execution = runs.execution("crashed")
         assert (execution["status"], execution["redriveCount"]) == ("RUNNING", 0)
-        assert bench.wait("crashed")["state"] == "deferred"
-        bench.mark("crashed", "failed")
-        assert "marked as failed" in bench.stopped("crashed")
+        assert runs.wait("crashed")["state"] == "deferred"
+        runs.mark("crashed", "failed")
+        assert "marked as failed" in runs.stopped("crashed")
     finally:
         for process in revived:
             process.terminate()

@@ -16,9 +16,9 @@ from typing import Any
 import httpx
 import pytest
 from botocore.config import Config
-from tests.chaos.books import Books, read_books
 from tests.chaos.components import Components, components_of, listed_faults, set_faults
-from tests.chaos.storm import Storm
+from tests.chaos.kills import Kills
+from tests.chaos.records import Records, read_records
 from tests.e2e.conftest import copy_project
 
 from stepbridge.cli.local_site.airflow_client import AirflowClient, AirflowError
@@ -26,7 +26,7 @@ from stepbridge.cli.local_site.local_aws import local_session
 
 RUNS = int(os.environ.get("CHAOS_RUNS", "50"))
 SEED = int(os.environ.get("CHAOS_SEED", "2013"))
-BAD_EVERY = 25  # each so-manieth input makes its script fail
+BAD_EVERY = 25  # every 25th input makes its script fail
 SIDE_BY_SIDE = 24
 SECONDS_BETWEEN_KILLS = 8.0 if RUNS <= 100 else 20.0
 POLL_SECONDS = 2.0
@@ -52,8 +52,6 @@ from airflow.sdk import DAG
 from stepbridge.dag_factory.retry_policy import ModelRetryPolicy
 from stepbridge.operators.start_execution import StartExecutionOperator
 from stepbridge.sensors.execution import ExecutionSensor
-
-pytestmark = pytest.mark.long
 
 PARAMS = {
     "input_uri": "s3://{{ var.json.stepbridge.bucket }}/in/{{ ts_nodash }}/",
@@ -150,11 +148,11 @@ def make_runs(components: Components) -> None:
 
 
 @pytest.fixture(scope="module")
-def storm(components: Components) -> tuple[Runs, Storm]:
+def storm(components: Components) -> tuple[Runs, Kills]:
     """All runs, ended; no fault is set any more."""
-    runs, kills = Runs(), Storm(components, SEED, SECONDS_BETWEEN_KILLS)
+    runs, kills = Runs(), Kills(components, SEED, SECONDS_BETWEEN_KILLS)
     airflow = components.client()
-    _weather(airflow, kills)
+    _kill_until_all_ended(airflow, kills)
     endpoint_url = str(components.deployment.endpoint_url)
     struck = {fault["name"]: (fault.get("struck"), fault.get("candidates")) for fault in listed_faults(endpoint_url)}
     set_faults(endpoint_url, [])
@@ -172,14 +170,14 @@ def _ended(airflow: AirflowClient) -> int:
     return sum((answer or {})["total_entries"] for answer in answers)
 
 
-def _weather(airflow: AirflowClient, kills: Storm) -> None:
+def _kill_until_all_ended(airflow: AirflowClient, kills: Kills) -> None:
     """Until every run has ended; a stall is answered as an operator would: the scheduler is started anew."""
     began = last_end = asked = time.monotonic()
-    told, ended = 0.0, 0
+    printed, ended = 0.0, 0
     while ended < RUNS:
         kills.components.revive()
         if ended < CALM_FROM * RUNS:
-            kills.blow()
+            kills.kill_when_due()
         now = time.monotonic()
         if now - asked > POLL_SECONDS:
             asked, before = now, ended
@@ -193,64 +191,68 @@ def _weather(airflow: AirflowClient, kills: Storm) -> None:
             kills.components.kill_with_all("scheduler")
             kills.killed["stalled scheduler"] += 1
             last_end = now
-        if now - told > 30:
-            told = now
+        if now - printed > 30:
+            printed = now
             print(f"   {now - began:5.0f} s: {ended} ended, killed {dict(kills.killed)}", flush=True)
         assert now - began < 300 + SECONDS_A_RUN * RUNS, f"{ended} of {RUNS} ended"
         time.sleep(0.3)
 
 
 @pytest.fixture(scope="module")
-def books(storm: tuple[Runs, Storm], components: Components) -> Books:
+def records(storm: tuple[Runs, Kills], components: Components) -> Records:
     """What was done for each run, once nothing is under way or half a minute has passed."""
     clients = {service: client_of(components, service) for service in ("s3", "stepfunctions", "sagemaker")}
     deadline = time.monotonic() + 30
     while True:
-        found = read_books(clients, components.deployment, storm[0].hours)
+        found = read_records(clients, components.deployment, storm[0].hours)
         if not (found.running_executions or found.unfinished_jobs) or time.monotonic() > deadline:
             return found
         time.sleep(1)
 
 
-pytestmark = pytest.mark.timeout(600 + (SECONDS_A_RUN + 5) * RUNS)
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.xdist_group("storm"),
+    pytest.mark.timeout(600 + (SECONDS_A_RUN + 5) * RUNS),
+]
 
 
-def test_no_run_is_lost(storm: tuple[Runs, Storm], books: Books) -> None:
+def test_no_run_is_lost(storm: tuple[Runs, Kills], records: Records) -> None:
     """Each good input has its result, each bad one has none, and the run's state says so."""
     runs, _ = storm
     wrong = {}
     for hour in runs.hours:
         good = not runs.bad(hour)
         expected = f"{hour}\npreprocessing\npostprocessing\n" if good else None
-        if (runs.states.get(hour), books.runs[hour].result) != ("success" if good else "failed", expected):
-            wrong[hour] = (runs.states.get(hour), books.runs[hour])
+        if (runs.states.get(hour), records.runs[hour].result) != ("success" if good else "failed", expected):
+            wrong[hour] = (runs.states.get(hour), records.runs[hour])
     assert wrong == {}
 
 
-def test_no_stage_is_completed_twice(storm: tuple[Runs, Storm], books: Books) -> None:
+def test_no_stage_is_completed_twice(storm: tuple[Runs, Kills], records: Records) -> None:
     """Whatever was lost or killed, each stage of a good run was paid for once."""
     runs, _ = storm
     counts = {
-        hour: {stage: books.runs[hour].completed(stage) for stage in STAGES}
+        hour: {stage: records.runs[hour].completed(stage) for stage in STAGES}
         for hour in runs.hours
         if not runs.bad(hour)
     }
     assert {hour: count for hour, count in counts.items() if set(count.values()) != {1}} == {}
 
 
-def test_each_run_has_one_execution(storm: tuple[Runs, Storm], books: Books) -> None:
+def test_each_run_has_one_execution(storm: tuple[Runs, Kills], records: Records) -> None:
     """No retry started a second one."""
-    assert {hour: book.executions for hour, book in books.runs.items() if len(book.executions) != 1} == {}
-    assert len(books.runs) == len(storm[0].hours)
+    assert {hour: record.executions for hour, record in records.runs.items() if len(record.executions) != 1} == {}
+    assert len(records.runs) == len(storm[0].hours)
 
 
-def test_nothing_runs_on(books: Books) -> None:
+def test_nothing_runs_on(records: Records) -> None:
     """No execution and no job is left."""
-    assert books.running_executions == []
-    assert books.unfinished_jobs == []
+    assert records.running_executions == []
+    assert records.unfinished_jobs == []
 
 
-def test_every_failure_names_its_cause(storm: tuple[Runs, Storm], components: Components) -> None:
+def test_every_failure_names_its_cause(storm: tuple[Runs, Kills], components: Components) -> None:
     """The last task's log has the stage, the kind of error and the script's own words."""
     runs, _ = storm
     airflow = components.client()
@@ -263,7 +265,7 @@ def test_every_failure_names_its_cause(storm: tuple[Runs, Storm], components: Co
     airflow.close()
 
 
-def test_the_storm_was_one(storm: tuple[Runs, Storm]) -> None:
+def test_the_storm_was_one(storm: tuple[Runs, Kills]) -> None:
     """Every kind of process was killed at least once."""
     _, kills = storm
     assert {"worker", "task", "triggerer", "scheduler"} <= set(kills.killed)

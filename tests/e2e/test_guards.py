@@ -24,7 +24,7 @@ SCRIPT = """\
 import time
 from pathlib import Path
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("guards")]
 
 time.sleep(2)
 Path("/opt/ml/processing/output/rows.csv").write_text("a,b\\n1,2\\n3,4\\n")

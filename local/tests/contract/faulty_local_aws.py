@@ -11,11 +11,11 @@ import boto3
 from botocore.config import Config
 
 from stepbridge_local.testing.scripted_jobs import ScriptedLocalAws
-from tests.contract.stepfunctions.conftest import Lab
+from tests.contract.stepfunctions.conftest import ScriptedAws
 
 
-class FaultyLab(Lab):
-    """The ``Lab`` of the Step Functions tests, with the admin API of faults. ``data_dir`` is its data folder."""
+class FaultyAws(ScriptedAws):
+    """A ``ScriptedAws`` with the admin API of faults; ``data_dir`` is its data folder."""
 
     def __init__(self, folder: Path) -> None:
         self._server = ScriptedLocalAws(folder)

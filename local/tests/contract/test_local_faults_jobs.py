@@ -9,45 +9,45 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.contract.faulty_local_aws import FaultyLab
+from tests.contract.faulty_local_aws import FaultyAws
 
 
 @pytest.fixture(scope="module")
-def shared_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyLab]:
-    lab = FaultyLab(tmp_path_factory.mktemp("faulty-local-aws"))
-    yield lab
-    lab.close()
+def shared_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyAws]:
+    aws = FaultyAws(tmp_path_factory.mktemp("faulty-local-aws"))
+    yield aws
+    aws.close()
 
 
 @pytest.fixture
-def lab(shared_lab: FaultyLab) -> Iterator[FaultyLab]:
-    shared_lab.faults()
-    yield shared_lab
-    shared_lab.faults()
+def aws(shared_aws: FaultyAws) -> Iterator[FaultyAws]:
+    shared_aws.faults()
+    yield shared_aws
+    shared_aws.faults()
 
 
-def create(lab: FaultyLab, name: str, instance_type: str = "ml.m5.large", count: int = 1, **environment: str) -> None:
+def create(aws: FaultyAws, name: str, instance_type: str = "ml.m5.large", count: int = 1, **environment: str) -> None:
     cluster = {"InstanceCount": count, "InstanceType": instance_type, "VolumeSizeInGB": 1}
-    job = lab.job(name, environment) | {"ProcessingResources": {"ClusterConfig": cluster}}
-    lab.impatient("sagemaker").create_processing_job(**job)
+    job = aws.job(name, environment) | {"ProcessingResources": {"ClusterConfig": cluster}}
+    aws.impatient("sagemaker").create_processing_job(**job)
 
 
-def ended(lab: FaultyLab, name: str) -> dict[str, Any]:
-    described: dict[str, Any] = lab.until(
-        lambda: lab.sagemaker.describe_processing_job(ProcessingJobName=name),
+def ended(aws: FaultyAws, name: str) -> dict[str, Any]:
+    described: dict[str, Any] = aws.until(
+        lambda: aws.sagemaker.describe_processing_job(ProcessingJobName=name),
         lambda found: found["ProcessingJobStatus"] not in ("InProgress", "Stopping"),
     )
     return described
 
 
 # --- throttling inside of Step Functions ------------------------------------------------------------------------------
-def test_a_throttled_creation_names_the_service_in_its_cause(lab: FaultyLab) -> None:
+def test_a_throttled_creation_names_the_service_in_its_cause(aws: FaultyAws) -> None:
     """As Step Functions tells of an API error."""
-    lab.faults(
+    aws.faults(
         {"fault": "throttling", "rates": {"sagemaker:CreateProcessingJob": {"bucket": 1, "refill_per_second": 0.01}}}
     )
-    assert lab.run({"Job": lab.task(lab.unique("first"))})["status"] == "SUCCEEDED"
-    execution = lab.run({"Job": lab.task(lab.unique("second"))})
+    assert aws.run({"Job": aws.task(aws.unique("first"))})["status"] == "SUCCEEDED"
+    execution = aws.run({"Job": aws.task(aws.unique("second"))})
     assert (execution["status"], execution["error"]) == ("FAILED", "ThrottlingException")
     assert execution["cause"].startswith(
         "Rate exceeded (Service: AmazonSageMaker; Status Code: 400; Error Code: Throttl"
@@ -55,13 +55,13 @@ def test_a_throttled_creation_names_the_service_in_its_cause(lab: FaultyLab) -> 
 
 
 # --- limits -----------------------------------------------------------------------------------------------------------
-def test_instances_above_the_limit_are_refused_with_aws_text(lab: FaultyLab) -> None:
+def test_instances_above_the_limit_are_refused_with_aws_text(aws: FaultyAws) -> None:
     """Of that type only, for as long as the others run; several instances of one job count as several."""
-    lab.faults({"fault": "instance-limit", "instance_type": "ml.m5.large", "maximum": 2})
-    first = lab.unique("limited")
-    create(lab, first, SECONDS="30")
+    aws.faults({"fault": "instance-limit", "instance_type": "ml.m5.large", "maximum": 2})
+    first = aws.unique("limited")
+    create(aws, first, SECONDS="30")
     with pytest.raises(ClientError) as caught:
-        create(lab, lab.unique("limited"), count=2)
+        create(aws, aws.unique("limited"), count=2)
     assert caught.value.response["Error"] == {
         "Code": "ResourceLimitExceeded",
         "Message": "The account-level service limit 'ml.m5.large for processing job usage' is 2 Instances, with "
@@ -69,12 +69,12 @@ def test_instances_above_the_limit_are_refused_with_aws_text(lab: FaultyLab) -> 
         "request an increase for this quota. If AWS Service Quotas is not available, contact AWS support to request an "
         "increase for this quota.",
     }
-    create(lab, lab.unique("limited"), "ml.m5.xlarge", 2)
-    lab.sagemaker.stop_processing_job(ProcessingJobName=first)
-    ended(lab, first)
-    last = lab.unique("limited")
-    create(lab, last, count=2)
-    ended(lab, last)
+    create(aws, aws.unique("limited"), "ml.m5.xlarge", 2)
+    aws.sagemaker.stop_processing_job(ProcessingJobName=first)
+    ended(aws, first)
+    last = aws.unique("limited")
+    create(aws, last, count=2)
+    ended(aws, last)
 
 
 # --- failures ---------------------------------------------------------------------------------------------------------
@@ -89,46 +89,46 @@ def test_instances_above_the_limit_are_refused_with_aws_text(lab: FaultyLab) -> 
         ("InternalServerError", "InternalServerError: We encountered an internal error. Please try again."),
     ],
 )
-def test_a_job_fails_for_sagemakers_own_reason(lab: FaultyLab, reason: str, text: str) -> None:
+def test_a_job_fails_for_sagemakers_own_reason(aws: FaultyAws, reason: str, text: str) -> None:
     """The next job of the pattern; it never started. The one after it, and other names, run."""
-    lab.faults({"fault": "job-failure", "reason": reason, "jobs": "unlucky-*", "times": 1})
-    names = lab.unique("lucky"), lab.unique("unlucky"), lab.unique("unlucky")
+    aws.faults({"fault": "job-failure", "reason": reason, "jobs": "unlucky-*", "times": 1})
+    names = aws.unique("lucky"), aws.unique("unlucky"), aws.unique("unlucky")
     for name in names:
-        create(lab, name)
-    lucky, unlucky, next_one = (ended(lab, name) for name in names)
+        create(aws, name)
+    lucky, unlucky, next_one = (ended(aws, name) for name in names)
     assert [lucky["ProcessingJobStatus"], next_one["ProcessingJobStatus"]] == ["Completed", "Completed"]
     assert (unlucky["ProcessingJobStatus"], unlucky["FailureReason"]) == ("Failed", text)
     assert "ProcessingStartTime" not in unlucky
 
 
 # --- slow starts ------------------------------------------------------------------------------------------------------
-def test_a_slow_start_keeps_a_job_in_progress_and_nobody_else(lab: FaultyLab) -> None:
+def test_a_slow_start_keeps_a_job_in_progress_and_nobody_else(aws: FaultyAws) -> None:
     """It has no start time before; eight others take no place from each other; then it runs."""
-    lab.faults({"fault": "slow-start", "seconds": 1.0, "jobs": "slow-*"})
-    slow = [lab.unique("slow") for _ in range(9)]  # one more than may run at a time
+    aws.faults({"fault": "slow-start", "seconds": 1.0, "jobs": "slow-*"})
+    slow = [aws.unique("slow") for _ in range(9)]  # one more than may run at a time
     started = time.monotonic()
     for name in slow:
-        create(lab, name)
-    quick = lab.unique("quick")
-    create(lab, quick)
-    assert ended(lab, quick)["ProcessingJobStatus"] == "Completed"
-    waiting = lab.sagemaker.describe_processing_job(ProcessingJobName=slow[0])
+        create(aws, name)
+    quick = aws.unique("quick")
+    create(aws, quick)
+    assert ended(aws, quick)["ProcessingJobStatus"] == "Completed"
+    waiting = aws.sagemaker.describe_processing_job(ProcessingJobName=slow[0])
     assert waiting["ProcessingJobStatus"] == "InProgress"
     assert "ProcessingStartTime" not in waiting
     assert time.monotonic() - started < 1.0
-    described = ended(lab, slow[0])
+    described = ended(aws, slow[0])
     assert described["ProcessingJobStatus"] == "Completed"
     assert (described["ProcessingStartTime"] - described["CreationTime"]).total_seconds() >= 1.0
 
 
-def test_a_job_that_starts_slowly_is_stopped_at_once(lab: FaultyLab) -> None:
+def test_a_job_that_starts_slowly_is_stopped_at_once(aws: FaultyAws) -> None:
     """And its state machine's StopExecution reaches it too."""
-    lab.faults({"fault": "slow-start", "seconds": 600})
-    name, inside = lab.unique("slow"), lab.unique("slow")
-    create(lab, name)
-    lab.sagemaker.stop_processing_job(ProcessingJobName=name)
-    assert lab.job_status(name) == "Stopped"
-    arn = lab.start(lab.machine({"Job": lab.task(inside)}))
-    lab.until(lambda: lab.job_exists(inside), bool)
-    lab.sfn.stop_execution(executionArn=arn)
-    lab.until(lambda: lab.job_status(inside), lambda status: status == "Stopped")
+    aws.faults({"fault": "slow-start", "seconds": 600})
+    name, inside = aws.unique("slow"), aws.unique("slow")
+    create(aws, name)
+    aws.sagemaker.stop_processing_job(ProcessingJobName=name)
+    assert aws.job_status(name) == "Stopped"
+    arn = aws.start(aws.machine({"Job": aws.task(inside)}))
+    aws.until(lambda: aws.job_exists(inside), bool)
+    aws.sfn.stop_execution(executionArn=arn)
+    aws.until(lambda: aws.job_status(inside), lambda status: status == "Stopped")

@@ -6,6 +6,10 @@ import subprocess
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
+pytestmark = pytest.mark.xdist_group("airflow command")
+
 Airflow = Callable[..., subprocess.CompletedProcess[str]]
 Listed = Callable[..., list[dict[str, Any]]]
 

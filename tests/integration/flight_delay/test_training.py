@@ -15,6 +15,8 @@ import pytest
 from stepbridge.cli.demo.flight_data import FIRST_DAY, LAST_DAY, write_days
 from stepbridge.core.model_card import parse_card
 
+pytestmark = pytest.mark.xdist_group("training")
+
 MODEL_FOLDER = "containers/flight_delay"
 
 

@@ -16,6 +16,8 @@ import uv
 
 from .conftest import Site, until
 
+pytestmark = pytest.mark.xdist_group("aws cli")
+
 PROJECT = Path(__file__).parents[4]
 # Version 2 is not on PyPI. Its ``logs tail`` is, as a plug-in for version 1 made of the same source.
 REQUIREMENTS = ("awscli==1.46.3", "awscli-plugin-logs-tail==0.2")

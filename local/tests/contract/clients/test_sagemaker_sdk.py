@@ -16,6 +16,8 @@ import pytest
 
 from .conftest import Site
 
+pytestmark = pytest.mark.xdist_group("sagemaker sdk")
+
 PROGRAMS = Path(__file__).with_name("sdk_programs")
 MAIN = """\
 import pathlib, sys

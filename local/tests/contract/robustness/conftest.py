@@ -21,7 +21,7 @@ SYNC = "arn:aws:states:::sagemaker:createProcessingJob.sync"
 MAX_JOBS = 2
 
 
-class Bench:
+class MeasuredAws:
     """A local AWS on a data folder of its own, with what these tests ask of it. Sizes are bytes, times seconds."""
 
     def __init__(self, process: LocalAwsProcess) -> None:
@@ -63,14 +63,14 @@ class Bench:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
 
-    def until(self, look: Callable[[], Any], good: Callable[[Any], bool], within: float = 30.0) -> Any:
-        """What ``look`` gives once ``good`` accepts it; fails with the last thing seen when the time is over."""
+    def until(self, read: Callable[[], Any], accepted: Callable[[Any], bool], within: float = 30.0) -> Any:
+        """What ``read`` gives once ``accepted`` accepts it; fails with the last thing found when the time is over."""
         deadline = time.monotonic() + within
         while True:
-            seen = look()
-            if good(seen):
-                return seen
-            assert time.monotonic() < deadline, f"not within {within} s; last seen: {seen}"
+            found = read()
+            if accepted(found):
+                return found
+            assert time.monotonic() < deadline, f"not within {within} s; last read: {found}"
             time.sleep(0.02)
 
 
@@ -96,13 +96,13 @@ def left_running() -> Callable[[str], list[str]]:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
+def aws(tmp_path: Path) -> Iterator[MeasuredAws]:
     image = tmp_path / "image"
     image.mkdir()
     (image / "Dockerfile").write_text(f"FROM python:{sys.version_info.major}.{sys.version_info.minor}\n")
     options = ("--scikit-learn", str(image), "--max-jobs", str(MAX_JOBS))
     process = LocalAwsProcess(tmp_path / "data", options)
     process.start()
-    yield Bench(process)
+    yield MeasuredAws(process)
     if process.is_running:
         process.stop(signal.SIGKILL)

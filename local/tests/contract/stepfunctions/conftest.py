@@ -18,7 +18,7 @@ IMAGE_URI = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn
 SYNC = "arn:aws:states:::sagemaker:createProcessingJob.sync"
 
 
-class Lab:
+class ScriptedAws:
     """Makes state machines, runs them and looks at what came of it. Times are seconds."""
 
     def __init__(self, endpoint_url: str) -> None:
@@ -84,15 +84,15 @@ class Lab:
         found = self.sagemaker.list_processing_jobs(NameContains=name)["ProcessingJobSummaries"]
         return any(summary["ProcessingJobName"] == name for summary in found)
 
-    def until(self, look: Any, good: Any, within: float = 20.0) -> Any:
-        """What ``look`` gives once ``good`` accepts it; fails with the last thing seen when the time is over."""
+    def until(self, read: Any, accepted: Any, within: float = 20.0) -> Any:
+        """What ``read`` gives once ``accepted`` accepts it; fails with the last thing found when the time is over."""
         deadline = time.monotonic() + within
         while True:
-            seen = look()
-            if good(seen):
-                return seen
+            found = read()
+            if accepted(found):
+                return found
             if time.monotonic() > deadline:
-                pytest.fail(f"not within {within} s; last seen: {seen}")
+                pytest.fail(f"not within {within} s; last read: {found}")
             time.sleep(0.01)
 
     def job(self, name: str, environment: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
@@ -115,7 +115,7 @@ class Lab:
 
 
 @pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScriptedAws]:
     server = ScriptedLocalAws(tmp_path_factory.mktemp("scripted-local-aws"))
-    yield Lab(server.endpoint_url)
+    yield ScriptedAws(server.endpoint_url)
     server.close()

@@ -9,62 +9,62 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from .conftest import Lab
+from .conftest import ScriptedAws
 from .test_states import fail, parallel
 
 REDRIVES = "$states.context.Execution.RedriveCount"
 
 
-def types_after_redrive(lab: Lab, arn: str) -> list[str]:
-    types = lab.event_types(arn)
+def types_after_redrive(aws: ScriptedAws, arn: str) -> list[str]:
+    types = aws.event_types(arn)
     return types[len(types) - types[::-1].index("ExecutionRedriven") :]
 
 
-def redriven(lab: Lab, arn: str) -> dict[str, Any]:
-    lab.sfn.redrive_execution(executionArn=arn)
-    return lab.end(arn)
+def redriven(aws: ScriptedAws, arn: str) -> dict[str, Any]:
+    aws.sfn.redrive_execution(executionArn=arn)
+    return aws.end(arn)
 
 
-def failing_once(lab: Lab, prefix: str, seconds: str = "0") -> dict[str, Any]:
+def failing_once(aws: ScriptedAws, prefix: str, seconds: str = "0") -> dict[str, Any]:
     """A task whose job fails until the first redrive, after ``seconds`` each time, named after the redrive count."""
-    return lab.task(
+    return aws.task(
         f"{{% '{prefix}-' & $string({REDRIVES}) %}}",
         {"EXIT_CODE": f"{{% {REDRIVES} = 0 ? '1' : '0' %}}", "SECONDS": seconds},
     )
 
 
-def test_a_failed_task_runs_again_and_what_succeeded_does_not(lab: Lab) -> None:
+def test_a_failed_task_runs_again_and_what_succeeded_does_not(aws: ScriptedAws) -> None:
     """Same ARN, input and variables; the task is scheduled anew; history goes on; counts and dates are told."""
-    first, second = lab.unique("first"), lab.unique("second")
+    first, second = aws.unique("first"), aws.unique("second")
     states = {
-        "First": lab.task(first, Assign={"n": "{% $states.input.n + 1 %}"}, Output={"from": "First"}, Next="Second"),
-        "Second": failing_once(lab, second)
+        "First": aws.task(first, Assign={"n": "{% $states.input.n + 1 %}"}, Output={"from": "First"}, Next="Second"),
+        "Second": failing_once(aws, second)
         | {"Output": {"n": "{% $n %}", "input": "{% $states.input %}", "entered": "{% $states.context.State.Name %}"}},
     }
-    arn = lab.start(lab.machine(states), {"n": 1})
-    failed = lab.end(arn)
+    arn = aws.start(aws.machine(states), {"n": 1})
+    failed = aws.end(arn)
     assert (failed["status"], failed["redriveStatus"]) == ("FAILED", "REDRIVABLE")
-    before = lab.history(arn)
-    answer = lab.sfn.redrive_execution(executionArn=arn)
-    execution = lab.end(arn)
+    before = aws.history(arn)
+    answer = aws.sfn.redrive_execution(executionArn=arn)
+    execution = aws.end(arn)
     assert execution["status"] == "SUCCEEDED", execution
     assert json.loads(execution["output"]) == {"n": 2, "input": {"from": "First"}, "entered": "Second"}
     assert (execution["redriveCount"], execution["redriveDate"]) == (1, answer["redriveDate"])
     assert execution["startDate"] == failed["startDate"]
     assert "error" not in execution
-    history = lab.history(arn)
+    history = aws.history(arn)
     assert history[: len(before)] == before
     assert [event["id"] for event in history] == list(range(1, len(history) + 1))
     assert history[len(before)]["executionRedrivenEventDetails"] == {"redriveCount": 1}
-    assert types_after_redrive(lab, arn) == [
+    assert types_after_redrive(aws, arn) == [
         "TaskScheduled", "TaskStarted", "TaskSubmitted", "TaskSucceeded", "TaskStateExited", "ExecutionSucceeded",
     ]  # fmt: skip
-    assert [lab.job_status(f"{second}-{n}") for n in range(2)] == ["Failed", "Completed"]
-    listed = lab.sfn.list_executions(stateMachineArn=execution["stateMachineArn"], redriveFilter="REDRIVEN")
+    assert [aws.job_status(f"{second}-{n}") for n in range(2)] == ["Failed", "Completed"]
+    listed = aws.sfn.list_executions(stateMachineArn=execution["stateMachineArn"], redriveFilter="REDRIVEN")
     assert [item["redriveCount"] for item in listed["executions"]] == [1]
 
 
-def test_redrive_again_and_again(lab: Lab) -> None:
+def test_redrive_again_and_again(aws: ScriptedAws) -> None:
     """Every redrive counts one more, and the context object tells the count."""
     states = {
         "Look": {
@@ -73,85 +73,85 @@ def test_redrive_again_and_again(lab: Lab) -> None:
         },
         "Done": {"Type": "Pass", "Output": f"{{% {REDRIVES} %}}", "End": True},
     }
-    arn = lab.start(lab.machine(states))
-    lab.end(arn)
-    assert [redriven(lab, arn)["status"] for _ in range(3)] == ["FAILED", "FAILED", "SUCCEEDED"]
-    execution = lab.sfn.describe_execution(executionArn=arn)
+    arn = aws.start(aws.machine(states))
+    aws.end(arn)
+    assert [redriven(aws, arn)["status"] for _ in range(3)] == ["FAILED", "FAILED", "SUCCEEDED"]
+    execution = aws.sfn.describe_execution(executionArn=arn)
     assert (execution["output"], execution["redriveCount"]) == ("3", 3)
 
 
-def test_retries_are_counted_anew(lab: Lab) -> None:
+def test_retries_are_counted_anew(aws: ScriptedAws) -> None:
     """RetryCount and the retriers' attempts start at zero in a redrive."""
-    prefix = lab.unique("again")
-    task = lab.task(
+    prefix = aws.unique("again")
+    task = aws.task(
         f"{{% '{prefix}-' & $string({REDRIVES}) & '-' & $string($states.context.State.RetryCount) %}}",
         {"EXIT_CODE": f"{{% {REDRIVES} = 1 and $states.context.State.RetryCount = 1 ? '0' : '1' %}}"},
         Retry=[{"ErrorEquals": ["States.ALL"], "IntervalSeconds": 1, "MaxAttempts": 1}],
     )
-    arn = lab.start(lab.machine({"Run": task}))
-    assert lab.end(arn)["status"] == "FAILED"
-    assert redriven(lab, arn)["status"] == "SUCCEEDED"
+    arn = aws.start(aws.machine({"Run": task}))
+    assert aws.end(arn)["status"] == "FAILED"
+    assert redriven(aws, arn)["status"] == "SUCCEEDED"
     names = ["0-0", "0-1", "1-0", "1-1"]
-    assert [lab.job_status(f"{prefix}-{name}") for name in names] == ["Failed", "Failed", "Failed", "Completed"]
+    assert [aws.job_status(f"{prefix}-{name}") for name in names] == ["Failed", "Failed", "Failed", "Completed"]
 
 
-def test_a_stopped_execution_goes_on(lab: Lab, tmp_path: Path) -> None:
+def test_a_stopped_execution_goes_on(aws: ScriptedAws, tmp_path: Path) -> None:
     """ABORTED in the middle of a task: the redrive runs the task again."""
-    prefix, gate = lab.unique("go-on"), tmp_path / "gate"
-    states = {"Run": lab.task(f"{{% '{prefix}-' & $string({REDRIVES}) %}}", {"GATE": str(gate)})}
-    arn = lab.start(lab.machine(states))
-    lab.until(lambda: lab.job_exists(f"{prefix}-0"), bool)
-    lab.sfn.stop_execution(executionArn=arn)
-    lab.sfn.redrive_execution(executionArn=arn)
-    lab.until(lambda: lab.job_exists(f"{prefix}-1"), bool)
+    prefix, gate = aws.unique("go-on"), tmp_path / "gate"
+    states = {"Run": aws.task(f"{{% '{prefix}-' & $string({REDRIVES}) %}}", {"GATE": str(gate)})}
+    arn = aws.start(aws.machine(states))
+    aws.until(lambda: aws.job_exists(f"{prefix}-0"), bool)
+    aws.sfn.stop_execution(executionArn=arn)
+    aws.sfn.redrive_execution(executionArn=arn)
+    aws.until(lambda: aws.job_exists(f"{prefix}-1"), bool)
     gate.touch()
-    execution = lab.end(arn)
+    execution = aws.end(arn)
     assert execution["status"] == "SUCCEEDED", execution
-    assert lab.job_status(f"{prefix}-0") == "Stopped"
+    assert aws.job_status(f"{prefix}-0") == "Stopped"
 
 
-def test_a_timed_out_execution_goes_on_with_the_whole_time(lab: Lab) -> None:
+def test_a_timed_out_execution_goes_on_with_the_whole_time(aws: ScriptedAws) -> None:
     """TIMED_OUT: the redrive has the machine's full TimeoutSeconds."""
-    prefix = lab.unique("late")
-    task = lab.task(f"{{% '{prefix}-' & $string({REDRIVES}) %}}", {"SECONDS": f"{{% {REDRIVES} = 0 ? '60' : '1' %}}"})
-    arn = lab.start(lab.machine({"Run": task}, TimeoutSeconds=2))
-    assert lab.end(arn)["status"] == "TIMED_OUT"
-    assert redriven(lab, arn)["status"] == "SUCCEEDED"
+    prefix = aws.unique("late")
+    task = aws.task(f"{{% '{prefix}-' & $string({REDRIVES}) %}}", {"SECONDS": f"{{% {REDRIVES} = 0 ? '60' : '1' %}}"})
+    arn = aws.start(aws.machine({"Run": task}, TimeoutSeconds=2))
+    assert aws.end(arn)["status"] == "TIMED_OUT"
+    assert redriven(aws, arn)["status"] == "SUCCEEDED"
 
 
-def test_only_failed_branches_run_again(lab: Lab) -> None:
+def test_only_failed_branches_run_again(aws: ScriptedAws) -> None:
     """A Parallel state keeps what its finished branches gave, nested ones too, and continues inside the others."""
-    good, bad, nested = lab.unique("good"), lab.unique("bad"), lab.unique("nested")
+    good, bad, nested = aws.unique("good"), aws.unique("bad"), aws.unique("nested")
     inner = parallel(
         {"Done": {"Type": "Pass", "Output": "{% $states.context.Execution.RedriveCount %}", "End": True}},
-        {"Pause": {"Type": "Wait", "Seconds": 3, "Next": "Nested"}, "Nested": failing_once(lab, nested)},
+        {"Pause": {"Type": "Wait", "Seconds": 3, "Next": "Nested"}, "Nested": failing_once(aws, nested)},
     )
     states = {
         "All": parallel(
-            {"Good": lab.task(good, Output=f"{{% {REDRIVES} %}}")},
+            {"Good": aws.task(good, Output=f"{{% {REDRIVES} %}}")},
             {
                 "Set": {"Type": "Pass", "Assign": {"v": "kept"}, "Next": "Bad"},
-                "Bad": failing_once(lab, bad, seconds="1.5") | {"Output": "{% $v %}"},
+                "Bad": failing_once(aws, bad, seconds="1.5") | {"Output": "{% $v %}"},
             },
             {"Inner": inner},
             Output="{% [$states.result[0], $states.result[1], $states.result[2][0]] %}",
         )
     }
-    arn = lab.start(lab.machine(states))
-    assert lab.end(arn)["status"] == "FAILED"
-    execution = redriven(lab, arn)
+    arn = aws.start(aws.machine(states))
+    assert aws.end(arn)["status"] == "FAILED"
+    execution = redriven(aws, arn)
     assert execution["status"] == "SUCCEEDED", execution
     assert json.loads(execution["output"]) == [0, "kept", 0]
-    after = types_after_redrive(lab, arn)
+    after = types_after_redrive(aws, arn)
     assert after.count("TaskScheduled") == 2
     assert "PassStateEntered" not in after
-    assert lab.job_status(f"{nested}-1") == "Completed"
+    assert aws.job_status(f"{nested}-1") == "Completed"
 
 
-def test_only_failed_iterations_run_again(lab: Lab) -> None:
+def test_only_failed_iterations_run_again(aws: ScriptedAws) -> None:
     """An inline Map keeps the outputs of its finished iterations."""
-    prefix = lab.unique("item")
-    task = lab.task(
+    prefix = aws.unique("item")
+    task = aws.task(
         f"{{% '{prefix}-' & $string($states.context.Map.Item.Value) & '-' & $string({REDRIVES}) %}}",
         {"EXIT_CODE": f"{{% {REDRIVES} = 0 and $states.context.Map.Item.Index = 2 ? '1' : '0' %}}"},
         Output=f"{{% [$states.context.Map.Item.Value, {REDRIVES}] %}}",
@@ -163,15 +163,15 @@ def test_only_failed_iterations_run_again(lab: Lab) -> None:
         "ItemProcessor": {"StartAt": "Run", "States": {"Run": task}},
         "End": True,
     }
-    arn = lab.start(lab.machine({"Each": each}))
-    assert lab.end(arn)["status"] == "FAILED"
-    execution = redriven(lab, arn)
+    arn = aws.start(aws.machine({"Each": each}))
+    assert aws.end(arn)["status"] == "FAILED"
+    execution = redriven(aws, arn)
     assert execution["status"] == "SUCCEEDED", execution
     assert json.loads(execution["output"]) == [["a", 0], ["b", 0], ["c", 1]]
-    assert types_after_redrive(lab, arn).count("TaskScheduled") == 1
+    assert types_after_redrive(aws, arn).count("TaskScheduled") == 1
 
 
-def test_a_fail_state_inside_a_retried_parallel_can_be_passed(lab: Lab) -> None:
+def test_a_fail_state_inside_a_retried_parallel_can_be_passed(aws: ScriptedAws) -> None:
     """A redrive enters the Fail state again; a retrier of the Parallel around it then sees the higher redrive count."""
     gate = {
         "Redriven?": {
@@ -188,22 +188,22 @@ def test_a_fail_state_inside_a_retried_parallel_can_be_passed(lab: Lab) -> None:
         "Give up": parallel(gate, Retry=retry, Next="Resume"),
         "Resume": {"Type": "Pass", "Output": "resumed", "End": True},
     }
-    arn = lab.start(lab.machine(states))
-    failed = lab.end(arn)
+    arn = aws.start(aws.machine(states))
+    failed = aws.end(arn)
     assert (failed["status"], failed["error"], failed["cause"]) == ("FAILED", "AlgorithmError", "exit 3")
-    execution = redriven(lab, arn)
+    execution = redriven(aws, arn)
     assert (execution["status"], execution["output"]) == ("SUCCEEDED", '"resumed"')
-    assert types_after_redrive(lab, arn).count("FailStateEntered") == 1
+    assert types_after_redrive(aws, arn).count("FailStateEntered") == 1
 
 
-def test_a_client_token_makes_a_redrive_idempotent(lab: Lab) -> None:
+def test_a_client_token_makes_a_redrive_idempotent(aws: ScriptedAws) -> None:
     """The same token again answers the same and redrives nothing."""
-    arn = lab.start(lab.machine({"No": fail("Bad")}))
-    lab.end(arn)
-    first = lab.sfn.redrive_execution(executionArn=arn, clientToken="t1")
-    lab.end(arn)
-    assert lab.sfn.redrive_execution(executionArn=arn, clientToken="t1")["redriveDate"] == first["redriveDate"]
-    assert lab.sfn.describe_execution(executionArn=arn)["redriveCount"] == 1
+    arn = aws.start(aws.machine({"No": fail("Bad")}))
+    aws.end(arn)
+    first = aws.sfn.redrive_execution(executionArn=arn, clientToken="t1")
+    aws.end(arn)
+    assert aws.sfn.redrive_execution(executionArn=arn, clientToken="t1")["redriveDate"] == first["redriveDate"]
+    assert aws.sfn.describe_execution(executionArn=arn)["redriveCount"] == 1
 
 
 @pytest.mark.parametrize(
@@ -213,18 +213,18 @@ def test_a_client_token_makes_a_redrive_idempotent(lab: Lab) -> None:
         ({"Long": {"Type": "Wait", "Seconds": 300, "End": True}}, "RUNNING"),
     ],
 )
-def test_what_is_not_redrivable(lab: Lab, states: dict[str, Any], status: str) -> None:
+def test_what_is_not_redrivable(aws: ScriptedAws, states: dict[str, Any], status: str) -> None:
     """Running and successful executions: ExecutionNotRedrivable, as describe says beforehand."""
-    arn = lab.start(lab.machine(states))
-    described = lab.until(lambda: lab.sfn.describe_execution(executionArn=arn), lambda seen: seen["status"] == status)
+    arn = aws.start(aws.machine(states))
+    described = aws.until(lambda: aws.sfn.describe_execution(executionArn=arn), lambda seen: seen["status"] == status)
     assert described["redriveStatus"] == "NOT_REDRIVABLE"
     with pytest.raises(ClientError, match="ExecutionNotRedrivable") as caught:
-        lab.sfn.redrive_execution(executionArn=arn)
+        aws.sfn.redrive_execution(executionArn=arn)
     assert described["redriveStatusReason"] in str(caught.value)
-    lab.sfn.stop_execution(executionArn=arn)
+    aws.sfn.stop_execution(executionArn=arn)
 
 
-def test_an_unknown_execution_is_not_redriven(lab: Lab) -> None:
+def test_an_unknown_execution_is_not_redriven(aws: ScriptedAws) -> None:
     """ExecutionDoesNotExist."""
     with pytest.raises(ClientError, match="ExecutionDoesNotExist"):
-        lab.sfn.redrive_execution(executionArn="arn:aws:states:us-east-1:123456789012:execution:m:nobody")
+        aws.sfn.redrive_execution(executionArn="arn:aws:states:us-east-1:123456789012:execution:m:nobody")

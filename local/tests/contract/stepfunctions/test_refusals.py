@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 if TYPE_CHECKING:
-    from tests.contract.stepfunctions.conftest import Lab
+    from tests.contract.stepfunctions.conftest import ScriptedAws
 
 HEAD = "arn:aws:states:us-east-1:123456789012"
 NO_MACHINE = f"{HEAD}:stateMachine:none"
@@ -142,22 +142,22 @@ REFUSALS: list[tuple[str, dict[str, Any], str, str]] = [
 
 
 @pytest.fixture(scope="module")
-def known(lab: Lab) -> dict[str, str]:
+def known(aws: ScriptedAws) -> dict[str, str]:
     """What the words of the table stand for."""
     definition = '{"StartAt": "S", "States": {"S": {"Type": "Succeed"}}}'
-    machine = lab.create(definition)
-    ended = lab.start(machine, name="ended")
-    lab.end(ended)
-    return {"MACHINE": machine, "ENDED": ended, "EXPRESS": lab.create(definition, type="EXPRESS")}
+    machine = aws.create(definition)
+    ended = aws.start(machine, name="ended")
+    aws.end(ended)
+    return {"MACHINE": machine, "ENDED": ended, "EXPRESS": aws.create(definition, type="EXPRESS")}
 
 
 @pytest.mark.parametrize(("call", "arguments", "code", "message"), REFUSALS)
 def test_a_refusal_has_the_name_and_the_words_of_aws(
-    lab: Lab, known: dict[str, str], call: str, arguments: dict[str, Any], code: str, message: str
+    aws: ScriptedAws, known: dict[str, str], call: str, arguments: dict[str, Any], code: str, message: str
 ) -> None:
     """Both, and status 400, so that clients' exception classes and people's searches find it."""
     values = {name: known.get(value, value) if isinstance(value, str) else value for name, value in arguments.items()}
-    operation: Callable[..., Any] = getattr(lab.sfn, call)
+    operation: Callable[..., Any] = getattr(aws.sfn, call)
     with pytest.raises(ClientError) as caught:
         operation(**values)
     response: Any = caught.value.response

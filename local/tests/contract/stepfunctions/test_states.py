@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import Lab
+from .conftest import ScriptedAws
 
 
 def fail(error: str, cause: str = "because") -> dict[str, Any]:
@@ -29,32 +29,32 @@ def parallel(*branches: dict[str, Any], **state: Any) -> dict[str, Any]:
 
 # --- data -------------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("value", ["it's", 'say "hi"', "back\\slash", "line\nbreak", "é 😀", "%}", "{% 1 %}", "`$x`"])
-def test_no_character_of_an_input_changes_an_expression(lab: Lab, value: str) -> None:
+def test_no_character_of_an_input_changes_an_expression(aws: ScriptedAws, value: str) -> None:
     """Strings pass through variables, arguments and outputs as they are."""
     states = {
         "Keep": {"Type": "Pass", "Assign": {"kept": "{% $states.input.value %}"}, "Next": "Give"},
         "Give": {"Type": "Pass", "Output": {"kept": "{% $kept %}", "joined": "{% $kept & '!' %}"}, "End": True},
     }
-    assert lab.output(states, {"value": value}) == {"kept": value, "joined": value + "!"}
+    assert aws.output(states, {"value": value}) == {"kept": value, "joined": value + "!"}
 
 
-def test_characters_of_a_definition_are_kept(lab: Lab) -> None:
+def test_characters_of_a_definition_are_kept(aws: ScriptedAws) -> None:
     """Escapes, quotes and characters beyond the basic plane in the definition itself."""
     text = "😀 é \\ / \" ' \t"
-    assert lab.output({"P": {"Type": "Pass", "Output": {"text": text}, "End": True}}) == {"text": text}
+    assert aws.output({"P": {"Type": "Pass", "Output": {"text": text}, "End": True}}) == {"text": text}
     expression = "{% $replace('a/b\\\\c', /\\/|\\\\/, '😀') %}"
-    assert lab.output({"P": {"Type": "Pass", "Output": expression, "End": True}}) == "a😀b😀c"
+    assert aws.output({"P": {"Type": "Pass", "Output": expression, "End": True}}) == "a😀b😀c"
 
 
-def test_numbers_and_nulls_are_kept(lab: Lab) -> None:
+def test_numbers_and_nulls_are_kept(aws: ScriptedAws) -> None:
     """Whole numbers stay whole, null stays null, empty and single lists stay lists."""
     given = {"int": 1, "half": 0.5, "null": None, "none": [], "one": [1], "big": 2**53, "true": True}
-    result = lab.run({"P": {"Type": "Pass", "Output": "{% $states.input %}", "End": True}}, given)
+    result = aws.run({"P": {"Type": "Pass", "Output": "{% $states.input %}", "End": True}}, given)
     assert json.loads(result["output"]) == given
     assert '"int":1,' in result["output"]
 
 
-def test_assign_takes_effect_after_the_state(lab: Lab) -> None:
+def test_assign_takes_effect_after_the_state(aws: ScriptedAws) -> None:
     """Output and Assign of one state both see the variables as they were when it was entered."""
     states = {
         "First": {"Type": "Pass", "Assign": {"n": 1}, "Next": "Second"},
@@ -66,14 +66,14 @@ def test_assign_takes_effect_after_the_state(lab: Lab) -> None:
         },
         "Third": {"Type": "Pass", "Output": ["{% $states.input %}", "{% $n %}", "{% $before %}"], "End": True},
     }
-    assert lab.output(states) == [1, 2, 1]
+    assert aws.output(states) == [1, 2, 1]
 
 
-def test_context_object(lab: Lab) -> None:
+def test_context_object(aws: ScriptedAws) -> None:
     """``$states.context`` has execution, state and state machine, with times in UTC."""
-    machine = lab.machine({"Look": {"Type": "Pass", "Output": "{% $states.context %}", "End": True}})
-    arn = lab.start(machine, {"a": 1}, name="seen")
-    context = json.loads(lab.end(arn)["output"])
+    machine = aws.machine({"Look": {"Type": "Pass", "Output": "{% $states.context %}", "End": True}})
+    arn = aws.start(machine, {"a": 1}, name="seen")
+    context = json.loads(aws.end(arn)["output"])
     moment = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
     assert re.fullmatch(moment, context["Execution"].pop("StartTime"))
     assert re.fullmatch(moment, context["State"].pop("EnteredTime"))
@@ -90,28 +90,28 @@ def test_context_object(lab: Lab) -> None:
     }
 
 
-def test_an_undefined_result_fails_the_execution(lab: Lab) -> None:
+def test_an_undefined_result_fails_the_execution(aws: ScriptedAws) -> None:
     """States.QueryEvaluationError tells the expression and the state."""
-    execution = lab.run({"P": {"Type": "Pass", "Output": {"x": "{% $states.input.nowhere %}"}, "End": True}})
+    execution = aws.run({"P": {"Type": "Pass", "Output": {"x": "{% $states.input.nowhere %}"}, "End": True}})
     assert (execution["status"], execution["error"]) == ("FAILED", "States.QueryEvaluationError")
     assert "'$states.input.nowhere' specified for the field 'x' returned nothing (undefined)" in execution["cause"]
     assert "'P' (entered at the event id #2)" in execution["cause"]
-    assert "EvaluationFailed" in lab.event_types(execution["executionArn"])
+    assert "EvaluationFailed" in aws.event_types(execution["executionArn"])
 
 
-def test_a_failing_evaluation_in_a_task_can_be_caught(lab: Lab) -> None:
+def test_a_failing_evaluation_in_a_task_can_be_caught(aws: ScriptedAws) -> None:
     """States.QueryEvaluationError of a task's arguments goes the way of its other errors."""
     catch = [{"ErrorEquals": ["States.QueryEvaluationError"], "Next": "Caught"}]
-    execution = lab.run(
-        {"Run": lab.task("{% $states.input.nowhere %}", Catch=catch), "Caught": {"Type": "Succeed"}},
+    execution = aws.run(
+        {"Run": aws.task("{% $states.input.nowhere %}", Catch=catch), "Caught": {"Type": "Succeed"}},
     )
     assert execution["status"] == "SUCCEEDED", execution
     assert json.loads(execution["output"])["Error"] == "States.QueryEvaluationError"
-    assert lab.event_types(execution["executionArn"]).count("EvaluationFailed") == 1
+    assert aws.event_types(execution["executionArn"]).count("EvaluationFailed") == 1
 
 
 # --- Choice and Fail --------------------------------------------------------------------------------------------------
-def test_choice(lab: Lab) -> None:
+def test_choice(aws: ScriptedAws) -> None:
     """The first rule that holds is taken, with its Assign and Output; the default's only without a rule."""
     states = {
         "Which": {
@@ -125,59 +125,59 @@ def test_choice(lab: Lab) -> None:
         },
         "End": {"Type": "Pass", "Output": "{% $size %}", "End": True},
     }
-    assert [lab.output(states, {"n": n}) for n in (11, 7, 1)] == ["big", "middle", "small"]
+    assert [aws.output(states, {"n": n}) for n in (11, 7, 1)] == ["big", "middle", "small"]
 
 
-def test_choice_without_a_match(lab: Lab) -> None:
+def test_choice_without_a_match(aws: ScriptedAws) -> None:
     """No rule and no default: States.NoChoiceMatched."""
     rule = {"Condition": "{% false %}", "Next": "Never"}
-    execution = lab.run({"Which": {"Type": "Choice", "Choices": [rule]}, "Never": {"Type": "Succeed"}})
+    execution = aws.run({"Which": {"Type": "Choice", "Choices": [rule]}, "Never": {"Type": "Succeed"}})
     assert (execution["status"], execution["error"]) == ("FAILED", "States.NoChoiceMatched")
 
 
-def test_a_condition_that_is_no_boolean(lab: Lab) -> None:
+def test_a_condition_that_is_no_boolean(aws: ScriptedAws) -> None:
     """States.QueryEvaluationError, not a guess."""
     rule = {"Condition": "{% 'yes' %}", "Next": "End"}
-    execution = lab.run({"Which": {"Type": "Choice", "Choices": [rule]}, "End": {"Type": "Succeed"}})
+    execution = aws.run({"Which": {"Type": "Choice", "Choices": [rule]}, "End": {"Type": "Succeed"}})
     assert (execution["status"], execution["error"]) == ("FAILED", "States.QueryEvaluationError")
     assert "Expected a boolean" in execution["cause"]
 
 
-def test_fail_with_computed_error_and_cause(lab: Lab) -> None:
+def test_fail_with_computed_error_and_cause(aws: ScriptedAws) -> None:
     """Error and Cause of Fail are evaluated."""
     states = {"No": fail("{% $states.input.kind & 'Error' %}", "{% $string($states.input) %}")}
-    execution = lab.run(states, {"kind": "Algorithm"})
+    execution = aws.run(states, {"kind": "Algorithm"})
     assert (execution["status"], execution["error"]) == ("FAILED", "AlgorithmError")
     assert json.loads(execution["cause"]) == {"kind": "Algorithm"}
 
 
 # --- Retry and Catch --------------------------------------------------------------------------------------------------
-def test_retry_counts_in_the_context_object(lab: Lab) -> None:
+def test_retry_counts_in_the_context_object(aws: ScriptedAws) -> None:
     """Each attempt sees its own RetryCount, so names differ; the last one succeeds."""
-    prefix = lab.unique("attempt")
-    task = lab.task(
+    prefix = aws.unique("attempt")
+    task = aws.task(
         f"{{% '{prefix}-' & $states.context.State.RetryCount %}}",
         {"EXIT_CODE": "{% $states.context.State.RetryCount < 2 ? '1' : '0' %}"},
         Retry=[{"ErrorEquals": ["States.TaskFailed"], "IntervalSeconds": 1, "BackoffRate": 1, "MaxAttempts": 3}],
     )
-    result = lab.output({"Run": task})
+    result = aws.output({"Run": task})
     assert result["ProcessingJobName"] == f"{prefix}-2"
-    assert [lab.job_status(f"{prefix}-{n}") for n in range(3)] == ["Failed", "Failed", "Completed"]
+    assert [aws.job_status(f"{prefix}-{n}") for n in range(3)] == ["Failed", "Failed", "Completed"]
 
 
-def test_retry_delays(lab: Lab) -> None:
+def test_retry_delays(aws: ScriptedAws) -> None:
     """Delays grow by BackoffRate up to MaxDelaySeconds."""
     retry = {"ErrorEquals": ["Bad"], "IntervalSeconds": 1, "BackoffRate": 3, "MaxDelaySeconds": 2, "MaxAttempts": 3}
-    execution = lab.run({"P": parallel({"No": fail("Bad")}, Retry=[retry])})
+    execution = aws.run({"P": parallel({"No": fail("Bad")}, Retry=[retry])})
     entered = [
-        event["timestamp"] for event in lab.history(execution["executionArn"]) if event["type"] == "FailStateEntered"
+        event["timestamp"] for event in aws.history(execution["executionArn"]) if event["type"] == "FailStateEntered"
     ]
     delays = [(after - before).total_seconds() for before, after in itertools.pairwise(entered)]
     assert execution["error"] == "Bad"
     assert delays == pytest.approx([1, 2, 2], abs=0.3)
 
 
-def test_full_jitter_shortens_delays(lab: Lab) -> None:
+def test_full_jitter_shortens_delays(aws: ScriptedAws) -> None:
     """JitterStrategy FULL takes a delay between nothing and the whole."""
     retry = {"ErrorEquals": ["Bad"], "IntervalSeconds": 4, "MaxAttempts": 1, "JitterStrategy": "FULL"}
     branches = [
@@ -189,10 +189,10 @@ def test_full_jitter_shortens_delays(lab: Lab) -> None:
         }
         for n in range(6)
     ]
-    execution = lab.run({"All": parallel(*branches)})
+    execution = aws.run({"All": parallel(*branches)})
     assert execution["status"] == "SUCCEEDED", execution
     retried = [
-        event["timestamp"] for event in lab.history(execution["executionArn"]) if event["type"] == "FailStateEntered"
+        event["timestamp"] for event in aws.history(execution["executionArn"]) if event["type"] == "FailStateEntered"
     ][6:]
     delays = [(moment - execution["startDate"]).total_seconds() for moment in retried]
     assert len(delays) == 6
@@ -216,16 +216,16 @@ MATCHES = [
 
 
 @pytest.mark.parametrize(("error", "error_equals", "caught"), MATCHES)
-def test_what_catch_matches(lab: Lab, error: str, error_equals: list[str], caught: bool) -> None:
+def test_what_catch_matches(aws: ScriptedAws, error: str, error_equals: list[str], caught: bool) -> None:
     """Wildcards stand for what AWS documents, also for errors that come out of a branch."""
     catch = [{"ErrorEquals": error_equals, "Next": "Caught"}]
-    execution = lab.run({"P": parallel({"No": fail(error)}, Catch=catch), "Caught": {"Type": "Succeed"}})
+    execution = aws.run({"P": parallel({"No": fail(error)}, Catch=catch), "Caught": {"Type": "Succeed"}})
     assert execution["status"] == ("SUCCEEDED" if caught else "FAILED"), execution
     if not caught:
         assert execution["error"] == error
 
 
-def test_catch_with_assign_and_output(lab: Lab) -> None:
+def test_catch_with_assign_and_output(aws: ScriptedAws) -> None:
     """A catcher sees ``$states.errorOutput``, assigns and makes the next state's input."""
     catch = {
         "ErrorEquals": ["States.TaskFailed"],
@@ -234,10 +234,10 @@ def test_catch_with_assign_and_output(lab: Lab) -> None:
         "Next": "After",
     }
     states = {
-        "Run": lab.task(lab.unique("caught"), {"EXIT_CODE": "4"}, Catch=[catch]),
+        "Run": aws.task(aws.unique("caught"), {"EXIT_CODE": "4"}, Catch=[catch]),
         "After": {"Type": "Pass", "Output": {"in": "{% $states.input %}", "reason": "{% $reason %}"}, "End": True},
     }
-    result = lab.output(states, {"kept": 1})
+    result = aws.output(states, {"kept": 1})
     assert result["in"] == {"kept": 1, "error": "States.TaskFailed"}
     assert result["reason"].startswith("AlgorithmError")
 
@@ -247,39 +247,39 @@ def seconds_of(execution: dict[str, Any]) -> float:
     return float((execution["stopDate"] - execution["startDate"]).total_seconds())
 
 
-def test_wait_seconds_from_an_expression(lab: Lab) -> None:
+def test_wait_seconds_from_an_expression(aws: ScriptedAws) -> None:
     """Seconds may be computed."""
-    execution = lab.run({"W": {"Type": "Wait", "Seconds": "{% $states.input.s %}", "End": True}}, {"s": 1})
+    execution = aws.run({"W": {"Type": "Wait", "Seconds": "{% $states.input.s %}", "End": True}}, {"s": 1})
     assert execution["status"] == "SUCCEEDED", execution
     assert 1 <= seconds_of(execution) < 1.5
 
 
 @pytest.mark.parametrize("seconds", ["1", 0.5, -1, None])
-def test_wait_seconds_must_be_a_whole_number(lab: Lab, seconds: Any) -> None:
+def test_wait_seconds_must_be_a_whole_number(aws: ScriptedAws, seconds: Any) -> None:
     """Anything else is States.QueryEvaluationError."""
-    execution = lab.run({"W": {"Type": "Wait", "Seconds": "{% $states.input.s %}", "End": True}}, {"s": seconds})
+    execution = aws.run({"W": {"Type": "Wait", "Seconds": "{% $states.input.s %}", "End": True}}, {"s": seconds})
     assert (execution["status"], execution["error"]) == ("FAILED", "States.QueryEvaluationError")
 
 
 @pytest.mark.parametrize("language", ["JSONata", "JSONPath"])
-def test_wait_until_a_timestamp(lab: Lab, language: str) -> None:
+def test_wait_until_a_timestamp(aws: ScriptedAws, language: str) -> None:
     """A timestamp is a moment in UTC whatever the time zone of the machine."""
     moment = (datetime.now(UTC) + timedelta(seconds=2)).strftime("%Y-%m-%dT%H:%M:%SZ")
     field = {"Timestamp": "{% $states.input.t %}"} if language == "JSONata" else {"TimestampPath": "$.t"}
-    execution = lab.run({"W": {"Type": "Wait", "End": True, **field}}, {"t": moment}, QueryLanguage=language)
+    execution = aws.run({"W": {"Type": "Wait", "End": True, **field}}, {"t": moment}, QueryLanguage=language)
     assert execution["status"] == "SUCCEEDED", execution
     assert abs(execution["stopDate"] - datetime.fromisoformat(moment)) < timedelta(seconds=0.5)
 
 
 # --- Parallel and Map -------------------------------------------------------------------------------------------------
-def test_parallel_gives_the_outputs_in_order(lab: Lab) -> None:
+def test_parallel_gives_the_outputs_in_order(aws: ScriptedAws) -> None:
     """Branch outputs are a list in the order of the branches, whoever is first."""
     slow = {"W": {"Type": "Wait", "Seconds": 1, "Next": "A"}, "A": {"Type": "Pass", "Output": "a", "End": True}}
     quick = {"B": {"Type": "Pass", "Output": "{% $states.input.b %}", "End": True}}
-    assert lab.output({"P": parallel(slow, quick, Output="{% $states.result %}")}, {"b": "b"}) == ["a", "b"]
+    assert aws.output({"P": parallel(slow, quick, Output="{% $states.result %}")}, {"b": "b"}) == ["a", "b"]
 
 
-def test_branches_see_outer_variables_and_keep_theirs(lab: Lab) -> None:
+def test_branches_see_outer_variables_and_keep_theirs(aws: ScriptedAws) -> None:
     """Variables of a branch are not seen outside."""
     states = {
         "Set": {"Type": "Pass", "Assign": {"outer": 1}, "Next": "P"},
@@ -292,21 +292,21 @@ def test_branches_see_outer_variables_and_keep_theirs(lab: Lab) -> None:
         ),
         "Look": {"Type": "Pass", "Output": ["{% $states.input %}", "{% $exists($inner) %}"], "End": True},
     }
-    assert lab.output(states) == [[2], False]
+    assert aws.output(states) == [[2], False]
 
 
-def test_parallel_is_retried_as_a_whole(lab: Lab) -> None:
+def test_parallel_is_retried_as_a_whole(aws: ScriptedAws) -> None:
     """A retrier of Parallel takes the error of the branch and runs all branches again."""
     retry = [{"ErrorEquals": ["Bad"], "IntervalSeconds": 1, "MaxAttempts": 1}]
     good = {"Good": {"Type": "Pass", "End": True}}
-    execution = lab.run({"P": parallel(good, {"No": fail("Bad")}, Retry=retry)})
-    types = lab.event_types(execution["executionArn"])
+    execution = aws.run({"P": parallel(good, {"No": fail("Bad")}, Retry=retry)})
+    types = aws.event_types(execution["executionArn"])
     assert execution["error"] == "Bad"
     assert (types.count("PassStateEntered"), types.count("FailStateEntered")) == (2, 2)
     assert types.count("ParallelStateEntered") == 1
 
 
-def test_map(lab: Lab) -> None:
+def test_map(aws: ScriptedAws) -> None:
     """Items run with their index and value, in order, at most MaxConcurrency at a time."""
     states = {
         "Each": {
@@ -330,13 +330,13 @@ def test_map(lab: Lab) -> None:
             "End": True,
         }
     }
-    assert lab.output(states, {"items": ["a", "b", "c"]}) == ["a0", "b1", "c2"]
-    assert lab.output(states, {"items": []}) == []
+    assert aws.output(states, {"items": ["a", "b", "c"]}) == ["a0", "b1", "c2"]
+    assert aws.output(states, {"items": []}) == []
 
 
-def test_jsonpath_machines_run_too(lab: Lab) -> None:
+def test_jsonpath_machines_run_too(aws: ScriptedAws) -> None:
     """A machine in JSONPath, as others write it, with a job's result placed by ResultPath."""
-    task = lab.task(lab.unique("path"))
+    task = aws.task(aws.unique("path"))
     arguments = task.pop("Arguments")
     del arguments["ProcessingJobName"]
     states = {
@@ -345,5 +345,5 @@ def test_jsonpath_machines_run_too(lab: Lab) -> None:
     }
     states["Run"].pop("End")
     states["Run"]["Next"] = "Done"
-    result = lab.output(states, {"name": lab.unique("path-job")}, QueryLanguage="JSONPath")
+    result = aws.output(states, {"name": aws.unique("path-job")}, QueryLanguage="JSONPath")
     assert result == {"status": "Completed"}

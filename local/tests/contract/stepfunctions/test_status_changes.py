@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from tests.contract.stepfunctions.conftest import Lab
+    from tests.contract.stepfunctions.conftest import ScriptedAws
 
 DETAIL_TYPE = "Step Functions Execution Status Change"
 KEYS = {
@@ -25,9 +25,9 @@ PASS = {"Done": {"Type": "Pass", "End": True}}
 class Queue:
     """An SQS queue that a rule of the default bus sends to."""
 
-    def __init__(self, lab: Lab, pattern: dict[str, Any]) -> None:
-        name = lab.unique("changes")
-        self._sqs, self._events, self._rule = lab.client("sqs"), lab.client("events"), name
+    def __init__(self, aws: ScriptedAws, pattern: dict[str, Any]) -> None:
+        name = aws.unique("changes")
+        self._sqs, self._events, self._rule = aws.client("sqs"), aws.client("events"), name
         self._url = self._sqs.create_queue(QueueName=name)["QueueUrl"]
         arn = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         self._events.put_rule(Name=name, EventPattern=json.dumps(pattern))
@@ -54,16 +54,16 @@ class Queue:
 
 
 @pytest.fixture
-def queue(lab: Lab) -> Iterator[Queue]:
-    queue = Queue(lab, {"source": ["aws.states"], "detail-type": [DETAIL_TYPE]})
+def queue(aws: ScriptedAws) -> Iterator[Queue]:
+    queue = Queue(aws, {"source": ["aws.states"], "detail-type": [DETAIL_TYPE]})
     yield queue
     queue.close()
 
 
-def test_an_execution_that_succeeds_sends_its_start_and_its_end(lab: Lab, queue: Queue) -> None:
+def test_an_execution_that_succeeds_sends_its_start_and_its_end(aws: ScriptedAws, queue: Queue) -> None:
     """Within a second, in the envelope and with the members that AWS documents, in their order."""
-    arn = lab.start(lab.machine(PASS), {"n": 1})
-    execution = lab.end(arn)
+    arn = aws.start(aws.machine(PASS), {"n": 1})
+    execution = aws.end(arn)
     started, succeeded = queue.take(2)
     for event in (started, succeeded):
         assert (event["source"], event["detail-type"], event["resources"]) == ("aws.states", DETAIL_TYPE, [arn])
@@ -78,55 +78,55 @@ def test_an_execution_that_succeeds_sends_its_start_and_its_end(lab: Lab, queue:
     assert last["stopDate"] >= last["startDate"]
 
 
-def test_each_way_to_end_is_told(lab: Lab, queue: Queue) -> None:
+def test_each_way_to_end_is_told(aws: ScriptedAws, queue: Queue) -> None:
     """FAILED with error and cause, TIMED_OUT, ABORTED with what StopExecution was given."""
-    failed = lab.start(lab.machine({"Give up": {"Type": "Fail", "Error": "Bad", "Cause": "because"}}))
-    assert lab.end(failed)["status"] == "FAILED"
+    failed = aws.start(aws.machine({"Give up": {"Type": "Fail", "Error": "Bad", "Cause": "because"}}))
+    assert aws.end(failed)["status"] == "FAILED"
     detail = queue.take(2)[1]["detail"]
     assert (detail["status"], detail["error"], detail["cause"]) == ("FAILED", "Bad", "because")
     assert (detail["output"], detail["redriveStatus"]) == (None, "REDRIVABLE")
     waiting = {"Wait": {"Type": "Wait", "Seconds": 60, "End": True}}
-    assert lab.end(lab.start(lab.machine(waiting, TimeoutSeconds=1)))["status"] == "TIMED_OUT"
+    assert aws.end(aws.start(aws.machine(waiting, TimeoutSeconds=1)))["status"] == "TIMED_OUT"
     assert [event["detail"]["status"] for event in queue.take(2)] == ["RUNNING", "TIMED_OUT"]
-    stopped = lab.start(lab.machine(waiting))
-    lab.sfn.stop_execution(executionArn=stopped, error="Enough", cause="of this")
+    stopped = aws.start(aws.machine(waiting))
+    aws.sfn.stop_execution(executionArn=stopped, error="Enough", cause="of this")
     detail = queue.take(2)[1]["detail"]
     assert (detail["status"], detail["error"], detail["cause"]) == ("ABORTED", "Enough", "of this")
 
 
-def test_a_redrive_is_told_as_running_again(lab: Lab, queue: Queue, tmp_path: Path) -> None:
+def test_a_redrive_is_told_as_running_again(aws: ScriptedAws, queue: Queue, tmp_path: Path) -> None:
     """RUNNING with the count and the date of the redrive; PENDING_REDRIVE is for the children of a Map Run only."""
     gate = tmp_path / "gate"
-    arn = lab.start(
-        lab.machine(
+    arn = aws.start(
+        aws.machine(
             {
-                "Job": lab.task(
-                    f"{{% 'a{lab.unique('job')}-' & $string($states.context.Execution.RedriveCount) %}}",
+                "Job": aws.task(
+                    f"{{% 'a{aws.unique('job')}-' & $string($states.context.Execution.RedriveCount) %}}",
                     {"NEEDS": str(gate)},
                 )
             }
         )
     )
-    assert lab.end(arn)["status"] == "FAILED"
+    assert aws.end(arn)["status"] == "FAILED"
     queue.take(2)
     gate.touch()
-    lab.sfn.redrive_execution(executionArn=arn)
-    assert lab.end(arn)["status"] == "SUCCEEDED"
+    aws.sfn.redrive_execution(executionArn=arn)
+    assert aws.end(arn)["status"] == "SUCCEEDED"
     again, end = (event["detail"] for event in queue.take(2))
     assert (again["status"], again["redriveCount"], again["error"]) == ("RUNNING", 1, None)
     assert again["redriveDate"] is not None
     assert (end["status"], end["redriveCount"]) == ("SUCCEEDED", 1)
 
 
-def test_what_is_too_long_for_an_event_is_left_out_and_said_so(lab: Lab, queue: Queue) -> None:
+def test_what_is_too_long_for_an_event_is_left_out_and_said_so(aws: ScriptedAws, queue: Queue) -> None:
     """Input and output together are at most 248 KB once escaped; the input goes first."""
     text = "x" * 130_000
-    lab.end(lab.start(lab.machine(PASS), {"text": text}))
+    aws.end(aws.start(aws.machine(PASS), {"text": text}))
     started, succeeded = (event["detail"] for event in queue.take(2))
     assert (started["inputDetails"], json.loads(started["input"])) == ({"included": True}, {"text": text})
     assert (succeeded["input"], succeeded["inputDetails"]) == (None, {"included": False})
     assert (json.loads(succeeded["output"]), succeeded["outputDetails"]) == ({"text": text}, {"included": True})
-    lab.end(lab.start(lab.machine(PASS), {"text": '"' * 70_000}))
+    aws.end(aws.start(aws.machine(PASS), {"text": '"' * 70_000}))
     detail = queue.take(2)[1]["detail"]
     assert (detail["input"], detail["outputDetails"], detail["inputDetails"]) == (
         None,
@@ -135,24 +135,24 @@ def test_what_is_too_long_for_an_event_is_left_out_and_said_so(lab: Lab, queue: 
     )
 
 
-def test_a_pattern_selects_by_machine_and_status(lab: Lab) -> None:
+def test_a_pattern_selects_by_machine_and_status(aws: ScriptedAws) -> None:
     """What the pattern does not match is not sent."""
-    machine, other = lab.machine(PASS), lab.machine(PASS)
-    queue = Queue(lab, {"source": ["aws.states"], "detail": {"status": ["SUCCEEDED"], "stateMachineArn": [machine]}})
-    lab.end(lab.start(other))
-    arn = lab.start(machine)
-    lab.end(arn)
+    machine, other = aws.machine(PASS), aws.machine(PASS)
+    queue = Queue(aws, {"source": ["aws.states"], "detail": {"status": ["SUCCEEDED"], "stateMachineArn": [machine]}})
+    aws.end(aws.start(other))
+    arn = aws.start(machine)
+    aws.end(arn)
     assert [event["detail"]["executionArn"] for event in queue.take(1)] == [arn]
     assert queue.is_empty()
     queue.close()
 
 
-def test_a_target_that_is_gone_harms_nobody(lab: Lab, queue: Queue) -> None:
+def test_a_target_that_is_gone_harms_nobody(aws: ScriptedAws, queue: Queue) -> None:
     """The event is dropped for that target; others get theirs, executions end."""
-    gone = Queue(lab, {"source": ["aws.states"]})
+    gone = Queue(aws, {"source": ["aws.states"]})
     gone._sqs.delete_queue(QueueUrl=gone._url)
     for _ in range(2):
-        assert lab.end(lab.start(lab.machine(PASS)))["status"] == "SUCCEEDED"
+        assert aws.end(aws.start(aws.machine(PASS)))["status"] == "SUCCEEDED"
     assert len(queue.take(4)) == 4
     gone._events.remove_targets(Rule=gone._rule, Ids=["queue"])
     gone._events.delete_rule(Name=gone._rule)

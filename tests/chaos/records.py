@@ -9,11 +9,11 @@ from typing import Any
 
 from stepbridge.core.deployment import Deployment
 
-__all__ = ["Book", "Books", "read_books"]
+__all__ = ["Records", "RunRecord", "read_records"]
 
 
 @dataclass
-class Book:
+class RunRecord:
     """One run: its executions by ARN with their status, and the statuses of its jobs by stage."""
 
     executions: dict[str, str] = field(default_factory=dict)
@@ -25,21 +25,21 @@ class Book:
 
 
 @dataclass
-class Books:
-    """The books of all runs by run id, and what is left over that belongs to none."""
+class Records:
+    """The records of all runs by run id, and what is left over that belongs to none."""
 
-    runs: dict[str, Book]
+    runs: dict[str, RunRecord]
     running_executions: list[str]
     unfinished_jobs: list[str]
 
 
-def read_books(clients: dict[str, Any], deployment: Deployment, run_ids: list[str]) -> Books:
+def read_records(clients: dict[str, Any], deployment: Deployment, run_ids: list[str]) -> Records:
     """Every execution, job and result below ``out/<run id>/``."""
-    books = Books({run_id: Book() for run_id in run_ids}, [], [])
-    _read_executions(clients["stepfunctions"], deployment.state_machine_arn, books)
-    _read_jobs(clients["sagemaker"], books)
-    _read_results(clients["s3"], deployment.bucket, books)
-    return books
+    records = Records({run_id: RunRecord() for run_id in run_ids}, [], [])
+    _read_executions(clients["stepfunctions"], deployment.state_machine_arn, records)
+    _read_jobs(clients["sagemaker"], records)
+    _read_results(clients["s3"], deployment.bucket, records)
+    return records
 
 
 def _run_of(uri: str) -> str:
@@ -47,31 +47,31 @@ def _run_of(uri: str) -> str:
     return uri.split("/")[4]
 
 
-def _read_executions(machines: Any, state_machine: str, books: Books) -> None:
+def _read_executions(machines: Any, state_machine: str, records: Records) -> None:
     for page in machines.get_paginator("list_executions").paginate(stateMachineArn=state_machine):
         for item in page["executions"]:
             described = machines.describe_execution(executionArn=item["executionArn"])
             run = _run_of(json.loads(described["input"])["output_uri"])
-            books.runs[run].executions[item["executionArn"]] = described["status"]
+            records.runs[run].executions[item["executionArn"]] = described["status"]
             if described["status"] == "RUNNING":
-                books.running_executions.append(item["executionArn"])
+                records.running_executions.append(item["executionArn"])
 
 
-def _read_jobs(sagemaker: Any, books: Books) -> None:
+def _read_jobs(sagemaker: Any, records: Records) -> None:
     for page in sagemaker.get_paginator("list_processing_jobs").paginate():
         for item in page["ProcessingJobSummaries"]:
             name, status = item["ProcessingJobName"], item["ProcessingJobStatus"]
             job = sagemaker.describe_processing_job(ProcessingJobName=name)
             [output] = job["ProcessingOutputConfig"]["Outputs"]
             stage = job["AppSpecification"]["ContainerEntrypoint"][-1].rpartition("/")[2].removesuffix(".py")
-            books.runs[_run_of(output["S3Output"]["S3Uri"])].jobs[stage].append(status)
+            records.runs[_run_of(output["S3Output"]["S3Uri"])].jobs[stage].append(status)
             if status in ("InProgress", "Stopping"):
-                books.unfinished_jobs.append(name)
+                records.unfinished_jobs.append(name)
 
 
-def _read_results(s3: Any, bucket: str, books: Books) -> None:
+def _read_results(s3: Any, bucket: str, records: Records) -> None:
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix="out/"):
         for item in page.get("Contents", []):
             _, run, *rest = item["Key"].split("/")
             if rest == ["day.txt"]:
-                books.runs[run].result = s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read().decode()
+                records.runs[run].result = s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read().decode()

@@ -74,7 +74,7 @@ def until(what: str, look: Callable[[], Any], seconds: float = STOP_TIMEOUT_SECO
 
 
 @dataclass
-class Bench:
+class SleepingRuns:
     """The site's Airflow and AWS, and one run, named RUN, of each DAG."""
 
     airflow: AirflowClient

@@ -1,4 +1,4 @@
-"""Who is killed when: a seeded sequence of SIGKILLs, one every so many seconds."""
+"""A seeded sequence of SIGKILLs, one every so many seconds."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 
 from tests.chaos.components import Components
 
-__all__ = ["Storm"]
+__all__ = ["Kills"]
 
 VICTIMS = ("worker", "task", "triggerer", "scheduler", "worker", "task", "scheduler with its workers", "triggerer")
 
 
 @dataclass
-class Storm:
+class Kills:
     """Kills one victim after another, in an order that the seed shuffles anew for every round of them."""
 
     components: Components
@@ -32,8 +32,8 @@ class Storm:
         self._random = random.Random(self.seed)
         self._next = time.monotonic() + self.seconds_between
 
-    def blow(self) -> None:
-        """Kill the next victim if it is time for one and there is one."""
+    def kill_when_due(self) -> None:
+        """Kill the next victim if its time has come and such a process runs."""
         if time.monotonic() < self._next:
             return
         if not self._round:
