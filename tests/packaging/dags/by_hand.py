@@ -5,10 +5,8 @@ from pathlib import Path
 
 from airflow.sdk import DAG
 
-from stepbridge.operators.build_image import BuildImageOperator
-from stepbridge.operators.start_execution import StartExecutionOperator
-from stepbridge.operators.upload_scripts import UploadScriptsOperator
-from stepbridge.sensors.execution import ExecutionSensor
+from stepbridge.operators import BuildImageOperator, StartExecutionOperator, UploadScriptsOperator
+from stepbridge.sensors import ExecutionSensor
 
 BUCKET = os.environ["MODEL_BUCKET"]
 FOLDER = Path(os.environ["MODEL_FOLDER"])
