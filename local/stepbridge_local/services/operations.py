@@ -164,7 +164,7 @@ _CLOUDFORMATION = Service(
         "DescribeStackResources ListStackResources GetTemplate GetTemplateSummary ValidateTemplate "
         "CreateChangeSet DescribeChangeSet ExecuteChangeSet DeleteChangeSet ListChangeSets ListExports"
     ),
-    notes={"CreateStack": "of the resource types in [Stacks](index.md#stacks); others are refused"},
+    notes={"CreateStack": "of the resource types in [Stacks](services.md#stacks); others are refused"},
 )
 _CODEBUILD = Service(
     "CodeBuild",

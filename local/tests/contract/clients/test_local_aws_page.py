@@ -1,4 +1,4 @@
-"""The first section of docs/local-aws.md: the program in it is the example, and the example does what it says."""
+"""The README: the program in it is the example, and the example does what it says."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from pathlib import Path
 
 from stepbridge_local.testing import REGION, LocalAwsProcess
 
-DOCS = Path(__file__).parents[3] / "docs"
+LOCAL = Path(__file__).parents[3]
+DOCS = LOCAL / "docs"
+README = (LOCAL / "README.md").read_text()
 PROGRAM = DOCS / "examples" / "local_aws_alone.py"
 SCIKIT_LEARN = 'FROM python:3.11-slim\nENTRYPOINT ["python3"]\n'
 
 
 def test_the_page_shows_the_program() -> None:
     """Ten lines besides the imports."""
-    (shown,) = re.findall(r"```python\n(.*?)```", (DOCS / "index.md").read_text(), re.DOTALL)
+    (shown,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     assert shown == PROGRAM.read_text()
     statements = [line for line in shown.splitlines() if line and not line.startswith(("import", "from", " "))]
     assert len(statements) <= 12
@@ -50,4 +52,4 @@ def test_the_program_prints_what_the_page_says(tmp_path: Path) -> None:
             assert run.stdout.strip() == "SUCCEEDED ADA, GRACE", run.stderr
     finally:
         local_aws.stop()
-    assert "`SUCCEEDED ADA, GRACE`" in (DOCS / "index.md").read_text()
+    assert "`SUCCEEDED ADA, GRACE`" in README

@@ -1,4 +1,4 @@
-"""docs/local-aws-operations.md against the local AWS: every operation of every service is called."""
+"""docs/operations.md against the local AWS: every operation of every service is called."""
 
 from __future__ import annotations
 
