@@ -16,6 +16,8 @@ from stepbridge.cli.local_site.airflow_client import AirflowClient
 from stepbridge.cli.local_site.local_aws import local_session
 from stepbridge.cli.local_site.site import RunningSite
 
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("guards")]
+
 SECONDS = 240
 UNANSWERED_SECONDS = 6.0
 """As fast as a person answers. Airflow 3.3.2 takes an answer before the scheduler heard of the worker's end (which may
@@ -23,8 +25,6 @@ be a heartbeat later) for a failure of the task: it is queued again by then (see
 SCRIPT = """\
 import time
 from pathlib import Path
-
-pytestmark = [pytest.mark.long, pytest.mark.xdist_group("guards")]
 
 time.sleep(2)
 Path("/opt/ml/processing/output/rows.csv").write_text("a,b\\n1,2\\n3,4\\n")
