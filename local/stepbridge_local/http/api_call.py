@@ -34,7 +34,7 @@ class Credential:
 
 @dataclass(frozen=True)
 class ApiCall:
-    """A call of ``operation`` of ``service``, as IAM names them. ``operation`` is empty when nobody can tell."""
+    """A call of ``operation`` of ``service``, as IAM names them. ``operation`` is empty when it cannot be told."""
 
     service: str
     operation: str

@@ -260,7 +260,7 @@ SERVICES: Final[Mapping[str, Service]] = MappingProxyType(
 
 
 def refusal(service: str, operation: str) -> ServiceError | None:
-    """Why a call is refused, or None when the local AWS has the operation, or nobody can tell which it is."""
+    """Why a call is refused; None when the local AWS has the operation, or when the operation cannot be told."""
     offer = SERVICES.get(service)
     if offer is None:
         present = ", ".join(one.title for one in SERVICES.values())

@@ -112,7 +112,7 @@ def statuses(build: dict[str, Any]) -> dict[str, str]:
 
 # --- running ----------------------------------------------------------------------------------------------------------
 def test_a_build_runs_its_phases_in_order(builds: Builds) -> None:
-    """The phases run in the unpacked source and are told with times; the log is in CloudWatch Logs."""
+    """The phases run in the unpacked source and have their times; the log is in CloudWatch Logs."""
     build = builds.run(
         {
             "install": {"commands": ["echo installing"]},
@@ -179,8 +179,8 @@ def test_environment(builds: Builds) -> None:
     assert seen["PWD"] == seen["CODEBUILD_SRC_DIR"]
     assert not [name for name in seen if name.startswith("AWS_") and name not in ("AWS_DEFAULT_REGION", "AWS_REGION")]
     assert build["exportedEnvironmentVariables"] == [{"name": "RESULT", "value": 'spec-project-it\'s "start"'}]
-    told = {variable["name"]: variable["value"] for variable in build["environment"]["environmentVariables"]}
-    assert told == {"B": "project", "C": 'it\'s "start"'}
+    variables = {variable["name"]: variable["value"] for variable in build["environment"]["environmentVariables"]}
+    assert variables == {"B": "project", "C": 'it\'s "start"'}
 
 
 def test_overrides_of_source_and_image_are_kept(builds: Builds) -> None:

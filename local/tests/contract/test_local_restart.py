@@ -93,7 +93,7 @@ def test_a_deleted_bucket_does_not_come_back(own_local_aws: LocalAwsProcess) -> 
 
 
 def test_unfinished_uploads_leave_no_file(own_local_aws: LocalAwsProcess) -> None:
-    """Parts are forgotten at exit, and their files go with them; the client is told."""
+    """Parts are forgotten at exit, and their files go with them; the client gets NoSuchUpload."""
     s3 = own_local_aws.client("s3")
     s3.create_bucket(Bucket="kept")
     upload = s3.create_multipart_upload(Bucket="kept", Key="x")["UploadId"]

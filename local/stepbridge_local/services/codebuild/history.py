@@ -26,7 +26,7 @@ class BuildHistory:
         self._records = Records(file)
 
     def keep(self, scope: Scope, record: BuildRecord) -> None:
-        """Keep the record as it is now, in the place of what was kept of this build before."""
+        """Keep the record as it is now, instead of what was kept of this build before."""
         name = (_KIND, f"{scope.account_id}/{scope.region}", record.fixed["id"])
         self._records.replace([(name, [_document(record)])])
 

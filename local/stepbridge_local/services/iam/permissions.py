@@ -42,7 +42,7 @@ class RoleNotAssumableError(Exception):
 
 @dataclass(frozen=True)
 class RoleRecord:
-    """A role: its policies, what limits them (by AWS's name for it), and whom it trusts."""
+    """A role: its policies, what limits them (by AWS's name for it), and its trust policy."""
 
     arn: str
     account_id: str

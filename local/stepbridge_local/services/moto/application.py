@@ -70,7 +70,7 @@ class MotoApplication:
             missing = ServiceError("NotImplemented", f"The local AWS cannot do this: {error}", 501)
             return send_error(call, missing, environ, start_response)
         except OSError:
-            raise  # the connection's; there is nobody to answer
+            raise  # the client is gone: there is nobody to answer
         except Exception as error:  # noqa: BLE001  the client and the log get it; HTTP would say 500 and no more
             _log.exception("%s", call.name)
             message = f"{type(error).__name__}: {error}. This is an error of the local AWS; its log says where."

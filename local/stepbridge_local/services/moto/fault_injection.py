@@ -52,7 +52,7 @@ def _end(
 
 
 def _carry_out(application: WSGIApplication, environ: WSGIEnvironment) -> None:
-    """Run the operation to its end; what it answers nobody hears."""
+    """Run the operation to its end; nobody gets its answer."""
     chunks = application(environ, lambda _status, _headers, _error=None: lambda _data: None)
     for _ in chunks:
         pass

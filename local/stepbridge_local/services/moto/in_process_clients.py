@@ -30,7 +30,7 @@ _NOTHING_OF_THE_HOST = {
 
 
 def in_process_clients(application: WSGIApplication, account_id: str, region: str) -> Callable[[str], Any]:
-    """``client(service)`` for clients that act in the account and region; each is made once. Thread safe."""
+    """``client(service)`` for clients that act in the account and region; each is created once. Thread safe."""
     session = botocore.session.Session(session_vars=_NOTHING_OF_THE_HOST)
     session.set_credentials("local", "local")
     config = Config(retries={"total_max_attempts": 1}, region_name=region)
@@ -42,9 +42,9 @@ def in_process_clients(application: WSGIApplication, account_id: str, region: st
     @cache
     def client(service: str) -> Any:
         with making:
-            made = session.create_client(service, endpoint_url=_ENDPOINT_URL, config=config)
-        made.meta.events.register("before-send.*", send)
-        return made
+            created = session.create_client(service, endpoint_url=_ENDPOINT_URL, config=config)
+        created.meta.events.register("before-send.*", send)
+        return created
 
     return client
 

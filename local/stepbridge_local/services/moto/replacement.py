@@ -24,8 +24,8 @@ def replace(owner: Any, name: str, new: Any) -> None:
 
 
 def with_collaborators(base: _Class, **collaborators: Any) -> _Class:
-    """A subclass of ``base`` with the collaborators as attributes, for classes of which moto creates the instances."""
+    """A subclass of ``base`` with the collaborators as attributes, for a class whose instances moto creates."""
     attributes = {**collaborators, "__module__": base.__module__, "__doc__": base.__doc__}
     found: Any = types.new_class(base.__name__, (base,), exec_body=lambda namespace: namespace.update(attributes))
-    made: _Class = found
-    return made
+    subclass: _Class = found
+    return subclass

@@ -46,7 +46,7 @@ class InstanceType:
 def instance_type(name: str) -> InstanceType | None:
     """The size of ``ml.<family>.<size>``; None for a type that the table does not have, which then sets no limit.
 
-    Not there are the types whose sizes AWS published after the table was made: ``g7`` and ``g7e``.
+    Types whose sizes AWS published later are missing: ``g7`` and ``g7e``.
     """
     if name in _EXCEPTIONS:
         vcpus, gib = _EXCEPTIONS[name]

@@ -1,4 +1,4 @@
-"""The service model of SageMaker as botocore ships it: shapes of requests, and their patterns made ready for use."""
+"""The service model of SageMaker as botocore ships it: shapes of requests, and their compiled patterns."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SURROGATE_PAIR = re.compile(r"\\u(D[89AB][0-9A-F]{2})\\u(D[C-F][0-9A-F]{2})", r
 
 @cache
 def _sagemaker() -> ServiceModel:
-    """SageMaker's service model. Takes about 0.15 s, so nobody pays for it at import."""
+    """SageMaker's service model. Takes about 0.15 s, so it is loaded when it is first needed."""
     import botocore.session
 
     return botocore.session.Session().get_service_model("sagemaker")

@@ -72,7 +72,7 @@ class JobStore:
             return self._get(scope, name)
 
     def update(self, scope: Scope, name: str, change: Callable[[ProcessingJob], ProcessingJob]) -> ProcessingJob:
-        """Replace the job by ``change(job)``, which nobody interrupts, and return it."""
+        """Replace the job by ``change(job)`` under the lock, and return it."""
         with self._lock:
             job = change(self._get(scope, name))
             self._write(job)

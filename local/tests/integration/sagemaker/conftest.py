@@ -89,7 +89,7 @@ def aws(
 
 @pytest.fixture
 def job(aws: Aws) -> Callable[..., dict[str, Any]]:
-    """A request that runs ``script`` with Python; one input, unless told otherwise, and one output."""
+    """A request that runs ``script`` with Python; one input by default, and one output."""
 
     def request(script: str, name: str = "job-1", **members: Any) -> dict[str, Any]:
         inputs = members.pop("ProcessingInputs", [s3_input("data", "s3://data/in")])

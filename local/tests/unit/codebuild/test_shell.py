@@ -23,7 +23,7 @@ class Console(BuildShell):
 
 @pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])
 def test_commands_share_the_shell(tmp_path: Path, shell: str) -> None:
-    """Unexported variables and the folder carry over; statuses are told; output keeps its lines."""
+    """Unexported variables and the folder carry over; exit statuses come back; output keeps its lines."""
     console = Console(tmp_path, shell)
     assert [console.run(command) for command in ("x=2", "mkdir d && cd d", "false", "(exit 42)")] == [0, 0, 1, 42]
     assert console.run("echo $A $x; pwd; printf end; echo err >&2") == 0

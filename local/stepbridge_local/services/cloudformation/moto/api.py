@@ -182,7 +182,7 @@ class LocalCloudFormation(CloudFormationBackend):
                 self.deleted_stacks[stack.stack_id] = stack
 
     def validate_template(self, template: str) -> list[Any]:
-        """Raises ValidationError for a template that no stack can be made from; the list is empty.
+        """Raises ValidationError for a template from which no stack can be created; the list is empty.
 
         Replaces CloudFormationBackend.validate_template, which runs cfn-lint: AWS checks no more than the syntax.
         """

@@ -67,12 +67,12 @@ class MotoDirectory:
         return None
 
     def has_object(self, partition: str, bucket: str, key: str) -> bool:
-        """Whether there is such an object, of whomever's bucket."""
+        """Whether there is such an object, whoever owns the bucket."""
         buckets = [backends[partition].buckets for backends in list(s3_backends.values()) if partition in backends]
         return any(bucket in found and key in found[bucket].keys for found in buckets)
 
     def caller(self, credential: Credential | None, session_token: str, account_id: str) -> Caller:
-        """Who signed a request. Raises ServiceError for a key that nobody has, or whose session is over."""
+        """Who signed a request. Raises ServiceError for a key that does not exist or whose session is over."""
         if credential is None:
             return _ANONYMOUS
         region, key = credential.region, credential.access_key_id
@@ -100,10 +100,10 @@ class MotoDirectory:
 
     def _user(self, key: str, account_id: str, region: str) -> Caller | None:
         backend = iam_backends[account_id][get_partition(region)]
-        made = backend.access_keys.get(key)
-        if made is None or made.user_name is None:
+        issued = backend.access_keys.get(key)
+        if issued is None or issued.user_name is None:
             return None
-        user = backend.users[made.user_name]
+        user = backend.users[issued.user_name]
         if next((one.status for one in user.access_keys if one.access_key_id == key), "") != "Active":
             raise _unknown_key("iam")
         groups = [group for group in list(backend.groups.values()) if user in group.users]

@@ -37,7 +37,7 @@ class EvaluationEndedError(Exception):
 
 
 def on_end(env: Environment, listener: Callable[[], None]) -> Callable[[], None]:
-    """Call ``listener`` once ``env`` no longer runs, at once when that is so already. Returns what takes it back.
+    """Call ``listener`` once ``env`` no longer runs, or now if it does not run. Returns what removes it.
 
     The listener runs in the thread that ends the environment and must not block.
     """
@@ -60,9 +60,9 @@ def time_of(env: Environment) -> ExecutionTime:
 def wait_while_running(env: Environment, seconds: float) -> bool:
     """Wait ``seconds``, less when ``env`` ends before. True when ``env`` still runs afterwards."""
     with time_of(env).asleep(max(0.0, seconds)) as ended:
-        take_back = on_end(env, ended.set)
+        remove_listener = on_end(env, ended.set)
         ended.wait()
-        take_back()
+        remove_listener()
     return env.is_running()
 
 

@@ -84,7 +84,7 @@ class StatusChanges:
 
     def announce(self, execution: Execution) -> None:
         """Send the event of the status that the execution has now; Express workflows send none."""
-        # Who has made a rule has imported moto's EventBridge; before that the import would cost a third of a second.
+        # The request that creates a rule imports moto's EventBridge; importing it here would take a third of a second.
         if execution.state_machine.type == "EXPRESS" or "moto.events.models" not in sys.modules:
             return
         self._events.put(status_change(execution))

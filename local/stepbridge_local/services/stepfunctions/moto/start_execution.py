@@ -72,7 +72,7 @@ def _start_execution(
 
 
 def executions_of(machine: StateMachine) -> list[Execution]:
-    """The executions of a machine: ours, in the place of moto's."""
+    """The executions of a machine: ours instead of moto's."""
     return cast("list[Execution]", machine.executions)
 
 

@@ -149,13 +149,13 @@ def _evaluate_attempt(self: ExecutionState, env: Environment) -> None:
     set_program_run(frame, program_run(env))
     outcome: Future[Any] = Future()
     with time_of(env).alarm(timeout_seconds) as settled:
-        take_back = on_end(env, settled.set)
+        remove_listener = on_end(env, settled.set)
         outcome.add_done_callback(lambda _: settled.set())
         attempt = threading.Thread(target=_run_attempt, args=(self, frame, outcome), name=f"state {self.name}")
         attempt.daemon = True
         attempt.start()
         settled.wait()
-        take_back()
+        remove_listener()
         frame.set_ended()
     env.close_frame(frame)
     if not env.is_running():
