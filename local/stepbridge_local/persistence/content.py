@@ -127,7 +127,7 @@ class ContentFiles:
         return StoredContent(path, content.size_bytes, content.md5)
 
     def named(self, name: str, size_bytes: int, md5: str) -> StoredContent:
-        """Content from its record; ``name`` is what ``name_of`` told."""
+        """Content from its record; ``name`` is what ``name_of`` returned."""
         return StoredContent(self._folder / name, size_bytes, md5)
 
     def name_of(self, content: StoredContent) -> str:

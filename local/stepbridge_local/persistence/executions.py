@@ -40,7 +40,7 @@ class ExecutionRecords:
 
     A record is a JSON document with at least ``arn``, ``state_machine_arn`` and ``status``. Opening the file ends what
     is RUNNING in it, at ``now``: FAILED with INTERRUPTED_ERROR and INTERRUPTED_CAUSE, in the record's ``error``,
-    ``cause`` and ``stop_date``, and with the event that says so. Raises sqlite3.DatabaseError for another kind of file.
+    ``cause`` and ``stop_date``, and with the event that says so. Raises sqlite3.DatabaseError for any other file.
     """
 
     def __init__(self, file: Path, now: datetime) -> None:

@@ -1,4 +1,4 @@
-"""What a data folder tells of its local AWS, from outside and without a request: who runs on it, and what it holds."""
+"""What a data folder shows without a request to its local AWS: which process runs on it, and what is in it."""
 
 from __future__ import annotations
 

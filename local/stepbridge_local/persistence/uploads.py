@@ -34,7 +34,7 @@ class ChecksumMismatchError(Exception):
 class Checksum:
     """A checksum of S3's, computed piece by piece. ``value()`` is its base64 text, as in ``x-amz-checksum-*``.
 
-    CRC32C and CRC64NVME need a library of their own; ``supports`` tells that they are neither computed nor checked.
+    CRC32C and CRC64NVME need a library of their own, so they are neither computed nor checked: ``supports`` is False.
     """
 
     def __init__(self, algorithm: str) -> None:

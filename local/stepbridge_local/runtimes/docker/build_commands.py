@@ -172,8 +172,8 @@ class BuildCommands:
         try:
             self._engine.registry.find_digest(Scope(name["account"], name["region"]), name["name"], "")
             return self._push_and_record(uri, name, call, output)
-        except ServiceError as fault:
-            output(f"{fault.code}: {fault.message}", True)
+        except ServiceError as error:
+            output(f"{error.code}: {error.message}", True)
             return FAILED
 
     def _push_and_record(self, uri: str, name: re.Match[str], call: CommandCall, output: Output) -> int:
@@ -205,8 +205,8 @@ class BuildCommands:
         uri = uris[0]
         try:
             image_id = self._engine.registry.resolve(uri)
-        except ServiceError as fault:
-            output(f"Error response from daemon: {fault.message}", True)
+        except ServiceError as error:
+            output(f"Error response from daemon: {error.message}", True)
             return FAILED
         if "@" not in uri:
             self._engine.images.tag(image_id, _with_tag(self._local(uri)))

@@ -87,7 +87,7 @@ def _wait(process: subprocess.Popen[bytes], is_abandoned: Callable[[], bool]) ->
         except subprocess.TimeoutExpired:
             if is_abandoned():
                 break
-    process.terminate()  # the program tells the engine
+    process.terminate()  # the program passes it on to the engine
     try:
         return process.wait(_TERMINATE_SECONDS)
     except subprocess.TimeoutExpired:

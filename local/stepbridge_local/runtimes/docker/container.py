@@ -35,7 +35,7 @@ class DockerContainer:
         on_exit: Callable[[], None],
         on_end: Callable[[], None],
     ) -> None:
-        """``on_exit`` is called when its processes have ended, before ``wait`` tells; ``on_end`` is called last."""
+        """``on_exit`` is called when its processes have ended, before ``wait`` returns; ``on_end`` is called last."""
         self._container = container
         self._on_line = on_line
         self._on_exit = on_exit

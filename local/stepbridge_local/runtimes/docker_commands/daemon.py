@@ -73,8 +73,8 @@ class DockerDaemon:
         }
         try:
             image = self._runtime.build(context, str(file.relative_to(context)), arguments, log)
-        except ImageBuildError as fault:
-            for line in f"ERROR: failed to build: {fault}".splitlines():
+        except ImageBuildError as error:
+            for line in f"ERROR: failed to build: {error}".splitlines():
                 output(line, True)
             return FAILED
         with self._lock:
@@ -108,8 +108,8 @@ class DockerDaemon:
             return FAILED
         try:
             digest = self._registry.push(name, image)
-        except ServiceError as fault:
-            output(f"{fault.code}: {fault.message}", True)
+        except ServiceError as error:
+            output(f"{error.code}: {error.message}", True)
             return FAILED
         output(f"{tag}: digest: {digest} size: {image.size_bytes}", False)
         return 0

@@ -1,4 +1,4 @@
-"""Builds images: looks first, says all that stands against it, and then does only what was not done before."""
+"""Builds images: first prepares and reports every problem, then runs only the steps that were not run before."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ class _Base:
 
 
 @dataclass(frozen=True)
-class _Look:
-    """What looking found: the plan, the files that each COPY takes, and each step's key in the chain."""
+class _Preparation:
+    """A build that can be done: the plan, the files that each COPY takes, and each step's key in the chain."""
 
     base: _Base
     plan: Plan
@@ -86,27 +86,27 @@ class ImageBuilder:
         self, context: Path, dockerfile: str, build_args: Mapping[str, str], log: Callable[[str], None]
     ) -> BuiltImage:
         """Build ``context/dockerfile``. Raises ImageBuildError; DockerfileError for what cannot be honoured."""
-        look = self._look(context, dockerfile, build_args)
-        for note in look.plan.notes:
+        prepared = self._prepare(context, dockerfile, build_args)
+        for note in prepared.plan.notes:
             log(f"note: {note}")
-        layers = self._known_layers(look)
-        image = None if layers is None else self._store.image(_image_id(look, layers[-1]))
+        layers = self._known_layers(prepared)
+        image = None if layers is None else self._store.image(_image_id(prepared, layers[-1]))
         if image is not None:
             log("Nothing has changed since it was built")
         else:
-            image = self._made(look, dockerfile, log)
+            image = self._make(prepared, dockerfile, log)
         log(f"Built {image.image_id} ({image.size_bytes / 1e6:.1f} MB)")
         return image.as_built()
 
-    # --- looking ------------------------------------------------------------------------------------------------------
-    def _look(self, context: Path, dockerfile: str, build_args: Mapping[str, str]) -> _Look:
+    # --- preparing ----------------------------------------------------------------------------------------------------
+    def _prepare(self, context: Path, dockerfile: str, build_args: Mapping[str, str]) -> _Preparation:
         parsed = _parsed(context, dockerfile)
         base, problems = self._base(parsed, build_args)
         plan, refused = plan_dockerfile(parsed, build_args, base.config)
         try:
             build_context = BuildContext(context, dockerfile)
-        except DockerignoreError as fault:
-            raise DockerfileError(fault.source, fault.problems) from None
+        except DockerignoreError as error:
+            raise DockerfileError(error.source, error.problems) from None
         sources: dict[int, list[Source]] = {}
         for position, step in enumerate(plan.steps):
             if isinstance(step, CopyFiles):
@@ -115,21 +115,21 @@ class ImageBuilder:
         problems += [problem for problem in refused if problem not in problems]
         if problems:
             raise DockerfileError(dockerfile, sorted(problems, key=_line_of))
-        return _Look(base, plan, sources, tuple(_keys(base.chain, plan, sources)))
+        return _Preparation(base, plan, sources, tuple(_keys(base.chain, plan, sources)))
 
     def _base(self, parsed: Dockerfile, build_args: Mapping[str, str]) -> tuple[_Base, list[Problem]]:
-        """The base, and why it cannot be had; then a stand-in, so that looking can go on."""
+        """The base, and why it is not available: then a placeholder, so that the other problems are found too."""
         own = own_python()
-        stand_in = _Base(own, python_image_config(own.version), "")
+        placeholder = _Base(own, python_image_config(own.version), "")
         reference = base_of(parsed, build_args)
         if isinstance(reference, Problem):
-            return stand_in, [reference]
+            return placeholder, [reference]
         where = f"{parsed.source}:{reference.line}: FROM"
         wrong_platform = _platform_problem(reference, where)
         try:
             base = self._image_base(reference, where) if reference.python_version is None else self._python(reference)
         except (PythonNotFoundError, ImageBuildError) as error:
-            return stand_in, [Problem(where, f"{reference.image}: {error.found}", error.expected, error.remedy)]
+            return placeholder, [Problem(where, f"{reference.image}: {error.found}", error.expected, error.remedy)]
         return base, wrong_platform
 
     def _python(self, reference: BaseReference) -> _Base:
@@ -150,37 +150,41 @@ class ImageBuilder:
             raise ImageBuildError(where, f"{image_id} is not among the built images", expected, "build it again")
         return _Base(image.python, image.config, _key("image", image.image_id), image)
 
-    def _known_layers(self, look: _Look) -> list[Layer] | None:
-        """The layers of all steps that install, after that of the base; None when one has yet to be made."""
-        keys = [look.base.image.layer_key if look.base.image else look.base.chain]
-        keys += [key for key, step in zip(look.keys, look.plan.steps, strict=True) if isinstance(step, InstallPackages)]
+    def _known_layers(self, prepared: _Preparation) -> list[Layer] | None:
+        """The layers of all steps that install, after that of the base; None when one has yet to be image."""
+        keys = [prepared.base.image.layer_key if prepared.base.image else prepared.base.chain]
+        keys += [
+            key
+            for key, step in zip(prepared.keys, prepared.plan.steps, strict=True)
+            if isinstance(step, InstallPackages)
+        ]
         layers = [self._store.layer(key) for key in keys]
         known = [layer for layer in layers if layer is not None]
         return known if len(known) == len(layers) else None
 
     # --- doing --------------------------------------------------------------------------------------------------------
-    def _made(self, look: _Look, dockerfile: str, log: Callable[[str], None]) -> StoredImage:
+    def _make(self, prepared: _Preparation, dockerfile: str, log: Callable[[str], None]) -> StoredImage:
         session = SessionFolder(self._store.temporary_folder)
         try:
             folder = session.new("image")
             rootfs = folder / "rootfs"
-            layer = self._base_layer(look.base, rootfs, log)
+            layer = self._base_layer(prepared.base, rootfs, log)
             links = host_layout().links
-            for position, (step, key) in enumerate(zip(look.plan.steps, look.keys, strict=True)):
-                log(f"Step {position + 1}/{len(look.plan.steps)}: {step.text}")
+            for position, (step, key) in enumerate(zip(prepared.plan.steps, prepared.keys, strict=True)):
+                log(f"Step {position + 1}/{len(prepared.plan.steps)}: {step.text}")
                 match step:
                     case CopyFiles():
-                        copied(look.sources[position], step, rootfs, links)
+                        copied(prepared.sources[position], step, rootfs, links)
                     case MakeFolder():
                         resolve_in_root(rootfs, step.path, links).mkdir(parents=True, exist_ok=True)
                     case InstallPackages():
                         layer = self._layer_of(
-                            look.base, step, key, layer, rootfs, f"{dockerfile}:{step.line}: RUN", log
+                            prepared.base, step, key, layer, rootfs, f"{dockerfile}:{step.line}: RUN", log
                         )
             size = tree_size(rootfs) + layer.size_bytes
-            image_id = _image_id(look, layer)
-            made = StoredImage(image_id, folder, layer.key, look.plan.config, look.base.python, size)
-            return self._store.add_image(made, layer.packages)
+            image_id = _image_id(prepared, layer)
+            image = StoredImage(image_id, folder, layer.key, prepared.plan.config, prepared.base.python, size)
+            return self._store.add_image(image, layer.packages)
         finally:
             session.close()
 
@@ -259,8 +263,8 @@ def _keys(chain: str, plan: Plan, sources: Mapping[int, list[Source]]) -> list[s
     return keys
 
 
-def _image_id(look: _Look, layer: Layer) -> str:
-    return f"sha256:{_key(look.chain, look.plan.config.to_oci(), layer.packages)}"
+def _image_id(prepared: _Preparation, layer: Layer) -> str:
+    return f"sha256:{_key(prepared.chain, prepared.plan.config.to_oci(), layer.packages)}"
 
 
 def _key(*parts: object) -> str:

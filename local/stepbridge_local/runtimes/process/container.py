@@ -1,4 +1,4 @@
-"""A started container: its output line by line, its end, and the ways to bring that about."""
+"""A started container: its output line by line, how it ends, and how it is stopped."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ class ProcessContainer:
             self._hand_on_output()
             failure = ""
         finally:
-            # When on_line raised, the thread's exception hook tells; the container must not be left waiting for it.
+            # If on_line raised, the thread's exception hook reports it; the container must not wait for it.
             if failure:
                 self.stop(0)
             self._exit = self._conclusion(failure)

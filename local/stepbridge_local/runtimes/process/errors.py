@@ -1,4 +1,4 @@
-"""What goes wrong when an image is built or a container started in processes of this machine."""
+"""The errors of the process runtime."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ USE_DOCKER = "run the local AWS with `--runtime docker`, which honours every ins
 
 
 class DockerfileError(ImageBuildError, DocumentError):
-    """A Dockerfile, or its context, holds what the process runtime cannot honour; ``problems`` has all of it."""
+    """A Dockerfile or its context has what the process runtime cannot honour; ``problems`` has all of it."""
 
 
 class PythonNotFoundError(ConfigurationError):
-    """No Python of the version that an image asks for is on this machine."""
+    """This machine has no Python of the version that an image needs."""

@@ -19,7 +19,7 @@ __all__ = ["SessionFolder", "link_tree", "locked", "remove_tree", "tree_size"]
 class SessionFolder:
     """A folder of its own below ``parent`` for as long as this program runs.
 
-    The lock on it tells others that it is in use. Those of programs that are gone, killed ones too, are removed here.
+    A lock shows others that it is in use. Folders of programs that have ended or were killed are removed here.
     """
 
     def __init__(self, parent: Path) -> None:

@@ -1,4 +1,4 @@
-"""What an image of the process runtime says of itself: its configuration and its Python."""
+"""An image of the process runtime: its configuration and its Python."""
 
 from __future__ import annotations
 

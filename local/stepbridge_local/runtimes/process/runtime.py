@@ -11,10 +11,10 @@ from typing import Final
 from stepbridge_local.protocols import BuiltImage, Container, ContainerSpec
 from stepbridge_local.runtimes.process.builder import ImageBuilder
 from stepbridge_local.runtimes.process.container import FailedContainer
+from stepbridge_local.runtimes.process.containers import RunningContainers
 from stepbridge_local.runtimes.process.environment_builder import EnvironmentBuilder
 from stepbridge_local.runtimes.process.image import command_of
 from stepbridge_local.runtimes.process.image_store import ImageStore, StoredImage
-from stepbridge_local.runtimes.process.running import RunningContainers
 from stepbridge_local.runtimes.process.sandbox import Bind, host_layout, launch_spec
 
 __all__ = ["ProcessRuntime"]

@@ -18,7 +18,7 @@ import pytest
 from stepbridge_local.protocols import BuiltImage, ContainerExit, ContainerSpec
 from stepbridge_local.runtimes.process import ProcessRuntime
 from stepbridge_local.runtimes.process.container import ProcessContainer
-from stepbridge_local.runtimes.process.running import RunningContainers
+from stepbridge_local.runtimes.process.containers import RunningContainers
 from stepbridge_local.runtimes.process.sandbox import host_layout, launch_spec
 
 from .conftest import Run, gone, running_with, write_context
