@@ -16,10 +16,6 @@ PAGES = sorted(
 )
 TOP_LEVEL = ("plugins", "local", "tests", "docs", "asl", "infra", "dags", "scripts", "containers", ".ci")
 PACKAGES = {"stepbridge": ROOT / "plugins/stepbridge", "stepbridge_local": ROOT / "local/stepbridge_local"}
-FOLDERS = tuple(
-    f"{name}/"
-    for name in [*TOP_LEVEL, *(package.name for package in PACKAGES["stepbridge"].iterdir() if package.is_dir())]
-)
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 CODE = re.compile(r"`([^`\n]+)`")
@@ -45,12 +41,12 @@ def broken_links(page: Path) -> Iterator[str]:
 
 def missing_names(page: Path) -> Iterator[str]:
     """The files and modules in backticks that do not exist, in the repository or in the page's distribution."""
+    local = page.is_relative_to(ROOT / "local")
+    package = PACKAGES["stepbridge_local" if local else "stepbridge"]
+    folders = {*TOP_LEVEL, *(path.name for path in package.iterdir() if path.is_dir())}
     for code in CODE.findall(FENCE.sub("", page.read_text(encoding="utf-8"))):
-        if re.fullmatch(r"[\w./-]+/[\w./-]*", code) and code.startswith(FOLDERS):
-            if (
-                not any((folder / code).exists() for folder in (ROOT, ROOT / "local", PACKAGES["stepbridge"]))
-                and "my_model" not in code
-            ):
+        if re.fullmatch(r"[\w./-]+/[\w./-]*", code) and code.partition("/")[0] in folders and "my_model" not in code:
+            if not any((root / code).exists() for root in (ROOT, ROOT / "local", package)):
                 yield code
         elif re.fullmatch(r"(stepbridge|stepbridge_local)(\.[a-z_]+)+", code) and not module_exists(code):
             yield code
