@@ -51,7 +51,7 @@ test-pythons: $(READY) ## Run the unit tests on every Python 3.11, 3.12 and 3.13
 chaos: $(READY) ## Stop, kill and crash a real Airflow in the middle of 1,000 runs (an hour or more; CHAOS_RUNS=50 for less)
 	@CHAOS_RUNS=$${CHAOS_RUNS:-1000} $(BIN)/python -m pytest -s tests/chaos
 
-bench: $(READY) ## Measure speed and memory beside what is used otherwise (20 minutes; BENCH=quick: 3)
+bench: $(READY) ## Measure speed and memory beside what is used otherwise (20 minutes; BENCH=quick: 3; BENCH=smallest: to see that it runs)
 	@$(BIN)/python -m tests.bench $(BENCH)
 
 check: $(READY) ## Lint, format, types, import directions, and that every DAG imports

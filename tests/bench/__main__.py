@@ -1,4 +1,4 @@
-"""``python -m tests.bench [quick|full]``: the tables on standard output, the figures in ``.stepbridge/bench.json``."""
+"""``python -m tests.bench [smallest|quick|full]``: tables on standard output, figures in ``.stepbridge/bench.json``."""
 
 from __future__ import annotations
 
@@ -42,6 +42,7 @@ class Size:
 
 
 SIZES: Final = {
+    "smallest": Size((2,), 2, 3, 1, both_buckets=False, models=5, parses=1, turns=1),
     "quick": Size((10, 100), 15, 60, 10, both_buckets=False, models=50, parses=1, turns=3),
     "default": Size((10, 100, 1000), 60, 300, 60, both_buckets=False, models=500, parses=2, turns=5),
     "full": Size((10, 100, 1000), 60, 300, 60, both_buckets=True, models=500, parses=5, turns=15),
