@@ -96,7 +96,7 @@ def test_an_execution_s_page_leads_to_its_jobs(
     resource = "arn:aws:states:::sagemaker:createProcessingJob.sync"
     execution = executed(client, name, {"Type": "Task", "Resource": resource, "Parameters": job, "End": True}, {})
     html = page(address(local_aws, "executions", execution["executionArn"]))
-    assert re.search(r"Only +\d+\.\d\d s  \|█+\|  FAILED", html)
+    assert re.search(r"Only +[\d.]+ s  \| *█+ *\|  FAILED", html)
     assert "Only, 1 attempt:" in html
     assert '<span class="status bad">Failed</span>' in html
     assert "no-such-repository" in html
