@@ -59,6 +59,7 @@ check: $(READY) ## Lint, format, types, import directions, and that every DAG im
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/lint-imports --config local/pyproject.toml
 	$(BIN)/deptry plugins
 	cd local && ../$(BIN)/deptry . --extend-exclude tests
 	$(BIN)/cfn-lint infra/stack.yaml
