@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import pkgutil
+from contextlib import suppress
 from importlib import import_module
 
 from moto.core.base_backend import AccountSpecificBackend
@@ -15,6 +16,7 @@ from moto.core.utils import get_service_model
 
 from stepbridge_local import services
 from stepbridge_local.services.sagemaker.service_model import request_shape
+from stepbridge_local.testing.processes import client_of
 
 SERVICES = (
     *("cloudformation", "codebuild", "ecr", "events", "iam", "logs"),
@@ -24,12 +26,14 @@ SERVICES = (
 import_module("jsonata")
 import_module("stepbridge_local.cli.main")
 import_module("stepbridge_local.server")
-import_module("stepbridge_local.testing.processes")
+with suppress(ImportError):
+    import_module("pytest")  # functions that run in a child are in test modules
 for _module in pkgutil.walk_packages(services.__path__, f"{services.__name__}."):
     import_module(_module.name)
 for _service in SERVICES:
     import_module(f"moto.{_service}.urls")
     get_service_model(_service)
+    client_of("http://127.0.0.1", _service)
 request_shape("CreateProcessingJob")
 AccountSpecificBackend.get_session().get_available_partitions()
 gc.collect()

@@ -183,6 +183,7 @@ def test_a_refused_upload_does_not_spoil_the_next_request(aws: FaultyAws) -> Non
     assert s3.head_object(Bucket="refused-upload", Key="k")["ContentLength"] == len(body)
 
 
+@pytest.mark.load_dependent
 def test_latency(aws: FaultyAws) -> None:
     """The operations that are named begin later; others do not."""
     aws.faults({"fault": "latency", "operations": ["states:ListStateMachines"], "seconds": 0.4, "jitter_seconds": 0.1})

@@ -36,7 +36,7 @@ def place(region: str = "us-east-1") -> dict[str, str]:
 
 def page(address: str, status: int = 200) -> str:
     """The page's HTML; it is HTML, runs no script and comes without one."""
-    answer = httpx.get(address)
+    answer = httpx.get(address, timeout=30.0)
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert "default-src 'none'" in answer.headers["content-security-policy"]

@@ -32,6 +32,7 @@ def test_each_trigger_fires_once_for_its_own_execution(proxy: FaultProxy, start:
     assert proxy.calls["ListExecutions"] <= 2 * (seconds + 3)
 
 
+@pytest.mark.load_dependent
 def test_an_end_is_noticed_within_two_seconds(proxy: FaultProxy, machines: Any, start: Start) -> None:
     """Soon after the start the polls are a second apart."""
     _ = proxy

@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 if TYPE_CHECKING:
     from tests.contract.robustness.conftest import MeasuredAws
 
@@ -62,6 +64,7 @@ def test_status_tells_what_runs_and_what_is_held(aws: MeasuredAws, tmp_path: Pat
     )
 
 
+@pytest.mark.load_dependent
 def test_logs_follow_a_job_to_its_end(aws: MeasuredAws) -> None:
     """Each line once and in order, while the job runs; it ends with the job."""
     code = "import time; [(print('line', n, flush=True), time.sleep(0.2)) for n in range(60)]"

@@ -97,6 +97,7 @@ def test_a_stopped_job_fails_the_state(aws: ScriptedAws) -> None:
     assert json.loads(execution["cause"])["ProcessingJobStatus"] == "Stopped"
 
 
+@pytest.mark.load_dependent
 def test_completion_is_noticed_at_once(aws: ScriptedAws, tmp_path: Path) -> None:
     """``.sync`` goes on within 0.2 s of the end of the job."""
     name, gate = aws.unique("noticed"), tmp_path / "gate"
@@ -170,6 +171,7 @@ def test_express_machines_cannot_wait_for_a_job(aws: ScriptedAws) -> None:
 
 
 # --- ending early stops the job ---------------------------------------------------------------------------------------
+@pytest.mark.load_dependent
 def test_stop_execution_stops_the_job(aws: ScriptedAws) -> None:
     """StopExecution ends the execution at once and stops its job."""
     name = aws.unique("stop")

@@ -177,6 +177,7 @@ def test_retry_delays(aws: ScriptedAws) -> None:
     assert delays == pytest.approx([1, 2, 2], abs=0.3)
 
 
+@pytest.mark.load_dependent
 def test_full_jitter_shortens_delays(aws: ScriptedAws) -> None:
     """JitterStrategy FULL takes a delay between nothing and the whole."""
     retry = {"ErrorEquals": ["Bad"], "IntervalSeconds": 4, "MaxAttempts": 1, "JitterStrategy": "FULL"}
@@ -247,6 +248,7 @@ def seconds_of(execution: dict[str, Any]) -> float:
     return float((execution["stopDate"] - execution["startDate"]).total_seconds())
 
 
+@pytest.mark.load_dependent
 def test_wait_seconds_from_an_expression(aws: ScriptedAws) -> None:
     """Seconds may be computed."""
     execution = aws.run({"W": {"Type": "Wait", "Seconds": "{% $states.input.s %}", "End": True}}, {"s": 1})

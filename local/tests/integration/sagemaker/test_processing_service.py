@@ -111,6 +111,7 @@ def test_no_more_than_the_set_number_run_at_once(aws: Aws, job: Job) -> None:
     assert [spec.name.rpartition("us-east-1-")[2] for spec in aws.runtime.started] == ["first-algo-1", "third-algo-1"]
 
 
+@pytest.mark.load_dependent
 def test_wait_returns_the_moment_the_job_ends(aws: Aws, job: Job) -> None:
     """Not at the next poll: a stopped waiting job wakes its waiter within milliseconds; a timeout says False."""
     service = aws.open(max_concurrent_jobs=1)
@@ -148,6 +149,7 @@ def test_what_a_dead_process_left_is_failed(aws: Aws, job: Job, tmp_path: Path) 
     assert after.wait(SCOPE, "job-1", 0) is True
 
 
+@pytest.mark.load_dependent
 def test_stop_all_ends_everything_and_takes_no_more(aws: Aws, job: Job) -> None:
     """Running and waiting jobs are Failed as after a crash, their processes are gone, create answers 503."""
     service = aws.open(max_concurrent_jobs=1)
@@ -215,6 +217,7 @@ def test_many_jobs_all_end(aws: Aws, job: Job) -> None:
     assert all(abs(place - number) <= 1 for place, number in enumerate(order))
 
 
+@pytest.mark.load_dependent
 def test_the_overhead_of_a_job_is_small(aws: Aws, job: Job) -> None:
     """From CreateProcessingJob to Completed, the container's start included."""
     service = aws.open()

@@ -93,6 +93,7 @@ def test_with_jobs_time_runs_fast_always() -> None:
     assert execution.elapsed() == 200
 
 
+@pytest.mark.load_dependent
 def test_a_nap_in_execution_time_is_short_in_real_time() -> None:
     """An hour at a million times takes no time, and is an hour of the execution to the second."""
     pace = Pace()

@@ -76,6 +76,7 @@ def test_a_reader_that_has_enough_ends_the_epoch(opened: Callable[..., Path]) ->
     assert len((folder / "data_1").read_bytes()) == 1_000_000
 
 
+@pytest.mark.load_dependent
 def test_the_end_comes_whatever_the_reader_does(feeds: PipeFeeds, opened: Callable[..., Path]) -> None:
     """A FIFO that nobody opens and a reader that takes nothing hold up nothing."""
     folder = opened(*streamed(b"x" * 1_000_000))
