@@ -11,35 +11,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = [
-    "TRANSIENT_ERRORS",
-    "AccessDeniedError",
-    "AlreadyExistsError",
-    "AwsError",
-    "CardError",
-    "ConfigurationError",
-    "CredentialsError",
-    "DefinitionError",
-    "DeploymentError",
-    "DocumentError",
-    "EndpointUnreachableError",
-    "ExecutionInputError",
-    "FailedResource",
-    "FolderError",
-    "ImageBuildError",
-    "NotFoundError",
-    "NotRedrivableError",
-    "Problem",
-    "QuotaExceededError",
-    "RequestRejectedError",
-    "ServiceUnavailableError",
-    "StackFailedError",
-    "StepbridgeError",
-    "TemplateError",
-    "ThrottlingError",
-    "UnknownStatusError",
-]
-
 
 def _sentence(where: str, found: str, expected: str, remedy: str) -> str:
     parts = [found, expected and f"expected {expected}", remedy]

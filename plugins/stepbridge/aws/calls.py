@@ -12,37 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    ConnectionClosedError,
-    ConnectTimeoutError,
-    CredentialRetrievalError,
-    EndpointConnectionError,
-    HTTPClientError,
-    NoAuthTokenError,
-    NoCredentialsError,
-    PartialCredentialsError,
-    ProfileNotFound,
-    ReadTimeoutError,
-    SSLError,
-    SSOError,
-    TokenRetrievalError,
-)
+from botocore import exceptions as botocore_errors
+from botocore.exceptions import BotoCoreError, ClientError
 
-from stepbridge.errors import (
-    AccessDeniedError,
-    AlreadyExistsError,
-    AwsError,
-    CredentialsError,
-    EndpointUnreachableError,
-    NotFoundError,
-    NotRedrivableError,
-    QuotaExceededError,
-    RequestRejectedError,
-    ServiceUnavailableError,
-    ThrottlingError,
-)
+from stepbridge import errors
+from stepbridge.errors import AwsError
 
 __all__ = ["aws_call", "error_of"]
 
@@ -72,6 +46,28 @@ _QUOTA_EXCEEDED: Final = frozenset({
     "ExecutionLimitExceeded", "ResourceLimitExceeded", "LimitExceededException", "AccountLimitExceededException",
     "OverLimit",
 })  # fmt: skip
+
+_NOT_FOUND_REMEDY: Final = (
+    "check the name, account, region and endpoint; `stepbridge deploy` creates what stepbridge needs"
+)
+_MEANINGS: Final[tuple[tuple[frozenset[str], type[AwsError], str, str], ...]] = (
+    (_CREDENTIALS, errors.CredentialsError, "valid AWS credentials",
+     "renew the credentials of the Airflow connection (or of the profile), then run again"),
+    (_NOT_REDRIVABLE, errors.NotRedrivableError, "an execution that AWS can redrive", ""),
+    (_ALREADY_EXISTS, errors.AlreadyExistsError, "a name that is free", ""),
+    (_NOT_FOUND, errors.NotFoundError, "that it exists", _NOT_FOUND_REMEDY),
+    (_THROTTLING, errors.ThrottlingError, "", "wait and try again"),
+    (_QUOTA_EXCEEDED, errors.QuotaExceededError, "room in the account's quota",
+     "wait until something ends, or have the quota raised in the Service Quotas console"),
+)  # fmt: skip
+"""Codes, and the class, the expectation and the remedy of the error that they become."""
+
+_WITHOUT_CREDENTIALS: Final = (
+    botocore_errors.NoCredentialsError, botocore_errors.PartialCredentialsError,
+    botocore_errors.CredentialRetrievalError, botocore_errors.TokenRetrievalError, botocore_errors.NoAuthTokenError,
+    botocore_errors.ProfileNotFound, botocore_errors.SSOError,
+)  # fmt: skip
+_WITHOUT_ANSWER: Final = (botocore_errors.ConnectionError, botocore_errors.HTTPClientError)
 
 _DENIED_TEXT: Final = re.compile(
     r"User: (?P<principal>\S+) is not authorized to perform: (?P<action>[\w-]+:\w+)(?: on resource: (?P<resource>\S+))?"
@@ -113,24 +109,17 @@ def _from_response(error: ClientError, action: str, resource: str) -> AwsError:
 def _classified(code: str, message: str, http_status: int, found: str, action: str, resource: str) -> AwsError:
     if code in _ACCESS_DENIED:
         return _access_denied(message, found, action, resource)
-    if code in _CREDENTIALS:
-        remedy = "renew the credentials of the Airflow connection (or of the profile), then run again"
-        return _error(CredentialsError, action, resource, found, "valid AWS credentials", remedy)
-    if code in _NOT_REDRIVABLE:
-        return _error(NotRedrivableError, action, resource, found, "an execution that AWS can redrive", "")
-    if code in _ALREADY_EXISTS:
-        return _error(AlreadyExistsError, action, resource, found, "a name that is free", "")
-    if code in _NOT_FOUND or (code == "ValidationException" and "could not find" in message.lower()):
-        remedy = "check the name, account, region and endpoint; `stepbridge deploy` creates what stepbridge needs"
-        return _error(NotFoundError, action, resource, found, "that it exists", remedy)
-    if code in _THROTTLING or http_status == 429:
-        return _error(ThrottlingError, action, resource, found, "", "wait and try again")
-    if code in _QUOTA_EXCEEDED:
-        remedy = "wait until something ends, or have the quota raised in the Service Quotas console"
-        return _error(QuotaExceededError, action, resource, found, "room in the account's quota", remedy)
+    for codes, error_class, expected, remedy in _MEANINGS:
+        if code in codes:
+            return _error(error_class, action, resource, found, expected, remedy)
+    if code == "ValidationException" and "could not find" in message.lower():
+        return _error(errors.NotFoundError, action, resource, found, "that it exists", _NOT_FOUND_REMEDY)
+    if http_status == 429:
+        return _error(errors.ThrottlingError, action, resource, found, "", "wait and try again")
     if http_status >= 500:
-        return _error(ServiceUnavailableError, action, resource, found, "", "try again; see the AWS Health Dashboard")
-    return _error(RequestRejectedError, action, resource, found, "", "")
+        remedy = "try again; see the AWS Health Dashboard"
+        return _error(errors.ServiceUnavailableError, action, resource, found, "", remedy)
+    return _error(errors.RequestRejectedError, action, resource, found, "", "")
 
 
 def _access_denied(message: str, found: str, action: str, resource: str) -> AwsError:
@@ -142,29 +131,19 @@ def _access_denied(message: str, found: str, action: str, resource: str) -> AwsE
     remedy = f"allow {action} on {resource} in a policy of {principal}"
     if action == "s3:GetObject":
         remedy += "; without s3:ListBucket on the bucket a missing object reads as denied too"
-    return _error(AccessDeniedError, action, resource, found, f"permission for {action}", remedy)
+    return _error(errors.AccessDeniedError, action, resource, found, f"permission for {action}", remedy)
 
 
 def _from_no_response(error: BotoCoreError, action: str, resource: str) -> AwsError:
     found = f"{type(error).__name__}: {error}"
-    credentials = (
-        NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, TokenRetrievalError, NoAuthTokenError,
-        ProfileNotFound, SSOError,
-    )  # fmt: skip
-    unreachable = (
-        EndpointConnectionError, ConnectTimeoutError, ReadTimeoutError, ConnectionClosedError, SSLError,
-        HTTPClientError,
-    )  # fmt: skip
-    if isinstance(error, credentials):
+    if isinstance(error, _WITHOUT_CREDENTIALS):
         remedy = "put credentials or a role into the Airflow connection aws_default, or give the worker a role"
-        return _error(CredentialsError, action, resource, found, "AWS credentials", remedy)
-    if isinstance(error, unreachable):
-        remedy = (
-            "check the network and the connection's endpoint_url and region_name; "
-            "for the local AWS: `stepbridge local up`"
-        )
-        return _error(EndpointUnreachableError, action, resource, found, "an answer from the service", remedy)
-    return _error(RequestRejectedError, action, resource, found, "", "")
+        return _error(errors.CredentialsError, action, resource, found, "AWS credentials", remedy)
+    if isinstance(error, _WITHOUT_ANSWER):
+        remedy = "check the network and the connection's endpoint_url and region_name"
+        remedy += "; for the local AWS: `stepbridge local up`"
+        return _error(errors.EndpointUnreachableError, action, resource, found, "an answer from the service", remedy)
+    return _error(errors.RequestRejectedError, action, resource, found, "", "")
 
 
 def _error(error_class: type[AwsError], action: str, resource: str, found: str, expected: str, remedy: str) -> AwsError:

@@ -5,10 +5,10 @@ API: https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_Creat
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from stepbridge.aws.calls import aws_call
@@ -16,13 +16,11 @@ from stepbridge.errors import RequestRejectedError
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
-    from mypy_boto3_cloudformation.type_defs import CreateChangeSetInputTypeDef
 
 __all__ = ["ChangeSet", "CloudFormation", "Stack", "StackEvent"]
 
 # "No changes" is a failure of the change set; only its text distinguishes it from others.
 _NO_CHANGES: Final = ("didn't contain changes", "No updates are to be performed")
-_CAPABILITIES: Final[list[Literal["CAPABILITY_NAMED_IAM"]]] = ["CAPABILITY_NAMED_IAM"]
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,6 @@ class StackEvent:
     """Something that happened to a resource of a stack, or to the stack (then ``logical_id`` is its name)."""
 
     id: str
-    at: datetime
     logical_id: str
     resource_type: str
     status: str
@@ -103,26 +100,23 @@ class CloudFormation:
         url: str | None,
         import_existing: bool,
     ) -> str:
-        """The ARN of a change set that CloudFormation is creating. A parameter without a value takes its default.
+        """The ARN of a change set that CloudFormation is creating from ``body`` or from the template at ``url``.
 
+        A parameter without a value takes its default.
         ``import_existing``: the stack takes over resources that exist already under the names in the template.
         """
-        request: CreateChangeSetInputTypeDef = {
-            "StackName": stack_name,
-            "ChangeSetName": name,
-            "ClientToken": name,
-            "ChangeSetType": change,
-            "Capabilities": _CAPABILITIES,
-            "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
-        }
-        if body is not None:
-            request["TemplateBody"] = body
-        if url is not None:
-            request["TemplateURL"] = url
-        if import_existing:
-            request["ImportExistingResources"] = True
+        template: Any = {"TemplateURL": url} if url is not None else {"TemplateBody": body}
         with aws_call("cloudformation:CreateChangeSet", stack_name):
-            return self._client.create_change_set(**request)["Id"]
+            return self._client.create_change_set(
+                StackName=stack_name,
+                ChangeSetName=name,
+                ClientToken=name,
+                ChangeSetType=change,
+                Capabilities=["CAPABILITY_NAMED_IAM"],
+                Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+                ImportExistingResources=import_existing,
+                **template,
+            )["Id"]
 
     def change_set(self, change_set_id: str) -> ChangeSet:
         with aws_call("cloudformation:DescribeChangeSet", change_set_id):
@@ -145,13 +139,10 @@ class CloudFormation:
 
     def events_since(self, stack_id: str, known: str | None) -> list[StackEvent]:
         """The stack's events after the one with the ID ``known`` (None: all), oldest first."""
-        newer: list[StackEvent] = []
         with aws_call("cloudformation:DescribeStackEvents", stack_id):
-            for page in self._client.get_paginator("describe_stack_events").paginate(StackName=stack_id):
-                for event in page["StackEvents"]:
-                    if event["EventId"] == known:
-                        return newer[::-1]
-                    newer.append(_event(event))
+            pages = self._client.get_paginator("describe_stack_events").paginate(StackName=stack_id)
+            events = (event for page in pages for event in page["StackEvents"])
+            newer = [_event(event) for event in itertools.takewhile(lambda event: event["EventId"] != known, events)]
         return newer[::-1]
 
 
@@ -169,7 +160,6 @@ def _stack(answer: Mapping[str, Any]) -> Stack:
 def _event(answer: Mapping[str, Any]) -> StackEvent:
     return StackEvent(
         id=answer["EventId"],
-        at=answer["Timestamp"],
         logical_id=answer.get("LogicalResourceId", ""),
         resource_type=answer.get("ResourceType", ""),
         status=answer.get("ResourceStatus", ""),

@@ -36,7 +36,6 @@ class Build:
 
     id: str
     arn: str
-    project: str
     status: str
     current_phase: str
     phases: tuple[BuildPhase, ...]
@@ -110,25 +109,20 @@ class CodeBuild:
 
 def _build(answer: Mapping[str, Any]) -> Build:
     logs = answer.get("logs", {})
+    variables = answer.get("environment", {}).get("environmentVariables", [])
     return Build(
         id=answer["id"],
         arn=answer.get("arn", ""),
-        project=answer["projectName"],
         status=answer["buildStatus"],
         current_phase=answer.get("currentPhase", ""),
         phases=tuple(_phase(phase) for phase in answer.get("phases", [])),
         log_group=logs.get("groupName", ""),
         log_stream=logs.get("streamName", ""),
-        environment={
-            variable["name"]: variable["value"]
-            for variable in answer.get("environment", {}).get("environmentVariables", [])
-        },
+        environment={variable["name"]: variable["value"] for variable in variables},
     )
 
 
 def _phase(answer: Mapping[str, Any]) -> BuildPhase:
-    contexts = (
-        f"{context.get('statusCode', '')} {context.get('message', '')}" for context in answer.get("contexts", [])
-    )
+    contexts = (f"{one.get('statusCode', '')} {one.get('message', '')}" for one in answer.get("contexts", []))
     message = "; ".join(text.strip() for text in contexts if text.strip(": "))
     return BuildPhase(answer["phaseType"], answer.get("phaseStatus", ""), message)

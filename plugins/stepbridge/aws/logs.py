@@ -5,6 +5,7 @@ API: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_Ge
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from stepbridge.aws.calls import aws_call
@@ -12,13 +13,12 @@ from stepbridge.errors import NotFoundError
 
 if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
-    from mypy_boto3_logs.type_defs import GetLogEventsRequestTypeDef
+    from mypy_boto3_logs.type_defs import GetLogEventsRequestTypeDef as _Request
 
 __all__ = ["PROCESSING_LOG_GROUP", "CloudWatchLogs", "LogTail"]
 
 PROCESSING_LOG_GROUP: Final = "/aws/sagemaker/ProcessingJobs"
 """Where SageMaker writes the output of Processing jobs, in streams ``<job>/algo-<n>-<time>``."""
-
 
 MANY_LINES: Final = 1000
 FEW_LINES: Final = 20
@@ -43,10 +43,8 @@ class CloudWatchLogs:
 
     def last_lines(self, group: str, stream: str, count: int) -> list[str]:
         """At most ``count`` lines from the end of the stream; none when there is no such stream."""
-        lines, _ = self._events(
-            {"logGroupName": group, "logStreamName": stream, "startFromHead": False, "limit": count}
-        )
-        return lines[-count:]
+        end: _Request = {"logGroupName": group, "logStreamName": stream, "startFromHead": False, "limit": count}
+        return self._events(end)[0][-count:]
 
     def job_lines(self, job_name: str, count: int) -> list[str]:
         """At most ``count`` last lines of each container of the Processing job; each host's lines under its name.
@@ -68,12 +66,12 @@ class CloudWatchLogs:
 
     def page(self, group: str, stream: str, token: str | None) -> tuple[list[str], str | None]:
         """The lines after ``token`` (None: from the beginning) and the next token."""
-        request: GetLogEventsRequestTypeDef = {"logGroupName": group, "logStreamName": stream, "startFromHead": True}
+        request: _Request = {"logGroupName": group, "logStreamName": stream, "startFromHead": True}
         if token:
             request["nextToken"] = token
         return self._events(request)
 
-    def _events(self, request: GetLogEventsRequestTypeDef) -> tuple[list[str], str | None]:
+    def _events(self, request: _Request) -> tuple[list[str], str | None]:
         resource = f"{request.get('logGroupName')}:{request['logStreamName']}"
         try:
             with aws_call("logs:GetLogEvents", resource):
@@ -83,21 +81,21 @@ class CloudWatchLogs:
         return [event["message"].rstrip("\r\n") for event in answer["events"]], answer["nextForwardToken"]
 
 
+@dataclass
 class LogTail:
     """Hands out each line of a log stream once, in order; a stream that does not exist yet has no lines."""
 
-    def __init__(self, logs: CloudWatchLogs, group: str, stream: str) -> None:
-        self._logs = logs
-        self._group = group
-        self._stream = stream
-        self._token: str | None = None
+    logs: CloudWatchLogs
+    group: str
+    stream: str
+    token: str | None = None
 
     def new_lines(self) -> list[str]:
         """The lines since the last call. A page may be empty before the end; an unchanged token is the end."""
         fresh: list[str] = []
         while True:
-            lines, token = self._logs.page(self._group, self._stream, self._token)
+            lines, token = self.logs.page(self.group, self.stream, self.token)
             fresh += lines
-            if token == self._token:
+            if token == self.token:
                 return fresh
-            self._token = token
+            self.token = token

@@ -22,9 +22,9 @@ from stepbridge.errors import NotFoundError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ObjectTypeDef, PaginatorConfigTypeDef
 
 __all__ = ["S3", "S3Object"]
-
 
 CHUNK_BYTES: Final = 1 << 20
 FIRST_KEYS: Final = 10
@@ -67,15 +67,10 @@ class S3:
 
     def objects(self, uri: S3Uri, at_most: int) -> tuple[list[S3Object], bool]:
         """The first objects whose keys begin with the URI's, by name, and whether these are all; 1000 a call."""
-        with aws_call("s3:ListBucket", str(uri)):
-            pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=uri.bucket, Prefix=uri.key, PaginationConfig={"MaxItems": at_most + 1}
-            )
-            found = [
-                S3Object(item["Key"], item["Size"], item["ETag"].strip('"'), item["LastModified"])
-                for page in pages
-                for item in page.get("Contents", [])
-            ]
+        found = [
+            S3Object(item["Key"], item["Size"], item["ETag"].strip('"'), item["LastModified"])
+            for item in self._listed(uri, {"MaxItems": at_most + 1})
+        ]
         return found[:at_most], len(found) <= at_most
 
     def holds_objects(self, uri: S3Uri) -> bool:
@@ -86,12 +81,16 @@ class S3:
         (https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ProcessingS3Input.html). One ListObjectsV2,
         unless its first page has only folders.
         """
+        contents = self._listed(uri, {"PageSize": FIRST_KEYS})
+        return any(item["Size"] or not item["Key"].endswith("/") for item in contents)
+
+    def _listed(self, uri: S3Uri, pagination: PaginatorConfigTypeDef) -> Iterator[ObjectTypeDef]:
         with aws_call("s3:ListBucket", str(uri)):
             pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=uri.bucket, Prefix=uri.key, PaginationConfig={"PageSize": FIRST_KEYS}
+                Bucket=uri.bucket, Prefix=uri.key, PaginationConfig=pagination
             )
-            contents = (item for page in pages for item in page.get("Contents", []))
-            return any(item["Size"] or not item["Key"].endswith("/") for item in contents)
+            for page in pages:
+                yield from page.get("Contents", [])
 
     def read(self, uri: S3Uri) -> Iterator[bytes]:
         """The object's content, chunk by chunk."""

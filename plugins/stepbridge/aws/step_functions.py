@@ -28,15 +28,14 @@ PAGE_SIZE: Final = 1000
 class Execution:
     """What DescribeExecution returns. ``description`` is the whole response.
 
+    ``latest_start`` is when it was started, or last redriven.
     ``redrive_status`` is REDRIVABLE, NOT_REDRIVABLE or REDRIVABLE_BY_MAP_RUN, empty when the service does not say.
     """
 
     arn: str
     name: str
-    state_machine_arn: str
     status: str
-    started_at: datetime
-    redriven_at: datetime | None
+    latest_start: datetime
     redrive_status: str
     redrive_status_reason: str
     description: Mapping[str, Any] = field(repr=False)
@@ -46,11 +45,6 @@ class Execution:
         """The execution's input; empty when it is no JSON object."""
         document = json.loads(self.description.get("input") or "{}")
         return document if isinstance(document, dict) else {}
-
-    @property
-    def latest_start(self) -> datetime:
-        """When it was started, or last redriven."""
-        return max(self.started_at, self.redriven_at) if self.redriven_at else self.started_at
 
 
 @dataclass(frozen=True)
@@ -84,10 +78,8 @@ class StepFunctions:
         return Execution(
             arn=answer["executionArn"],
             name=answer["name"],
-            state_machine_arn=answer["stateMachineArn"],
             status=answer["status"],
-            started_at=answer["startDate"],
-            redriven_at=answer.get("redriveDate"),
+            latest_start=_latest_start(answer),
             redrive_status=answer.get("redriveStatus", ""),
             redrive_status_reason=answer.get("redriveStatusReason", ""),
             description={key: value for key, value in answer.items() if key != "ResponseMetadata"},
@@ -128,10 +120,7 @@ class StepFunctions:
             return self._client.describe_state_machine_for_execution(executionArn=arn).get("revisionId", "")
 
     def latest_events(self, arn: str, count: int) -> list[Mapping[str, Any]]:
-        """At most ``count`` (1 to 1000) events from the end of the history, oldest first, without inputs and outputs.
-
-        One call.
-        """
+        """At most ``count`` (1 to 1000) events from the end, oldest first, without inputs and outputs; one call."""
         with aws_call("states:GetExecutionHistory", arn):
             answer = self._client.get_execution_history(
                 executionArn=arn, maxResults=count, reverseOrder=True, includeExecutionData=False
@@ -156,6 +145,9 @@ class StepFunctions:
             )
             for page in pages:
                 for item in page["executions"]:
-                    started, redriven = item["startDate"], item.get("redriveDate")
-                    latest_start = max(started, redriven) if redriven else started
-                    yield ListedExecution(item["executionArn"], item["status"], latest_start)
+                    yield ListedExecution(item["executionArn"], item["status"], _latest_start(item))
+
+
+def _latest_start(answer: Mapping[str, Any]) -> datetime:
+    started: datetime = answer["startDate"]
+    return max(started, answer.get("redriveDate") or started)

@@ -12,7 +12,7 @@ import typer
 
 from stepbridge.aws.arns import S3Uri
 from stepbridge.aws.cloudformation import CloudFormation
-from stepbridge.aws.iam import Iam
+from stepbridge.aws.iam import policy_decision
 from stepbridge.aws.s3 import S3
 from stepbridge.aws.step_functions import StepFunctions
 from stepbridge.cli.aws_options import (
@@ -149,14 +149,16 @@ def _output(s3: S3, uri: str) -> Check:
 
 
 def _permissions(card: ModelCard, deployed: Deployment, client: Callable[[Any], Any]) -> Iterator[Check]:
-    iam = Iam(client("iam"))
+    iam = client("iam")
     role = StepFunctions(client("stepfunctions")).role_of(deployed.state_machine_arn)
     wanted = permissions_of(card, deployed, role)
     allowed = 0
     for permission in wanted:
         what = f"{permission.role_arn.rpartition('/')[2]} may {permission.action} on {permission.resource}"
         try:
-            decision = iam.decision(permission.role_arn, permission.action, permission.resource, permission.context)
+            decision = policy_decision(
+                iam, permission.role_arn, permission.action, permission.resource, permission.context
+            )
         except AwsError as error:
             yield Check("permissions", "unknown", str(error))
             return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,10 +11,9 @@ from botocore.config import Config
 from stepbridge.aws.cloudformation import CloudFormation, Stack
 from stepbridge.aws.ecr import Ecr
 from stepbridge.aws.s3 import S3
-from stepbridge.aws.sts import Sts
 from stepbridge.core.deployment import Deployment
-from stepbridge.deployment._executors import Say, StackChanger, StepExecutor, StepPrinter
-from stepbridge.deployment._plan import Plan, StackSnapshot, check_stack_name, plan_deployment
+from stepbridge.deployment._plan import Plan, StackSnapshot, Step, check_stack_name, plan_deployment
+from stepbridge.deployment._stack_changer import Say, StackChanger
 from stepbridge.deployment._stack_reader import StackReader
 from stepbridge.deployment._stack_status import StackState, stack_state
 from stepbridge.deployment._template import read_template
@@ -24,8 +22,6 @@ from stepbridge.errors import CredentialsError, DeploymentError
 
 if TYPE_CHECKING:
     import boto3
-
-__all__ = ["DEFAULT_STACK_NAME", "StackDeployer", "deployment_of"]
 
 DEFAULT_STACK_NAME: Final = "stepbridge"
 TEMPLATE: Final = Path("infra/stack.yaml")
@@ -64,13 +60,12 @@ class StackDeployer:
         self._scikit_image = scikit_image
         self._say = say
         attempts = 2 if endpoint_url else 5
-        config = Config(
-            retries={"mode": "standard", "total_max_attempts": attempts}, connect_timeout=5, read_timeout=60
-        )
+        retries: Any = {"mode": "standard", "total_max_attempts": attempts}
+        config = Config(retries=retries, connect_timeout=5, read_timeout=60)
         options: dict[str, Any] = {"endpoint_url": endpoint_url, "config": config}
         cloudformation = CloudFormation(session.client("cloudformation", **options))
         s3 = S3(session.client("s3", **options))
-        self._changer = StackChanger(cloudformation, s3, time, say)
+        self._changer = StackChanger(cloudformation, s3, say)
         self._reader = StackReader(
             stack_name=stack_name,
             region=self._region,
@@ -78,12 +73,12 @@ class StackDeployer:
             cloudformation=cloudformation,
             s3=s3,
             ecr=Ecr(session.client("ecr", **options)),
-            sts=Sts(session.client("sts", **options)),
+            sts=session.client("sts", **options),
         )
 
     def deploy(self) -> Deployment:
         """The deployment, once the stack is as the template says. Raises StackFailedError too."""
-        while self._run(self._changer).replan:
+        while self._run(self._changer.carry_out).replan:
             continue
         stack = self._reader.stack()
         if stack is None:
@@ -92,19 +87,27 @@ class StackDeployer:
 
     def preview(self) -> None:
         """Say what ``deploy`` would do, and change nothing."""
-        if self._run(StepPrinter(self._say)).replan:
+        if self._run(lambda step: self._say(f"would {step}")).replan:
             self._say("and then plan again: what follows depends on how that ends")
 
-    def _run(self, executor: StepExecutor) -> Plan:
-        """The plan from what is there now, after ``executor`` got its steps."""
+    def _run(self, execute: Callable[[Step], None]) -> Plan:
+        """The plan from what is there now, after ``execute`` got its steps."""
         snapshot = self._reader.snapshot(self._template)
-        parameters = _with_scikit_image(snapshot, self._parameters, self._region, self._scikit_image)
-        plan = plan_deployment(snapshot, self._template, parameters)
+        plan = plan_deployment(snapshot, self._template, self._with_scikit_image(snapshot))
         for step in plan.steps:
-            executor.run(step)
+            execute(step)
         if not plan.steps:
             self._say(f"stack {self._stack_name}: nothing to change")
         return plan
+
+    def _with_scikit_image(self, found: StackSnapshot) -> Mapping[str, str]:
+        """The image is chosen once, when the stack is created: a newer one may break scripts that run every night."""
+        state = stack_state(found.status)
+        deployed = state in (StackState.DEPLOYED, StackState.ROLLED_BACK)
+        chosen = deployed and (found.parameters or {}).get(_SCIKIT)
+        if _SCIKIT in self._parameters or chosen or not (deployed or state is StackState.ABSENT):
+            return self._parameters
+        return {**self._parameters, _SCIKIT: self._scikit_image(self._region)}
 
 
 def deployment_of(stack: Stack, region: str, endpoint_url: str | None) -> Deployment:
@@ -130,15 +133,3 @@ def deployment_of(stack: Stack, region: str, endpoint_url: str | None) -> Deploy
         events_queue_url=stack.outputs.get("ExecutionEndsQueueUrl"),
         **{field: stack.outputs[output] for field, output in names.items()},
     )
-
-
-def _with_scikit_image(
-    snapshot: StackSnapshot, parameters: Mapping[str, str], region: str, scikit_image: Callable[[str], str]
-) -> Mapping[str, str]:
-    """The image is chosen once, when the stack is created: a newer one may break scripts that run every night."""
-    state = stack_state(snapshot.status)
-    deployed = state in (StackState.DEPLOYED, StackState.ROLLED_BACK)
-    chosen = deployed and (snapshot.parameters or {}).get(_SCIKIT)
-    if _SCIKIT in parameters or chosen or not (deployed or state is StackState.ABSENT):
-        return parameters
-    return {**parameters, _SCIKIT: scikit_image(region)}

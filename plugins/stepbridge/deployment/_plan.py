@@ -1,32 +1,18 @@
 """The steps that deploy a stack, computed from a snapshot of it before anything is changed.
 
-Pure: a plan is a tuple of frozen steps. An executor carries them out (``_executors.StackChanger``) or prints them
-(``StepPrinter``).
+Pure: a plan is a tuple of frozen steps. ``_stack_changer`` carries them out; their texts say what that does.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from stepbridge.deployment._stack_status import StackState, stack_state
 from stepbridge.deployment._template import MAX_INLINE_BYTES, MAX_TEMPLATE_BYTES, PackagedTemplate
 from stepbridge.errors import DeploymentError, TemplateError
-
-__all__ = [
-    "ApplyTemplate",
-    "DeleteStack",
-    "Plan",
-    "StackSnapshot",
-    "Step",
-    "UploadTemplate",
-    "WaitForStack",
-    "check_stack_name",
-    "effective_parameters",
-    "plan_deployment",
-]
 
 # The bucket's name is `<stack>-<account>-<region>` (at most 63), a role's `<stack>-<region>-batch-inference` (64).
 _STACK_NAME: Final = re.compile(r"(?=.{1,32}\Z)[a-z](?:-?[a-z0-9])*")
@@ -133,25 +119,30 @@ def plan_deployment(found: StackSnapshot, template: PackagedTemplate, overrides:
     A parameter that is not overridden keeps its value. Raises TemplateError, with all problems at once, for parameters
     that are unknown, missing or not allowed; DeploymentError for a stack that a person has to repair.
     """
-    match stack_state(found.status):
+    state, status = stack_state(found.status), found.status or ""
+    match state:
         case StackState.BUSY:
-            assert found.status is not None
-            return Plan((WaitForStack(found.stack_name, found.status),), replan=True)
+            return Plan((WaitForStack(found.stack_name, status),), replan=True)
         case StackState.BROKEN_CREATION:
-            assert found.status is not None
-            return Plan((DeleteStack(found.stack_name, found.status, found.status_reason),), replan=True)
+            return Plan((DeleteStack(found.stack_name, status, found.status_reason),), replan=True)
         case StackState.STUCK:
-            assert found.status is not None
-            text = f"{found.status}: {found.status_reason}".rstrip(": ")
-            raise DeploymentError(f"stack {found.stack_name}", text, "", _STUCK_REMEDY[found.status])
-        case StackState.ABSENT:
-            return _apply(found, template, overrides, "CREATE")
-        case state:
-            parameters = effective_parameters(found, template, overrides)
-            unchanged = template.document == found.template and _with_defaults(template, parameters) == found.parameters
-            if state is StackState.DEPLOYED and unchanged:
-                return Plan(())
-            return _apply(found, template, overrides, "UPDATE")
+            text = f"{status}: {found.status_reason}".rstrip(": ")
+            raise DeploymentError(f"stack {found.stack_name}", text, "", _STUCK_REMEDY[status])
+    parameters = effective_parameters(found, template, overrides)
+    unchanged = template.document == found.template and _with_defaults(template, parameters) == found.parameters
+    if state is StackState.DEPLOYED and unchanged:
+        return Plan(())
+    upload = _upload(found, template)
+    step = ApplyTemplate(
+        found.stack_name,
+        "CREATE" if state is StackState.ABSENT else "UPDATE",
+        parameters,
+        body=None if upload else template.body,
+        uploaded_to=upload,
+        adopt=found.retained if state is StackState.ABSENT else (),
+        changes=_additions(template) if state is StackState.ABSENT else _changes(found, template, parameters),
+    )
+    return Plan((upload, step) if upload else (step,))
 
 
 def effective_parameters(
@@ -169,26 +160,10 @@ def effective_parameters(
         if name in template.parameters and value != _default(old.get(name, {}))
     }
     parameters = given | dict(overrides)
-    problems = [*_unknown(template, parameters), *_missing(template, parameters), *_not_allowed(template, parameters)]
-    if problems:
+    if problems := [*_problems(template, parameters)]:
         known = ", ".join(sorted(template.parameters))
         raise TemplateError(template.source, "; ".join(problems), "", f"the template's parameters are {known}")
     return parameters
-
-
-def _apply(
-    found: StackSnapshot,
-    template: PackagedTemplate,
-    overrides: Mapping[str, str],
-    change: Literal["CREATE", "UPDATE"],
-) -> Plan:
-    parameters = effective_parameters(found, template, overrides)
-    upload = _upload(found, template)
-    adopt = found.retained if change == "CREATE" else ()
-    body = None if upload else template.body
-    changes = _changes(found, template, parameters) if change == "UPDATE" else _additions(template)
-    step = ApplyTemplate(found.stack_name, change, parameters, body, upload, adopt, changes)
-    return Plan((upload, step) if upload else (step,))
 
 
 def _upload(found: StackSnapshot, template: PackagedTemplate) -> UploadTemplate | None:
@@ -236,26 +211,18 @@ def _default(declared: Mapping[str, Any]) -> str | None:
     return str(declared["Default"]) if "Default" in declared else None
 
 
-def _unknown(template: PackagedTemplate, parameters: Mapping[str, str]) -> list[str]:
-    return [f"parameter {name}: not declared" for name in sorted(parameters) if name not in template.parameters]
-
-
-def _missing(template: PackagedTemplate, parameters: Mapping[str, str]) -> list[str]:
-    return [
-        f"parameter {name}: no value and no default"
-        for name, declared in template.parameters.items()
-        if "Default" not in declared and name not in parameters
-    ]
-
-
-def _not_allowed(template: PackagedTemplate, parameters: Mapping[str, str]) -> list[str]:
-    problems = []
+def _problems(template: PackagedTemplate, parameters: Mapping[str, str]) -> Iterator[str]:
+    """What CloudFormation would reject: parameters that are not declared, missing or not allowed."""
+    for name in sorted(parameters.keys() - template.parameters.keys()):
+        yield f"parameter {name}: not declared"
+    for name, declared in template.parameters.items():
+        if "Default" not in declared and name not in parameters:
+            yield f"parameter {name}: no value and no default"
     for name in sorted(parameters.keys() & template.parameters.keys()):
         declared, value = template.parameters[name], parameters[name]
         allowed = [str(choice) for choice in declared.get("AllowedValues", [])]
         if allowed and value not in allowed:
-            problems.append(f"parameter {name}: {value!r}; expected one of {', '.join(allowed)}")
+            yield f"parameter {name}: {value!r}; expected one of {', '.join(allowed)}"
         elif "AllowedPattern" in declared and not re.fullmatch(declared["AllowedPattern"], value):
             expected = declared.get("ConstraintDescription", declared["AllowedPattern"])
-            problems.append(f"parameter {name}: {value!r}; expected {expected}")
-    return problems
+            yield f"parameter {name}: {value!r}; expected {expected}"

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
-from types import MappingProxyType
+from typing import Final
 
 from stepbridge.errors import DeploymentError
-
-__all__ = ["STACK_STATUSES", "StackState", "stack_state"]
 
 
 class StackState(Enum):
@@ -26,34 +24,32 @@ class StackState(Enum):
     STUCK = "a person has to decide"
 
 
-STACK_STATUSES: Mapping[str, StackState] = MappingProxyType(
-    {
-        "CREATE_IN_PROGRESS": StackState.BUSY,
-        "CREATE_FAILED": StackState.BROKEN_CREATION,
-        "CREATE_COMPLETE": StackState.DEPLOYED,
-        "ROLLBACK_IN_PROGRESS": StackState.BUSY,
-        "ROLLBACK_FAILED": StackState.BROKEN_CREATION,
-        "ROLLBACK_COMPLETE": StackState.BROKEN_CREATION,
-        "DELETE_IN_PROGRESS": StackState.BUSY,
-        "DELETE_FAILED": StackState.STUCK,
-        "DELETE_COMPLETE": StackState.ABSENT,
-        "UPDATE_IN_PROGRESS": StackState.BUSY,
-        "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS": StackState.BUSY,
-        "UPDATE_COMPLETE": StackState.DEPLOYED,
-        "UPDATE_FAILED": StackState.ROLLED_BACK,
-        "UPDATE_ROLLBACK_IN_PROGRESS": StackState.BUSY,
-        "UPDATE_ROLLBACK_FAILED": StackState.STUCK,
-        "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS": StackState.BUSY,
-        "UPDATE_ROLLBACK_COMPLETE": StackState.ROLLED_BACK,
-        # A change set for a new stack was created and never executed: there are no resources yet.
-        "REVIEW_IN_PROGRESS": StackState.ABSENT,
-        "IMPORT_IN_PROGRESS": StackState.BUSY,
-        "IMPORT_COMPLETE": StackState.DEPLOYED,
-        "IMPORT_ROLLBACK_IN_PROGRESS": StackState.BUSY,
-        "IMPORT_ROLLBACK_FAILED": StackState.STUCK,
-        "IMPORT_ROLLBACK_COMPLETE": StackState.ROLLED_BACK,
-    }
-)
+STACK_STATUSES: Final[Mapping[str, StackState]] = {
+    "CREATE_IN_PROGRESS": StackState.BUSY,
+    "CREATE_FAILED": StackState.BROKEN_CREATION,
+    "CREATE_COMPLETE": StackState.DEPLOYED,
+    "ROLLBACK_IN_PROGRESS": StackState.BUSY,
+    "ROLLBACK_FAILED": StackState.BROKEN_CREATION,
+    "ROLLBACK_COMPLETE": StackState.BROKEN_CREATION,
+    "DELETE_IN_PROGRESS": StackState.BUSY,
+    "DELETE_FAILED": StackState.STUCK,
+    "DELETE_COMPLETE": StackState.ABSENT,
+    "UPDATE_IN_PROGRESS": StackState.BUSY,
+    "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS": StackState.BUSY,
+    "UPDATE_COMPLETE": StackState.DEPLOYED,
+    "UPDATE_FAILED": StackState.ROLLED_BACK,
+    "UPDATE_ROLLBACK_IN_PROGRESS": StackState.BUSY,
+    "UPDATE_ROLLBACK_FAILED": StackState.STUCK,
+    "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS": StackState.BUSY,
+    "UPDATE_ROLLBACK_COMPLETE": StackState.ROLLED_BACK,
+    # A change set for a new stack was created and never executed: there are no resources yet.
+    "REVIEW_IN_PROGRESS": StackState.ABSENT,
+    "IMPORT_IN_PROGRESS": StackState.BUSY,
+    "IMPORT_COMPLETE": StackState.DEPLOYED,
+    "IMPORT_ROLLBACK_IN_PROGRESS": StackState.BUSY,
+    "IMPORT_ROLLBACK_FAILED": StackState.STUCK,
+    "IMPORT_ROLLBACK_COMPLETE": StackState.ROLLED_BACK,
+}
 
 
 def stack_state(status: str | None) -> StackState:

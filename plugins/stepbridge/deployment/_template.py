@@ -21,16 +21,6 @@ import yaml
 from stepbridge.asl.definition import load_definition
 from stepbridge.errors import TemplateError
 
-__all__ = [
-    "MAX_INLINE_BYTES",
-    "MAX_TEMPLATE_BYTES",
-    "PackagedTemplate",
-    "package_template",
-    "parse_template",
-    "read_template",
-    "retained_names",
-]
-
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
 MAX_INLINE_BYTES: Final = 51_200
 MAX_TEMPLATE_BYTES: Final = 1_048_576

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -19,92 +20,95 @@ from stepbridge.aws.s3 import S3
 from stepbridge.errors import ImageBuildError, NotFoundError
 from stepbridge.images.build_context import FolderFile, write_zip
 from stepbridge.images.build_failure import CommandOutput, build_failure
-from stepbridge.images.builder import BuildRequest, StartedBuild
 
-__all__ = ["CodeBuildBuilder"]
+__all__ = ["BuildRequest", "CodeBuildBuilder"]
 
 FIRST_POLL_SECONDS: Final = 0.3
 POLL_GROWTH: Final = 1.5
 TAG_VARIABLE: Final = "IMAGE_TAG"
 
 
-class CodeBuildBuilder:
-    """A ``Builder``. ``source_prefix`` is where the zips go, ``repository_uri`` where the project pushes the image.
+@dataclass(frozen=True)
+class BuildRequest:
+    """An image to build. ``digest`` is the image digest, ``tag`` the image's tag in ECR.
 
-    ``poll_seconds`` is the longest time between two polls of a build; the first ones follow each other faster.
+    A second request with the same ``idempotency_token`` starts no second build.
     """
 
-    def __init__(
-        self,
-        codebuild: CodeBuild,
-        logs: CloudWatchLogs,
-        s3: S3,
-        *,
-        project: str,
-        source_prefix: S3Uri,
-        repository_uri: str,
-        poll_seconds: float,
-    ) -> None:
-        self._codebuild = codebuild
-        self._logs = logs
-        self._s3 = s3
-        self._project = project
-        self._source_prefix = source_prefix
-        self._repository_uri = repository_uri
-        self._poll_seconds = poll_seconds
+    files: Sequence[FolderFile]
+    dockerfile: str
+    build_args: Mapping[str, str]
+    digest: str
+    tag: str
+    idempotency_token: str
 
-    def running(self, tag: str) -> StartedBuild | None:
+
+@dataclass(frozen=True)
+class CodeBuildBuilder:
+    """Builds images and pushes them to the model's repository. Every method raises ``AwsError``.
+
+    ``source_prefix`` is where the zips go, ``repository_uri`` where the project pushes the image. ``poll_seconds`` is
+    the longest time between two polls of a build; the first ones follow each other faster.
+    """
+
+    codebuild: CodeBuild
+    logs: CloudWatchLogs
+    s3: S3
+    project: str
+    source_prefix: S3Uri
+    repository_uri: str
+    poll_seconds: float
+
+    def running(self, tag: str) -> Build | None:
         """A build of ``tag`` that has not ended, among the project's latest hundred."""
-        builds = self._codebuild.running(self._project)
-        build = next((build for build in builds if build.environment.get(TAG_VARIABLE) == tag), None)
-        return StartedBuild(build.id, build.arn) if build else None
+        builds = self.codebuild.running(self.project)
+        return next((build for build in builds if build.environment.get(TAG_VARIABLE) == tag), None)
 
-    def start(self, request: BuildRequest) -> StartedBuild:
-        """Start a build, with the variables that the project's buildspec reads."""
-        source = self._source_prefix.child(f"{request.digest}.zip")
+    def start(self, request: BuildRequest) -> Build:
+        """Start a build, with the variables that the project's buildspec reads, and return at once."""
+        source = self.source_prefix.child(f"{request.digest}.zip")
         self._upload(request.files, source)
         environment = {
-            "IMAGE_REPOSITORY_URI": self._repository_uri,
+            "IMAGE_REPOSITORY_URI": self.repository_uri,
             TAG_VARIABLE: request.tag,
             "DOCKERFILE": request.dockerfile,
             "BUILD_ARGS": json.dumps(dict(request.build_args), sort_keys=True),
         }
         location = f"{source.bucket}/{source.key}"
-        build = self._codebuild.start(self._project, location, environment, request.idempotency_token)
-        return StartedBuild(build.id, build.arn)
+        return self.codebuild.start(self.project, location, environment, request.idempotency_token)
 
-    def wait(self, build: StartedBuild, on_line: Callable[[str], None]) -> ImageBuildError | None:
+    def wait(self, build: Build, on_line: Callable[[str], None]) -> ImageBuildError | None:
         """Return once the build has ended: its failure, or None. ``on_line`` gets each line of its log."""
         output = CommandOutput()
         tail: LogTail | None = None
         pause = FIRST_POLL_SECONDS
         while True:
             time.sleep(pause)
-            pause = min(pause * POLL_GROWTH, self._poll_seconds)
+            pause = min(pause * POLL_GROWTH, self.poll_seconds)
             try:
-                found = self._codebuild.describe(build.id)
+                found = self.codebuild.describe(build.id)
             except NotFoundError:
                 return ImageBuildError(f"image build {build.id}", "it vanished while it ran", "", "run the task again")
             if tail is None and found.log_group and found.log_stream:
-                tail = self._logs.tail(found.log_group, found.log_stream)
+                tail = self.logs.tail(found.log_group, found.log_stream)
             for line in tail.new_lines() if tail else []:
                 output.add(line)
                 on_line(line)
             if found.ended:
                 return None if found.succeeded else _failure(found, output.lines)
 
-    def stop(self, build: StartedBuild) -> None:
+    def stop(self, build: Build) -> None:
         """Stop the build; nothing happens to one that has ended."""
-        self._codebuild.stop(build.id)
+        self.codebuild.stop(build.id)
 
     def _upload(self, files: Sequence[FolderFile], source: S3Uri) -> None:
-        if self._s3.exists(source):
+        if self.s3.exists(source):
             return
         with tempfile.TemporaryDirectory() as folder:
             archive = Path(folder, "context.zip")
             with archive.open("wb") as target:
                 write_zip(files, target)
-            self._s3.upload(archive, source)
+            self.s3.upload(archive, source)
 
 
 def _failure(build: Build, log_lines: Sequence[str]) -> ImageBuildError:

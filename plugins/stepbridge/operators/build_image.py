@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stepbridge.aws.arns import S3Uri
+from stepbridge.aws.codebuild import Build
 from stepbridge.core.names import image_tag
 from stepbridge.errors import ImageBuildError
 from stepbridge.images.build_context import build_context, entries_of
-from stepbridge.images.builder import Builder, BuildRequest, StartedBuild
-from stepbridge.images.codebuild import CodeBuildBuilder
+from stepbridge.images.codebuild import BuildRequest, CodeBuildBuilder
 from stepbridge.images.digest import image_digest
 from stepbridge.links.addresses import build_address
 from stepbridge.links.stepbridge import BuildLink
@@ -58,7 +58,7 @@ class BuildImageOperator(StepbridgeOperator):
         self.dockerfile = dockerfile
         self.build_args = dict(build_args or {})
         self.poll_seconds = poll_seconds
-        self._own_build: StartedBuild | None = None
+        self._own_build: Build | None = None
 
     def execute(self, context: Context) -> str | None:
         """The image's URI, ``<repository>@sha256:<64 hex>``; None when no wanted stage runs in it.
@@ -90,7 +90,7 @@ class BuildImageOperator(StepbridgeOperator):
             self._builder.stop(self._own_build)
 
     @cached_property
-    def _builder(self) -> Builder:
+    def _builder(self) -> CodeBuildBuilder:
         return CodeBuildBuilder(
             self.hook.codebuild,
             self.hook.logs,
@@ -105,13 +105,13 @@ class BuildImageOperator(StepbridgeOperator):
         digest = self.hook.ecr.image_digest(self.deployed.repository_name, tag)
         return f"{self.deployed.repository_uri}@{digest}" if digest else None
 
-    def _started(self, request: BuildRequest) -> StartedBuild:
+    def _started(self, request: BuildRequest) -> Build:
         build = self._builder.start(request)
         self._own_build = build
         self.log.info("image build %s of %s started from %d files", build.id, request.tag, len(request.files))
         return build
 
-    def _built(self, context: Context, build: StartedBuild, tag: str) -> str:
+    def _built(self, context: Context, build: Build, tag: str) -> str:
         """The pinned URI once the build has ended. An image that another build pushed meanwhile is as good."""
         BuildLink.push(context, build_address(build.arn, self.hook.local_endpoint("codebuild")))
         failure = self._builder.wait(build, lambda line: self.log.info("[build] %s", line))

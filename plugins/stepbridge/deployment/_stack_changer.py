@@ -1,9 +1,11 @@
-"""Executors of a deployment plan: one carries its steps out, one only prints them."""
+"""Carries out the steps of a deployment plan."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from stepbridge.aws.arns import S3Uri
@@ -15,8 +17,6 @@ from stepbridge.errors import DeploymentError, FailedResource, StackFailedError
 if TYPE_CHECKING:
     from stepbridge.aws.s3 import S3
 
-__all__ = ["Clock", "Say", "StackChanger", "StepExecutor", "StepPrinter"]
-
 Say = Callable[[str], None]
 
 # A change set takes AWS about ten seconds, and the local AWS a millisecond.
@@ -26,39 +26,15 @@ _DEADLINE_SECONDS: Final = 3600.0
 _CANCELLED: Final = ("Resource creation cancelled", "Resource update cancelled", "Resource deletion cancelled")
 
 
-class Clock(Protocol):
-    """Time, as ``time`` has it."""
-
-    def monotonic(self) -> float: ...
-    def sleep(self, seconds: float, /) -> None: ...
-
-
-class StepExecutor(Protocol):
-    """Carries a step out, or does something else with it."""
-
-    def run(self, step: Step) -> None: ...
-
-
-class StepPrinter:
-    """Says what each step would do and changes nothing."""
-
-    def __init__(self, say: Say) -> None:
-        self._say = say
-
-    def run(self, step: Step) -> None:
-        self._say(f"would {step}")
-
-
+@dataclass(frozen=True)
 class StackChanger:
-    """Carries steps out."""
+    """Changes stacks. ``say`` gets a line per step and per event of the stack."""
 
-    def __init__(self, cloudformation: CloudFormation, s3: S3, clock: Clock, say: Say) -> None:
-        self._cloudformation = cloudformation
-        self._s3 = s3
-        self._clock = clock
-        self._say = say
+    cloudformation: CloudFormation
+    s3: S3
+    say: Say
 
-    def run(self, step: Step) -> None:
+    def carry_out(self, step: Step) -> None:
         """Return when the step has taken effect.
 
         Raises StackFailedError with the reasons of the resources that failed, DeploymentError when CloudFormation
@@ -66,42 +42,42 @@ class StackChanger:
         """
         match step:
             case WaitForStack():
-                self._say(str(step))
-                stack = self._cloudformation.stack(step.stack_name)
+                self.say(str(step))
+                stack = self.cloudformation.stack(step.stack_name)
                 if stack is not None:
                     self._follow(stack.id, step.stack_name, self._last_event(stack.id))
             case DeleteStack():
-                self._say(str(step))
+                self.say(str(step))
                 self._delete(step.stack_name)
             case UploadTemplate():
-                self._say(str(step))
-                self._s3.write(S3Uri(step.bucket, step.key), step.body.encode(), "application/json")
+                self.say(str(step))
+                self.s3.write(S3Uri(step.bucket, step.key), step.body.encode(), "application/json")
             case ApplyTemplate():
                 self._apply(step)
 
     def _apply(self, step: ApplyTemplate) -> None:
         upload = step.uploaded_to
-        change_set_id = self._cloudformation.create_change_set(
+        change_set_id = self.cloudformation.create_change_set(
             step.stack_name,
             f"stepbridge-{uuid4().hex}",
             step.change,
             step.parameters,
             body=step.body,
-            url=self._s3.https_url(S3Uri(upload.bucket, upload.key)) if upload else None,
+            url=self.s3.https_url(S3Uri(upload.bucket, upload.key)) if upload else None,
             import_existing=bool(step.adopt),
         )
         change_set = self._completed(change_set_id)
         if change_set.is_empty:
-            self._cloudformation.delete_change_set(change_set.id)
-            self._say(f"stack {step.stack_name}: CloudFormation finds nothing to change")
+            self.cloudformation.delete_change_set(change_set.id)
+            self.say(f"stack {step.stack_name}: CloudFormation finds nothing to change")
             return
         if change_set.status == "FAILED":
             self._discard(change_set, step)
             found = change_set.status_reason or "FAILED without a reason"
             raise DeploymentError(f"change set of stack {step.stack_name}", found)
-        self._say(str(step))
+        self.say(str(step))
         known = self._last_event(change_set.stack_id)
-        self._cloudformation.execute_change_set(change_set)
+        self.cloudformation.execute_change_set(change_set)
         status, events = self._follow(change_set.stack_id, step.stack_name, known)
         if stack_state(status) is not StackState.DEPLOYED:
             remedy = "repair the cause and deploy again"
@@ -109,42 +85,42 @@ class StackChanger:
 
     def _discard(self, change_set: ChangeSet, step: ApplyTemplate) -> None:
         """Delete the change set, and the empty stack in REVIEW_IN_PROGRESS that an unexecuted creation leaves."""
-        self._cloudformation.delete_change_set(change_set.id)
+        self.cloudformation.delete_change_set(change_set.id)
         if step.change == "CREATE":
-            self._cloudformation.delete_stack(change_set.stack_id)
+            self.cloudformation.delete_stack(change_set.stack_id)
 
     def _completed(self, change_set_id: str) -> ChangeSet:
-        pauses = _Pauses(self._clock, f"change set {change_set_id}")
-        while not (change_set := self._cloudformation.change_set(change_set_id)).ended:
+        pauses = _Pauses(f"change set {change_set_id}")
+        while not (change_set := self.cloudformation.change_set(change_set_id)).ended:
             pauses.pause(change_set.status)
         return change_set
 
     def _delete(self, stack_name: str) -> None:
-        stack = self._cloudformation.stack(stack_name)
+        stack = self.cloudformation.stack(stack_name)
         if stack is None:
             return
         known = self._last_event(stack.id)
-        self._cloudformation.delete_stack(stack.id)
+        self.cloudformation.delete_stack(stack.id)
         status, events = self._follow(stack.id, stack_name, known)
         if stack_state(status) is not StackState.ABSENT:
             remedy = "remove these resources, delete the stack, and deploy again"
             raise StackFailedError.of(stack_name, status, _failures(events, stack_name), remedy)
 
     def _last_event(self, stack_id: str) -> str | None:
-        events = self._cloudformation.events_since(stack_id, None)
+        events = self.cloudformation.events_since(stack_id, None)
         return events[-1].id if events else None
 
     def _follow(self, stack_id: str, stack_name: str, known: str | None) -> tuple[str, list[StackEvent]]:
         """Say each event after ``known`` until nothing changes the stack; its status then, and those events."""
-        pauses = _Pauses(self._clock, f"stack {stack_name}")
+        pauses = _Pauses(f"stack {stack_name}")
         seen: list[StackEvent] = []
         while True:
-            stack = self._cloudformation.stack(stack_id)
+            stack = self.cloudformation.stack(stack_id)
             status = stack.status if stack else "DELETE_COMPLETE"
-            for event in self._cloudformation.events_since(stack_id, seen[-1].id if seen else known) if stack else []:
+            for event in self.cloudformation.events_since(stack_id, seen[-1].id if seen else known) if stack else []:
                 seen.append(event)
                 reason = f": {event.reason}" if event.reason else ""
-                self._say(f"{pauses.elapsed_seconds:5.0f} s  {event.logical_id}  {event.status}{reason}")
+                self.say(f"{pauses.elapsed_seconds:5.0f} s  {event.logical_id}  {event.status}{reason}")
             if stack_state(status) is not StackState.BUSY:
                 return status, seen
             pauses.pause(status)
@@ -153,22 +129,21 @@ class StackChanger:
 class _Pauses:
     """Pauses that grow, up to one deadline."""
 
-    def __init__(self, clock: Clock, waiting_for: str) -> None:
-        self._clock = clock
+    def __init__(self, waiting_for: str) -> None:
         self._waiting_for = waiting_for
-        self._started = clock.monotonic()
+        self._started = time.monotonic()
         self._next_seconds = _FIRST_PAUSE_SECONDS
 
     @property
     def elapsed_seconds(self) -> float:
-        return self._clock.monotonic() - self._started
+        return time.monotonic() - self._started
 
     def pause(self, status: str) -> None:
         """Raises DeploymentError, naming ``status``, once the deadline has passed."""
         if self.elapsed_seconds > _DEADLINE_SECONDS:
             found = f"still {status} after {self.elapsed_seconds:.0f} s"
             raise DeploymentError(self._waiting_for, found, "", "see its events in the CloudFormation console")
-        self._clock.sleep(self._next_seconds)
+        time.sleep(self._next_seconds)
         self._next_seconds = min(self._next_seconds * 1.5, _LONGEST_PAUSE_SECONDS)
 
 
