@@ -1,8 +1,8 @@
 """The keys that each type of state takes, as data, and the walk over a state's successors.
 
 Source: https://states-language.net/spec.html and
-https://docs.aws.amazon.com/step-functions/latest/dg/statemachine-structure.html. These tables
-have only what those pages name.
+https://docs.aws.amazon.com/step-functions/latest/dg/statemachine-structure.html. The tables have only what those
+pages name.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-__all__ = ["END_TYPES", "STATE_KEYS", "TOP_KEYS", "Edge", "branches", "edges", "keys_of"]
+__all__ = ["BRANCH_KEYS", "END_TYPES", "STATE_TYPES", "TOP_KEYS", "Edge", "branches", "edges", "keys_of"]
 
 TOP_KEYS: Final = frozenset({"Comment", "QueryLanguage", "StartAt", "States", "TimeoutSeconds", "Version"})
 BRANCH_KEYS: Final = frozenset({"Comment", "QueryLanguage", "StartAt", "States", "ProcessorConfig"})
@@ -18,55 +18,37 @@ BRANCH_KEYS: Final = frozenset({"Comment", "QueryLanguage", "StartAt", "States",
 END_TYPES: Final = ("Succeed", "Fail")
 """Types of states that end the execution by themselves."""
 
-_COMMON: Final = frozenset({"Type", "Comment", "QueryLanguage"})
-_GOES_ON: Final = frozenset({"Next", "End"})
-_WORK: Final = frozenset({"Retry", "Catch"})
-_TASK: Final = frozenset({"Resource", "TimeoutSeconds", "HeartbeatSeconds", "Credentials"})
-_MAP: Final = frozenset(
-    {
-        "ItemProcessor", "Iterator", "Items", "ItemReader", "ItemBatcher", "ItemSelector", "ResultWriter", "Label",
-        "MaxConcurrency", "ToleratedFailureCount", "ToleratedFailurePercentage",
-    }
-)  # fmt: skip
-
-STATE_KEYS: Final[Mapping[str, frozenset[str]]] = {
-    "Task": _COMMON | _GOES_ON | _WORK | _TASK | {"Assign"},
-    "Parallel": _COMMON | _GOES_ON | _WORK | {"Branches", "Assign"},
-    "Map": _COMMON | _GOES_ON | _WORK | _MAP | {"Assign"},
-    "Pass": _COMMON | _GOES_ON | {"Assign"},
-    "Wait": _COMMON | _GOES_ON | {"Seconds", "Timestamp", "Assign"},
-    "Choice": _COMMON | {"Choices", "Default", "Assign"},
-    "Succeed": _COMMON,
-    "Fail": _COMMON | {"Error", "Cause"},
+_EVERY_STATE: Final = "Type Comment QueryLanguage"
+_WORK: Final = "Next End Assign Retry Catch"
+_MAP: Final = (
+    "ItemProcessor Iterator Items ItemReader ItemBatcher ItemSelector ResultWriter Label MaxConcurrency "
+    "ToleratedFailureCount ToleratedFailurePercentage"
+)
+_PATHS: Final = "InputPath OutputPath"
+_RESULTS: Final = f"{_PATHS} Parameters ResultSelector ResultPath"
+_MAP_PATHS: Final = "ItemsPath MaxConcurrencyPath ToleratedFailureCountPath ToleratedFailurePercentagePath"
+# By type: the keys of both query languages, those of JSONata alone, those of JSONPath alone.
+_KEYS: Final[Mapping[str, tuple[str, str, str]]] = {
+    "Task": (
+        f"{_WORK} Resource TimeoutSeconds HeartbeatSeconds Credentials",
+        "Output Arguments",
+        f"{_RESULTS} TimeoutSecondsPath HeartbeatSecondsPath",
+    ),
+    "Parallel": (f"{_WORK} Branches", "Output Arguments", _RESULTS),
+    "Map": (f"{_WORK} {_MAP}", "Output", f"{_RESULTS} {_MAP_PATHS}"),
+    "Pass": ("Next End Assign", "Output", f"{_PATHS} Parameters Result ResultPath"),
+    "Wait": ("Next End Assign Seconds Timestamp", "Output", f"{_PATHS} SecondsPath TimestampPath"),
+    "Choice": ("Choices Default Assign", "Output", _PATHS),
+    "Succeed": ("", "Output", _PATHS),
+    "Fail": ("Error Cause", "", "ErrorPath CausePath"),
 }
-"""What both query languages know."""
-
-_OUTPUT: Final = frozenset({"Output"})
-_ARGUMENTS: Final = frozenset({"Arguments"})
-_JSONATA_KEYS: Final[Mapping[str, frozenset[str]]] = {
-    "Task": _OUTPUT | _ARGUMENTS,
-    "Parallel": _OUTPUT | _ARGUMENTS,
-    "Fail": frozenset(),
-}
-_PATHS: Final = frozenset({"InputPath", "OutputPath"})
-_RESULTS: Final = frozenset({"Parameters", "ResultSelector", "ResultPath"})
-_JSONPATH_KEYS: Final[Mapping[str, frozenset[str]]] = {
-    "Task": _PATHS | _RESULTS | {"TimeoutSecondsPath", "HeartbeatSecondsPath"},
-    "Parallel": _PATHS | _RESULTS,
-    "Map": _PATHS
-    | _RESULTS
-    | {"ItemsPath", "MaxConcurrencyPath", "ToleratedFailureCountPath", "ToleratedFailurePercentagePath"},
-    "Pass": _PATHS | {"Parameters", "Result", "ResultPath"},
-    "Wait": _PATHS | {"SecondsPath", "TimestampPath"},
-    "Fail": frozenset({"ErrorPath", "CausePath"}),
-}
+STATE_TYPES: Final = tuple(_KEYS)
 
 
 def keys_of(state_type: str, language: str) -> frozenset[str]:
     """All keys that a state of the type takes in the query language."""
-    if language == "JSONata":
-        return STATE_KEYS[state_type] | _JSONATA_KEYS.get(state_type, _OUTPUT)
-    return STATE_KEYS[state_type] | _JSONPATH_KEYS.get(state_type, _PATHS)
+    both, jsonata, jsonpath = _KEYS[state_type]
+    return frozenset(f"{_EVERY_STATE} {both} {jsonata if language == 'JSONata' else jsonpath}".split())
 
 
 class Edge(NamedTuple):

@@ -7,12 +7,11 @@ evaluator to say; the tests ask one.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from stepbridge.asl.rules import catch_problems, choice_problems, retry_problems
-from stepbridge.asl.states import BRANCH_KEYS, END_TYPES, STATE_KEYS, TOP_KEYS, branches, edges, keys_of
+from stepbridge.asl.rules import catch_problems, choice_problems, one_of, retry_problems, unknown_keys
+from stepbridge.asl.states import BRANCH_KEYS, END_TYPES, STATE_TYPES, TOP_KEYS, branches, edges, keys_of
 from stepbridge.errors import Problem
 
 __all__ = ["validate_definition"]
@@ -27,10 +26,10 @@ def validate_definition(definition: Any, source: str = "state machine") -> list[
     if not isinstance(definition, Mapping):
         return [Problem(f"{source} $", f"a {type(definition).__name__}", "an object with StartAt and States")]
     found = [
-        *_unknown_keys(definition, "$", TOP_KEYS),
+        *unknown_keys(definition, "$", TOP_KEYS),
         *_seconds(definition.get("TimeoutSeconds"), "$.TimeoutSeconds"),
         *_machine(definition, "$", "JSONPath"),
-        *_names_twice(definition),
+        *_names_twice(definition, "$", {}),
     ]
     return [Problem(f"{source} {problem.where}", problem.found, problem.expected, problem.remedy) for problem in found]
 
@@ -47,7 +46,7 @@ def _machine(machine: Mapping[str, Any], path: str, outer_language: str) -> Iter
         return
     start = machine.get("StartAt")
     if not isinstance(start, str) or start not in states:
-        yield Problem(f"{path}.StartAt", f"no state {start!r}", *_choose_from(start, states))
+        yield Problem(f"{path}.StartAt", f"no state {start!r}", *one_of(start, states))
     for name, state in states.items():
         place = f"{path}.States[{name!r}]"
         if len(name) > NAME_LENGTH:
@@ -61,17 +60,17 @@ def _machine(machine: Mapping[str, Any], path: str, outer_language: str) -> Iter
 
 def _state(state: Mapping[str, Any], path: str, states: Mapping[str, Any], outer_language: str) -> Iterator[Problem]:
     state_type = state.get("Type")
-    if not isinstance(state_type, str) or state_type not in STATE_KEYS:
-        yield Problem(f"{path}.Type", repr(state_type), f"one of {', '.join(STATE_KEYS)}")
+    if not isinstance(state_type, str) or state_type not in STATE_TYPES:
+        yield Problem(f"{path}.Type", repr(state_type), f"one of {', '.join(STATE_TYPES)}")
         return
     language = state.get("QueryLanguage", outer_language)
     if language not in LANGUAGES or (outer_language == "JSONata" and language == "JSONPath"):
         yield Problem(f"{path}.QueryLanguage", repr(language), outer_language, "a state may change only to JSONata")
         language = outer_language
-    yield from _unknown_keys(state, path, keys_of(state_type, language))
+    yield from unknown_keys(state, path, keys_of(state_type, language))
     for edge in edges(state):
         if edge.target not in states:
-            yield Problem(f"{path}.{edge.key}", f"no state {edge.target!r}", *_choose_from(edge.target, states))
+            yield Problem(f"{path}.{edge.key}", f"no state {edge.target!r}", *one_of(edge.target, states))
     yield from _next_or_end(state, path, state_type)
     yield from _type_problems(state, path, state_type, language)
     yield from retry_problems(state.get("Retry", []), f"{path}.Retry")
@@ -79,7 +78,7 @@ def _state(state: Mapping[str, Any], path: str, states: Mapping[str, Any], outer
     if language == "JSONata":
         yield from _expressions({k: v for k, v in state.items() if k not in ("Branches", "ItemProcessor")}, path)
     for key, branch in branches(state):
-        yield from _unknown_keys(branch, f"{path}.{key}", BRANCH_KEYS)
+        yield from unknown_keys(branch, f"{path}.{key}", BRANCH_KEYS)
         yield from _machine(branch, f"{path}.{key}", outer_language)
 
 
@@ -167,30 +166,12 @@ def _closure(first: Iterable[str], follow: Mapping[str, list[str]]) -> set[str]:
     return seen
 
 
-def _unknown_keys(value: Mapping[str, Any], path: str, known: frozenset[str]) -> Iterator[Problem]:
-    for key in value:
-        if key not in known:
-            yield Problem(f"{path}.{key}", "unknown key", *_choose_from(key, known))
-
-
-def _choose_from(given: Any, known: Iterable[str]) -> tuple[str, str]:
-    close = difflib.get_close_matches(str(given), list(known), n=3, cutoff=0.6)
-    return f"one of {', '.join(sorted(known))}", f"did you mean {' or '.join(close)}?" if close else ""
-
-
-def _names_twice(definition: Mapping[str, Any]) -> Iterator[Problem]:
+def _names_twice(machine: Mapping[str, Any], path: str, seen: dict[str, str]) -> Iterator[Problem]:
     """A state's name is unique in the whole definition, branches included."""
-    seen: dict[str, str] = {}
-    for path, name in _all_names(definition, "$"):
+    states = machine.get("States")
+    for name, state in states.items() if isinstance(states, Mapping) else ():
         if name in seen:
             yield Problem(f"{path}.States[{name!r}]", f"the name stands at {seen[name]} too", "each name once")
         seen.setdefault(name, f"{path}.States")
-
-
-def _all_names(machine: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
-    states = machine.get("States")
-    for name, state in states.items() if isinstance(states, Mapping) else ():
-        yield path, name
-        if isinstance(state, Mapping):
-            for key, branch in branches(state):
-                yield from _all_names(branch, f"{path}.States[{name!r}].{key}")
+        for key, branch in branches(state) if isinstance(state, Mapping) else ():
+            yield from _names_twice(branch, f"{path}.States[{name!r}].{key}", seen)

@@ -12,13 +12,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from stepbridge.core.fields import (
-    DEFAULT_INSTANCE_TYPE,
-    DEFAULT_MAX_RUNTIME_SECONDS,
-    InstanceType,
-    MaxRuntimeSeconds,
-    Stages,
-)
+from stepbridge.core import fields
 from stepbridge.core.names import STAGES
 from stepbridge.core.problems import problems_of
 from stepbridge.core.run_report.cost import SECONDS_PER_HOUR
@@ -32,9 +26,9 @@ class _Costed(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    stages: Stages = STAGES
-    instance_type: InstanceType = DEFAULT_INSTANCE_TYPE
-    max_runtime: MaxRuntimeSeconds = DEFAULT_MAX_RUNTIME_SECONDS
+    stages: fields.Stages = STAGES
+    instance_type: fields.InstanceType = fields.DEFAULT_INSTANCE_TYPE
+    max_runtime: fields.MaxRuntimeSeconds = fields.DEFAULT_MAX_RUNTIME_SECONDS
 
 
 COSTED_KEYS: Final = tuple(_Costed.model_fields)

@@ -9,20 +9,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from stepbridge.core.fields import (
-    DEFAULT_INSTANCE_TYPE,
-    DEFAULT_MAX_RUNTIME_SECONDS,
-    DEFAULT_VOLUME_SIZE_GB,
-    Environment,
-    ImageUri,
-    InstanceType,
-    MaxRuntimeSeconds,
-    ResourceTags,
-    RoleArn,
-    S3Uri,
-    Stages,
-    VolumeSizeGb,
-)
+from stepbridge.core import fields
 from stepbridge.core.names import STAGES
 from stepbridge.core.problems import problems_of
 from stepbridge.errors import ExecutionInputError
@@ -40,19 +27,19 @@ class ExecutionInput(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    input_uri: S3Uri
-    output_uri: S3Uri
-    code_uri: S3Uri | None = None
-    custom_image_uri: ImageUri | None = None
-    scikit_image_uri: ImageUri | None = None
-    role: RoleArn
-    instance_type: InstanceType = DEFAULT_INSTANCE_TYPE
-    volume_size: VolumeSizeGb = DEFAULT_VOLUME_SIZE_GB
-    max_runtime: MaxRuntimeSeconds = DEFAULT_MAX_RUNTIME_SECONDS
-    stages: Stages = STAGES
+    input_uri: fields.S3Uri
+    output_uri: fields.S3Uri
+    code_uri: fields.S3Uri | None = None
+    custom_image_uri: fields.ImageUri | None = None
+    scikit_image_uri: fields.ImageUri | None = None
+    role: fields.RoleArn
+    instance_type: fields.InstanceType = fields.DEFAULT_INSTANCE_TYPE
+    volume_size: fields.VolumeSizeGb = fields.DEFAULT_VOLUME_SIZE_GB
+    max_runtime: fields.MaxRuntimeSeconds = fields.DEFAULT_MAX_RUNTIME_SECONDS
+    stages: fields.Stages = STAGES
     model: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,128}$")] | None = None
-    environment: Environment = Field(default_factory=dict)
-    tags: ResourceTags = Field(default_factory=dict)
+    environment: fields.Environment = Field(default_factory=dict)
+    tags: fields.ResourceTags = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _has_what_its_stages_need(self) -> Self:

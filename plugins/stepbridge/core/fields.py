@@ -15,32 +15,6 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from stepbridge.core.names import STAGES
 
-__all__ = [
-    "DEFAULT_INSTANCE_TYPE",
-    "DEFAULT_MAX_RUNTIME_SECONDS",
-    "DEFAULT_VOLUME_SIZE_GB",
-    "INSTANCE_TYPE_PATTERN",
-    "MAX_RUNTIME_SECONDS",
-    "S3_URI_LENGTH",
-    "STAGE_TIMEOUT_MARGIN_SECONDS",
-    "URI_TEMPLATE_PATTERN",
-    "VOLUME_SIZE_GB",
-    "Bounds",
-    "Environment",
-    "ImageUri",
-    "InstanceType",
-    "MaxRuntimeSeconds",
-    "Prices",
-    "ResourceTags",
-    "RoleArn",
-    "S3Uri",
-    "Stages",
-    "Strings",
-    "UriTemplate",
-    "VolumeSizeGb",
-    "is_template",
-]
-
 DEFAULT_INSTANCE_TYPE: Final = "ml.m5.large"
 DEFAULT_VOLUME_SIZE_GB: Final = 30
 DEFAULT_MAX_RUNTIME_SECONDS: Final = 3600
@@ -74,13 +48,31 @@ TAG_VALUE_LENGTH: Final = 256
 URI_TEMPLATE_PATTERN: Final = r"(s3://\S|\{[{%]).*"
 INSTANCE_TYPE_PATTERN: Final = r"ml\.[a-z][a-z0-9-]*\.([0-9]*x?large|medium|metal)"
 
-_INSTANCE_TYPE = re.compile(INSTANCE_TYPE_PATTERN)
 _URI_TEMPLATE = re.compile(URI_TEMPLATE_PATTERN, re.DOTALL)
 _S3_URI = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/\S*)?")
-_IMAGE_URI = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._:-]*(/[a-zA-Z0-9._-]+)*(:[\w][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?")
-_ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+")
-_ENVIRONMENT_KEY = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
-_TAG_TEXT = re.compile(r"[\w\s.:/=+@-]*")
+
+
+def matching(pattern: str, expected: str, length: int | None = None) -> AfterValidator:
+    """Takes a text that the whole ``pattern`` matches, of at most ``length`` characters."""
+    form = re.compile(pattern)
+
+    def check(text: str) -> str:
+        if not form.fullmatch(text) or (length is not None and len(text) > length):
+            raise ValueError(expected)
+        return text
+
+    return AfterValidator(check)
+
+
+def _at_most(limit: int, expected: str) -> AfterValidator:
+    """Takes a text of at most ``limit`` characters or a mapping of at most ``limit`` entries."""
+
+    def check(value: Any) -> Any:
+        if len(value) > limit:
+            raise ValueError(f"{expected}; this one has {len(value)}")
+        return value
+
+    return AfterValidator(check)
 
 
 def is_template(text: str) -> bool:
@@ -106,64 +98,6 @@ def _uri_template(uri: str) -> str:
     return uri
 
 
-def _image_uri(uri: str) -> str:
-    if len(uri) > IMAGE_URI_LENGTH:
-        raise ValueError(f"an image URI of at most {IMAGE_URI_LENGTH} characters; this one has {len(uri)}")
-    if not _IMAGE_URI.fullmatch(uri):
-        raise ValueError("an image URI such as 123456789012.dkr.ecr.us-east-1.amazonaws.com/models:tag")
-    return uri
-
-
-def _instance_type(name: str) -> str:
-    if not _INSTANCE_TYPE.fullmatch(name):
-        raise ValueError(f"a SageMaker instance type such as {DEFAULT_INSTANCE_TYPE}")
-    return name
-
-
-def _role_arn(arn: str) -> str:
-    if len(arn) > ROLE_ARN_LENGTH or not _ROLE_ARN.fullmatch(arn):
-        raise ValueError("the ARN of an IAM role, such as arn:aws:iam::123456789012:role/name")
-    return arn
-
-
-def _environment_name(name: str) -> str:
-    if not _ENVIRONMENT_KEY.fullmatch(name) or len(name) > ENVIRONMENT_TEXT_LENGTH:
-        limit = f"at most {ENVIRONMENT_TEXT_LENGTH} letters, digits and underscores, no digit first"
-        raise ValueError(f"{limit}, as the name of an environment variable")
-    return name
-
-
-def _environment_value(value: str) -> str:
-    if len(value) > ENVIRONMENT_TEXT_LENGTH:
-        raise ValueError(f"at most {ENVIRONMENT_TEXT_LENGTH} characters; this one has {len(value)}")
-    return value
-
-
-def _environment_size(environment: dict[str, str]) -> dict[str, str]:
-    if len(environment) > ENVIRONMENT_ENTRIES:
-        raise ValueError(f"at most {ENVIRONMENT_ENTRIES} entries; this one has {len(environment)}")
-    return environment
-
-
-def _tag_key(key: str) -> str:
-    if not 1 <= len(key) <= TAG_KEY_LENGTH or not _TAG_TEXT.fullmatch(key) or key.lower().startswith("aws:"):
-        limit = f"1 to {TAG_KEY_LENGTH} letters, digits, blanks and _.:/=+-@"
-        raise ValueError(f"{limit}, not beginning with aws:, as the key of a tag")
-    return key
-
-
-def _tag_value(value: str) -> str:
-    if len(value) > TAG_VALUE_LENGTH or not _TAG_TEXT.fullmatch(value):
-        raise ValueError(f"at most {TAG_VALUE_LENGTH} letters, digits, blanks and _.:/=+-@ as the value of a tag")
-    return value
-
-
-def _tags_size(tags: dict[str, str]) -> dict[str, str]:
-    if len(tags) > TAG_ENTRIES:
-        raise ValueError(f"at most {TAG_ENTRIES} tags; this one has {len(tags)}")
-    return tags
-
-
 def _as_tuple(value: Any) -> Any:
     if isinstance(value, str | bytes) or not isinstance(value, Sequence):
         raise ValueError("a list of strings")
@@ -182,14 +116,12 @@ def _stages(stages: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(stage for stage in STAGES if stage in stages)
 
 
-def _plain_mapping(value: Any) -> Any:
-    return dict(value) if isinstance(value, Mapping) else value
-
+_plain_mapping = BeforeValidator(lambda value: dict(value) if isinstance(value, Mapping) else value)
 
 Strings = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 """A list of strings, kept as a tuple."""
 
-Stages = Annotated[tuple[str, ...], AfterValidator(_stages), BeforeValidator(_as_tuple)]
+Stages = Annotated[Strings, AfterValidator(_stages)]
 """A non-empty subset of the stages, put into the order in which they run."""
 
 S3Uri = Annotated[str, AfterValidator(_s3_uri)]
@@ -198,37 +130,67 @@ S3Uri = Annotated[str, AfterValidator(_s3_uri)]
 UriTemplate = Annotated[str, AfterValidator(_uri_template)]
 """An S3 URI or a Jinja template of one. Of a template only the beginning is checked; what it renders to is an S3Uri."""
 
-ImageUri = Annotated[str, AfterValidator(_image_uri)]
-"""An image URI of at most ``IMAGE_URI_LENGTH`` characters."""
+ImageUri = Annotated[
+    str,
+    _at_most(IMAGE_URI_LENGTH, f"an image URI of at most {IMAGE_URI_LENGTH} characters"),
+    matching(
+        r"[a-zA-Z0-9][a-zA-Z0-9._:-]*(/[a-zA-Z0-9._-]+)*(:[\w][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?",
+        "an image URI such as 123456789012.dkr.ecr.us-east-1.amazonaws.com/models:tag",
+    ),
+]
 
-InstanceType = Annotated[str, AfterValidator(_instance_type)]
+InstanceType = Annotated[
+    str, matching(INSTANCE_TYPE_PATTERN, f"a SageMaker instance type such as {DEFAULT_INSTANCE_TYPE}")
+]
 """A SageMaker instance type by its form. Only SageMaker knows which types exist, and where."""
 
-RoleArn = Annotated[str, AfterValidator(_role_arn)]
-"""The ARN of an IAM role."""
+RoleArn = Annotated[
+    str,
+    matching(
+        r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+",
+        "the ARN of an IAM role, such as arn:aws:iam::123456789012:role/name",
+        ROLE_ARN_LENGTH,
+    ),
+]
 
 VolumeSizeGb = Annotated[int, Field(ge=VOLUME_SIZE_GB.low, le=VOLUME_SIZE_GB.high)]
-"""The size of each job's volume in GB."""
-
 MaxRuntimeSeconds = Annotated[int, Field(ge=MAX_RUNTIME_SECONDS.low, le=MAX_RUNTIME_SECONDS.high)]
-"""The maximum runtime of each job in seconds."""
 
 Prices = dict[InstanceType, Annotated[float, Field(ge=0, allow_inf_nan=False)]]
 """The price of an instance hour by instance type, all in one currency."""
 
+_EnvironmentName = Annotated[
+    str,
+    matching(
+        r"[a-zA-Z_][a-zA-Z0-9_]*",
+        f"at most {ENVIRONMENT_TEXT_LENGTH} letters, digits and underscores, no digit first, as the name of an "
+        "environment variable",
+        ENVIRONMENT_TEXT_LENGTH,
+    ),
+]
+_EnvironmentValue = Annotated[str, _at_most(ENVIRONMENT_TEXT_LENGTH, f"at most {ENVIRONMENT_TEXT_LENGTH} characters")]
 Environment = Annotated[
-    dict[
-        Annotated[str, AfterValidator(_environment_name)],
-        Annotated[str, AfterValidator(_environment_value)],
-    ],
-    AfterValidator(_environment_size),
-    BeforeValidator(_plain_mapping),
+    dict[_EnvironmentName, _EnvironmentValue],
+    _at_most(ENVIRONMENT_ENTRIES, f"at most {ENVIRONMENT_ENTRIES} entries"),
+    _plain_mapping,
 ]
 """A container's environment: at most ``ENVIRONMENT_ENTRIES``; ``ENVIRONMENT_TEXT_LENGTH`` limits names and values."""
 
-ResourceTags = Annotated[
-    dict[Annotated[str, AfterValidator(_tag_key)], Annotated[str, AfterValidator(_tag_value)]],
-    AfterValidator(_tags_size),
-    BeforeValidator(_plain_mapping),
+_TagKey = Annotated[
+    str,
+    matching(
+        r"(?!(?i:aws:))[\w\s.:/=+@-]+",
+        f"1 to {TAG_KEY_LENGTH} letters, digits, blanks and _.:/=+-@, not beginning with aws:, as the key of a tag",
+        TAG_KEY_LENGTH,
+    ),
 ]
+_TagValue = Annotated[
+    str,
+    matching(
+        r"[\w\s.:/=+@-]*",
+        f"at most {TAG_VALUE_LENGTH} letters, digits, blanks and _.:/=+-@ as the value of a tag",
+        TAG_VALUE_LENGTH,
+    ),
+]
+ResourceTags = Annotated[dict[_TagKey, _TagValue], _at_most(TAG_ENTRIES, f"at most {TAG_ENTRIES} tags"), _plain_mapping]
 """Tags of an AWS resource, for cost allocation."""

@@ -5,7 +5,6 @@ A card needs at most a name, a schedule, an input and an output; everything else
 
 from __future__ import annotations
 
-import re
 from datetime import date
 from functools import cache
 from pathlib import PurePosixPath
@@ -14,23 +13,8 @@ from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from stepbridge.core import fields
 from stepbridge.core.cron import schedule_problem
-from stepbridge.core.fields import (
-    DEFAULT_INSTANCE_TYPE,
-    DEFAULT_MAX_RUNTIME_SECONDS,
-    DEFAULT_VOLUME_SIZE_GB,
-    ENVIRONMENT_ENTRIES,
-    ENVIRONMENT_TEXT_LENGTH,
-    Environment,
-    ImageUri,
-    InstanceType,
-    MaxRuntimeSeconds,
-    Prices,
-    Stages,
-    Strings,
-    UriTemplate,
-    VolumeSizeGb,
-)
 from stepbridge.core.names import STAGES
 from stepbridge.core.notification_targets import notification_target
 from stepbridge.core.problems import Path, problems_of, short_repr
@@ -50,15 +34,15 @@ SHORTEST_DEADLINE_SECONDS: Final = 60
 LONGEST_DEADLINE_SECONDS: Final = 31 * 24 * 3600
 LONGEST_WAIT_SECONDS: Final = 31 * 24 * 3600
 
-# What a DAG id, an S3 prefix, an image tag and a state machine's input all take.
-_MODEL_NAME = re.compile(r"[a-z][a-z0-9]*([_-][a-z0-9]+)*")
-
-
-def _model_name(name: str) -> str:
-    if len(name) > MODEL_NAME_LENGTH or not _MODEL_NAME.fullmatch(name):
-        limit = f"at most {MODEL_NAME_LENGTH} lower-case letters, digits and single _ or -"
-        raise ValueError(f"{limit}, beginning with a letter, such as flight_delay")
-    return name
+_ModelName = Annotated[
+    str,
+    fields.matching(
+        r"[a-z][a-z0-9]*([_-][a-z0-9]+)*",  # what a DAG id, an S3 prefix, an image tag and a state machine's input take
+        f"at most {MODEL_NAME_LENGTH} lower-case letters, digits and single _ or -, beginning with a letter, such as "
+        "flight_delay",
+        MODEL_NAME_LENGTH,
+    ),
+]
 
 
 def _schedule(text: str) -> str:
@@ -108,17 +92,13 @@ class ModelCard(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    name: Annotated[
-        str,
-        AfterValidator(_model_name),
-        Field(
-            description=f"at most {MODEL_NAME_LENGTH} lower-case letters, digits and single `_` or `-`, beginning with "
-            "a letter; the same as the file's name"
-        ),
-    ]
+    name: _ModelName = Field(
+        description=f"at most {MODEL_NAME_LENGTH} lower-case letters, digits and single `_` or `-`, beginning with a "
+        "letter; the same as the file's name"
+    )
     description: str = _key("", "what Airflow shows beside the DAG", max_length=1000)
     owner: str = _key("airflow", "the owner of the tasks in Airflow", min_length=1, max_length=200)
-    tags: Strings = _key((), "tags of the DAG", max_length=50)
+    tags: fields.Strings = _key((), "tags of the DAG", max_length=50)
     schedule: Annotated[str, AfterValidator(_schedule)] | None = _key(
         None, "cron expression or preset such as `@daily`; without one the model runs by hand or by asset only"
     )
@@ -126,17 +106,21 @@ class ModelCard(BaseModel):
     start_date: date = _key(DEFAULT_START_DATE, "first day that is scheduled; needed with `catchup`")
     end_date: date | None = _key(None, "last day that is scheduled")
     catchup: bool = _key(False, "run every interval since `start_date`")
-    input_uri: Annotated[UriTemplate, Field(description="S3 URI, may be a Jinja template")]
-    output_uri: Annotated[UriTemplate, Field(description="S3 URI, may be a Jinja template")]
-    stages: Stages = _key(STAGES, f"{', '.join(f'`{stage}`' for stage in STAGES)}, or some of them")
-    instance_type: InstanceType = _key(DEFAULT_INSTANCE_TYPE, "instance type of each stage's Processing job")
-    volume_size: VolumeSizeGb = _key(DEFAULT_VOLUME_SIZE_GB, "GB of each job's volume")
-    max_runtime: MaxRuntimeSeconds = _key(DEFAULT_MAX_RUNTIME_SECONDS, "seconds that each job may take")
-    environment: Environment = _mapping(
-        f"environment variables of every stage; at most {ENVIRONMENT_ENTRIES}, names and values at most "
-        f"{ENVIRONMENT_TEXT_LENGTH} characters; values may be templates"
+    input_uri: fields.UriTemplate = Field(description="S3 URI, may be a Jinja template")
+    output_uri: fields.UriTemplate = Field(description="S3 URI, may be a Jinja template")
+    stages: fields.Stages = _key(STAGES, f"{', '.join(f'`{stage}`' for stage in STAGES)}, or some of them")
+    instance_type: fields.InstanceType = _key(
+        fields.DEFAULT_INSTANCE_TYPE, "instance type of each stage's Processing job"
     )
-    image: ImageUri | None = _key(None, "URI of a ready image, used instead of one built from the container folder")
+    volume_size: fields.VolumeSizeGb = _key(fields.DEFAULT_VOLUME_SIZE_GB, "GB of each job's volume")
+    max_runtime: fields.MaxRuntimeSeconds = _key(fields.DEFAULT_MAX_RUNTIME_SECONDS, "seconds that each job may take")
+    environment: fields.Environment = _mapping(
+        f"environment variables of every stage; at most {fields.ENVIRONMENT_ENTRIES}, names and values at most "
+        f"{fields.ENVIRONMENT_TEXT_LENGTH} characters; values may be templates"
+    )
+    image: fields.ImageUri | None = _key(
+        None, "URI of a ready image, used instead of one built from the container folder"
+    )
     container: _Folder | None = _key(None, "folder with the Dockerfile, inside the project")
     scripts: _Folder | None = _key(None, "folder with `preprocessing.py` and `postprocessing.py`, inside the project")
     build_args: dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*$")], str] = _mapping(
@@ -152,11 +136,11 @@ class ModelCard(BaseModel):
     pool_slots: int = _key(1, "how many slots of `pool` one execution holds", ge=1, le=1000)
     retries: int = _key(2, "retries of each task; see below which failures are retried", ge=0, le=100)
     allow_empty_output: bool = _key(False, "a run that succeeds and writes nothing is no failure")
-    prices: Prices = _mapping("price of an instance hour, by instance type, for the run report and `max_cost`")
+    prices: fields.Prices = _mapping("price of an instance hour, by instance type, for the run report and `max_cost`")
     max_cost: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = _key(
         None, "a run that may cost more asks before it starts; in the currency of the prices, above 0; see below"
     )
-    notify: Annotated[Strings, AfterValidator(_notification_targets)] = _key(
+    notify: Annotated[fields.Strings, AfterValidator(_notification_targets)] = _key(
         (), "who is notified of a failure; see below", max_length=20
     )
     deadline: Annotated[int, Field(ge=SHORTEST_DEADLINE_SECONDS, le=LONGEST_DEADLINE_SECONDS)] | None = _key(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
 from stepbridge.errors import Problem
 
-__all__ = ["Path", "problems_of", "short_repr"]
+__all__ = ["Path", "did_you_mean", "problems_of", "short_repr"]
 
 Path = tuple[str | int, ...]
 
@@ -21,6 +21,12 @@ def short_repr(value: object) -> str:
     """The value as Python writes it, cut to what fits into a line."""
     text = repr(list(value) if isinstance(value, tuple) else value)
     return text if len(text) <= SHOWN_LENGTH else text[: SHOWN_LENGTH - 1] + "…"
+
+
+def did_you_mean(given: object, known: Iterable[str]) -> str:
+    """The question whether one of ``known`` was meant that looks like ``given``; empty when none does."""
+    close = difflib.get_close_matches(str(given), list(known), n=3, cutoff=0.6)
+    return f"did you mean {' or '.join(close)}?" if close else ""
 
 
 def problems_of(
@@ -44,8 +50,7 @@ def _problem(detail: Any, known_keys: Sequence[str], remedy: str, place: Callabl
     where, excerpt = place(path)
     match detail["type"]:
         case "extra_forbidden":
-            close = difflib.get_close_matches(str(path[-1]), known_keys, n=3, cutoff=0.6)
-            hint = f"did you mean {' or '.join(close)}?" if close else remedy
+            hint = did_you_mean(path[-1], known_keys) or remedy
             return Problem(where, f"unknown key {name!r}", f"one of {', '.join(sorted(known_keys))}", hint, excerpt)
         case "missing":
             return Problem(where, f"the required key {name!r} is missing", "", remedy, excerpt)

@@ -67,31 +67,24 @@ ABSENT: Final = Snapshot("")
 
 
 @dataclass(frozen=True)
-class Describe:
+class _Step:
+    at: Identity
+
+
+class Describe(_Step):
     """Describe this execution and ask again."""
 
-    at: Identity
 
-
-@dataclass(frozen=True)
-class Start:
+class Start(_Step):
     """Start this execution; if its name is in use, describe it and ask again."""
 
-    at: Identity
 
-
-@dataclass(frozen=True)
-class Adopt:
+class Adopt(_Step):
     """Wait for this execution as it is."""
 
-    at: Identity
 
-
-@dataclass(frozen=True)
-class Redrive:
+class Redrive(_Step):
     """Redrive this execution; if AWS refuses, add a snapshot that is not redrivable and ask again."""
-
-    at: Identity
 
 
 Step = Adopt | Describe | Redrive | Start

@@ -8,7 +8,7 @@ https://docs.aws.amazon.com/codebuild/latest/APIReference/API_Build.html.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,35 +38,19 @@ class Status:
         return self.terminal and not self.failed
 
 
-def _table(*rows: Status) -> Mapping[str, Status]:
-    return {row.name: row for row in rows}
+def _table(running: Sequence[str], succeeded: str, failed: Sequence[str]) -> Mapping[str, Status]:
+    return {
+        **{name: Status(name, terminal=False, failed=False) for name in running},
+        succeeded: Status(succeeded, terminal=True, failed=False),
+        **{name: Status(name, terminal=True, failed=True) for name in failed},
+    }
 
 
-EXECUTION_STATUSES: Final = _table(
-    Status("RUNNING", terminal=False, failed=False),
-    Status("PENDING_REDRIVE", terminal=False, failed=False),  # children of a redriven Map state only
-    Status("SUCCEEDED", terminal=True, failed=False),
-    Status("FAILED", terminal=True, failed=True),
-    Status("TIMED_OUT", terminal=True, failed=True),
-    Status("ABORTED", terminal=True, failed=True),
-)
-
-JOB_STATUSES: Final = _table(
-    Status("InProgress", terminal=False, failed=False),
-    Status("Stopping", terminal=False, failed=False),
-    Status("Completed", terminal=True, failed=False),
-    Status("Failed", terminal=True, failed=True),
-    Status("Stopped", terminal=True, failed=True),  # botocore's waiter counts it as success; its outputs are partial
-)
-
-BUILD_STATUSES: Final = _table(
-    Status("IN_PROGRESS", terminal=False, failed=False),
-    Status("SUCCEEDED", terminal=True, failed=False),
-    Status("FAILED", terminal=True, failed=True),
-    Status("FAULT", terminal=True, failed=True),
-    Status("TIMED_OUT", terminal=True, failed=True),
-    Status("STOPPED", terminal=True, failed=True),
-)
+# PENDING_REDRIVE is a status of the children of a redriven Map state only.
+EXECUTION_STATUSES: Final = _table(("RUNNING", "PENDING_REDRIVE"), "SUCCEEDED", ("FAILED", "TIMED_OUT", "ABORTED"))
+# botocore's waiter counts Stopped as success, but its outputs are partial.
+JOB_STATUSES: Final = _table(("InProgress", "Stopping"), "Completed", ("Failed", "Stopped"))
+BUILD_STATUSES: Final = _table(("IN_PROGRESS",), "SUCCEEDED", ("FAILED", "FAULT", "TIMED_OUT", "STOPPED"))
 
 
 def execution_status(name: str) -> Status:

@@ -16,6 +16,9 @@ __all__ = ["YamlDocument", "read_yaml"]
 # libyaml's loader is ten times faster: 500 cards in 0.07 s instead of 0.68 s.
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
+Marks = dict[Path, yaml.Mark]
+"""Where the parts of a document begin; lines and columns are counted from 0."""
+
 
 class _Loader(_Base):  # type: ignore[misc]
     """The safe loader. A scalar that has no value, such as the date 2013-02-30, is a YAML error with its place."""
@@ -28,22 +31,14 @@ class _Loader(_Base):  # type: ignore[misc]
 
 
 @dataclass(frozen=True)
-class Mark:
-    """A place in a document, counted from 0."""
-
-    line: int
-    column: int
-
-
-@dataclass(frozen=True)
 class YamlDocument:
     """A document's value, the problems of its form, and where its parts are. ``value`` is None if it cannot be read."""
 
     source: str
     lines: tuple[str, ...]
     value: Any
-    keys: dict[Path, Mark]
-    values: dict[Path, Mark]
+    keys: Marks
+    values: Marks
     problems: tuple[Problem, ...]
 
     def locate_key(self, path: Path) -> tuple[str, str]:
@@ -57,19 +52,15 @@ class YamlDocument:
         """The place of the value at ``path``, like ``locate_key``."""
         return self._nearest(path, self.values)
 
-    def _nearest(self, path: Path, marks: dict[Path, Mark]) -> tuple[str, str]:
+    def _nearest(self, path: Path, marks: Marks) -> tuple[str, str]:
         plain = tuple(step for step in path if step != "[key]")
         for length in range(len(plain), 0, -1):
-            mark = marks.get(plain[:length])
-            if mark is not None:
-                return self.place(mark)
+            if plain[:length] in marks:
+                return _place(self.source, self.lines, marks[plain[:length]])
         return self.source, ""
 
-    def place(self, mark: Mark) -> tuple[str, str]:
-        return _place(self.source, self.lines, mark)
 
-
-def _place(source: str, lines: tuple[str, ...], mark: Mark) -> tuple[str, str]:
+def _place(source: str, lines: tuple[str, ...], mark: yaml.Mark) -> tuple[str, str]:
     text = lines[mark.line] if mark.line < len(lines) else ""
     return f"{source}:{mark.line + 1}:{mark.column + 1}", f"{text}\n{' ' * mark.column}^" if text else ""
 
@@ -81,8 +72,8 @@ def read_yaml(text: str, source: str) -> YamlDocument:
         root, value = _compose(text)
     except yaml.YAMLError as error:
         return YamlDocument(source, lines, None, {}, {}, (_unreadable(source, lines, error),))
-    keys: dict[Path, Mark] = {}
-    values: dict[Path, Mark] = {}
+    keys: Marks = {}
+    values: Marks = {}
     problems = []
     for mark, found in _walk(root, (), keys, values, set()):
         where, excerpt = _place(source, lines, mark)
@@ -104,17 +95,15 @@ def _unreadable(source: str, lines: tuple[str, ...], error: yaml.YAMLError) -> P
     mark = getattr(error, "problem_mark", None)
     found = getattr(error, "problem", None) or str(error)
     context = getattr(error, "context", None)
-    where, excerpt = _place(source, lines, Mark(mark.line, mark.column)) if mark else (source, "")
+    where, excerpt = _place(source, lines, mark) if mark else (source, "")
     return Problem(where, f"{found} {context}" if context else found, "a YAML document", "", excerpt)
 
 
-def _walk(
-    node: Any, path: Path, keys: dict[Path, Mark], values: dict[Path, Mark], seen: set[int]
-) -> Iterator[tuple[Mark, str]]:
+def _walk(node: Any, path: Path, keys: Marks, values: Marks, seen: set[int]) -> Iterator[tuple[yaml.Mark, str]]:
     """Record where everything is; yield the place of each key that comes twice, and what is wrong."""
     if node is None:
         return
-    values[path] = _mark(node)
+    values[path] = node.start_mark
     if id(node) in seen:  # an alias: its parts are where its anchor is
         return
     seen.add(id(node))
@@ -122,13 +111,9 @@ def _walk(
         for key, value in node.value:
             step = str(key.value)
             if (*path, step) in keys:
-                yield _mark(key), f"the key {step!r} comes twice"
-            keys[(*path, step)] = _mark(key)
+                yield key.start_mark, f"the key {step!r} comes twice"
+            keys[(*path, step)] = key.start_mark
             yield from _walk(value, (*path, step), keys, values, seen)
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
             yield from _walk(value, (*path, index), keys, values, seen)
-
-
-def _mark(node: Any) -> Mark:
-    return Mark(node.start_mark.line, node.start_mark.column)

@@ -8,15 +8,7 @@ from __future__ import annotations
 
 from airflow.sdk import Param
 
-from stepbridge.core.fields import (
-    DEFAULT_INSTANCE_TYPE,
-    INSTANCE_TYPE_PATTERN,
-    MAX_RUNTIME_SECONDS,
-    S3_URI_LENGTH,
-    URI_TEMPLATE_PATTERN,
-    VOLUME_SIZE_GB,
-    Bounds,
-)
+from stepbridge.core import fields
 from stepbridge.core.model_card import ModelCard
 
 __all__ = ["form_params"]
@@ -34,11 +26,13 @@ def form_params(card: ModelCard) -> dict[str, Param]:
             card.instance_type,
             type="string",
             title="Instance type",
-            description=f"Of the Processing job of each stage, such as {DEFAULT_INSTANCE_TYPE}.",
-            pattern=f"^{INSTANCE_TYPE_PATTERN}$",
+            description=f"Of the Processing job of each stage, such as {fields.DEFAULT_INSTANCE_TYPE}.",
+            pattern=f"^{fields.INSTANCE_TYPE_PATTERN}$",
         ),
-        "volume_size": _integer(card.volume_size, VOLUME_SIZE_GB, "Volume size", "GB, for each stage."),
-        "max_runtime": _integer(card.max_runtime, MAX_RUNTIME_SECONDS, "Maximum runtime", "Seconds, for each stage."),
+        "volume_size": _integer(card.volume_size, fields.VOLUME_SIZE_GB, "Volume size", "GB, for each stage."),
+        "max_runtime": _integer(
+            card.max_runtime, fields.MAX_RUNTIME_SECONDS, "Maximum runtime", "Seconds, for each stage."
+        ),
         "stages": Param(
             list(card.stages),
             type="array",
@@ -58,11 +52,11 @@ def _uri(template: str, title: str, description: str) -> Param:
         type="string",
         title=title,
         description=description,
-        pattern=f"^{URI_TEMPLATE_PATTERN}$",
-        maxLength=S3_URI_LENGTH,
+        pattern=f"^{fields.URI_TEMPLATE_PATTERN}$",
+        maxLength=fields.S3_URI_LENGTH,
     )
 
 
-def _integer(value: int, bounds: Bounds, title: str, unit: str) -> Param:
+def _integer(value: int, bounds: fields.Bounds, title: str, unit: str) -> Param:
     description = f"{unit} {bounds}."
     return Param(value, type="integer", title=title, description=description, minimum=bounds.low, maximum=bounds.high)

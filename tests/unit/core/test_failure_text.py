@@ -7,7 +7,7 @@ from tests.unit.core.execution_builder import ExecutionBuilder, execution, job_a
 from stepbridge.core.failures import remedy_for
 from stepbridge.core.instance_types import alternatives
 from stepbridge.core.run_report import build_run_report, failure_text
-from stepbridge.core.run_report.script_error import traceback_of
+from stepbridge.core.run_report.failure_text import traceback_of
 
 TRACEBACK = (
     "Traceback (most recent call last):",

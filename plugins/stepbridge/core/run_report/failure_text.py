@@ -8,14 +8,14 @@ from typing import Final
 from stepbridge.core.failures import remedy_for
 from stepbridge.core.run_report.history import parsed_object
 from stepbridge.core.run_report.model import NOT_STARTED, RunReport, StageReport
-from stepbridge.core.run_report.script_error import traceback_of
 from stepbridge.core.run_report.timeline import duration
 
-__all__ = ["failure_text"]
+__all__ = ["failure_text", "traceback_of"]
 
 LOG_LINES: Final = 50
 CAUSE_LENGTH: Final = 1500
 STREAM_MARK: Final = "--- algo-"
+TRACEBACK_MARK: Final = "Traceback (most recent call last):"
 
 
 def failure_text(
@@ -54,6 +54,23 @@ def failure_text(
     if done:
         lines.append(f"  finished before and not run again by a redrive: {', '.join(done)}")
     return "\n".join(lines)
+
+
+def traceback_of(lines: Sequence[str]) -> list[str]:
+    """The last traceback in ``lines``, with its error's line; empty when there is none.
+
+    Of a chain of exceptions it is the last one, which is what ended the script.
+    """
+    begin = next((at for at in range(len(lines) - 1, -1, -1) if lines[at].strip() == TRACEBACK_MARK), None)
+    if begin is None:
+        return []
+    margin = len(lines[begin]) - len(lines[begin].lstrip())
+    found = [lines[begin]]
+    for line in lines[begin + 1 :]:
+        found.append(line)
+        if line.strip() and len(line) - len(line.lstrip()) <= margin:
+            break  # the error itself stands below its frames, at the margin
+    return [line[margin:] for line in found] if len(found) > 1 else []
 
 
 def _last(lines: Sequence[str]) -> list[str]:
