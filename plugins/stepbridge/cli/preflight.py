@@ -28,7 +28,8 @@ from stepbridge.core.deployment import Deployment
 from stepbridge.core.fields import is_template
 from stepbridge.core.model_card import ModelCard, parse_card
 from stepbridge.core.names import STAGES
-from stepbridge.core.readiness import Check, missing_statement, permissions_of, readable_part
+from stepbridge.core.permissions import statement
+from stepbridge.core.readiness import Check, permissions_of, readable_part
 from stepbridge.deployment import DEFAULT_STACK_NAME, deployment_of
 from stepbridge.errors import AwsError, ConfigurationError
 
@@ -167,5 +168,5 @@ def _permissions(card: ModelCard, deployed: Deployment, client: Callable[[Any], 
         elif decision == "explicitDeny":
             yield Check(what, "missing", "a Deny statement of its policies is in the way")
         else:
-            yield Check(what, "missing", f"add {missing_statement(permission)}")
+            yield Check(what, "missing", f"add {statement(permission.action, permission.resource)}")
     yield Check("permissions", "ok", f"{allowed} of {len(wanted)} that the stages need are there")

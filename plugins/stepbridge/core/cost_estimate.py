@@ -7,7 +7,6 @@ Each stage is one Processing job on one instance (asl/batch_inference.asl.json),
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -21,33 +20,29 @@ from stepbridge.errors import ExecutionInputError
 __all__ = ["COSTED_KEYS", "CostEstimate", "cost_estimate"]
 
 
-class _Costed(BaseModel):
-    """The parameters of a run that its cost depends on."""
+COSTED_KEYS: Final = ("stages", "instance_type", "max_runtime")
+"""The parameters of a run that its cost depends on."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+
+class CostEstimate(BaseModel):
+    """At most ``most``, in the currency of the prices; None when the instance type has no price.
+
+    ``max_runtime`` is in seconds for each stage, ``price_per_hour`` is that of one instance.
+    """
+
+    model_config = ConfigDict(frozen=True)
 
     stages: fields.Stages = STAGES
     instance_type: fields.InstanceType = fields.DEFAULT_INSTANCE_TYPE
     max_runtime: fields.MaxRuntimeSeconds = fields.DEFAULT_MAX_RUNTIME_SECONDS
 
-
-COSTED_KEYS: Final = tuple(_Costed.model_fields)
-
-
-@dataclass(frozen=True)
-class CostEstimate:
-    """At most ``most``, in the currency of the prices; None when the instance type has no price."""
-
-    stages: tuple[str, ...]
-    instance_type: str
-    max_runtime_seconds: int
-    price_per_hour: float | None
+    price_per_hour: float | None = None
 
     @property
     def most(self) -> float | None:
         if self.price_per_hour is None:
             return None
-        seconds = len(self.stages) * self.max_runtime_seconds
+        seconds = len(self.stages) * self.max_runtime
         return round(seconds / SECONDS_PER_HOUR * self.price_per_hour, 6)  # as the run report's cost is
 
     def within(self, limit: float) -> bool:
@@ -69,7 +64,7 @@ class CostEstimate:
             ("stages", ", ".join(self.stages)),
             ("instance type", f"{self.instance_type}, one instance a stage"),
             ("price", price),
-            ("maximum runtime", f"{self.max_runtime_seconds} s a stage"),
+            ("maximum runtime", f"{self.max_runtime} s a stage"),
             ("estimate", "unknown" if self.most is None else f"at most {self.most:,.2f}"),
             ("limit (`max_cost`)", f"{limit:,.2f}"),
         )
@@ -89,7 +84,7 @@ def cost_estimate(parameters: Mapping[str, Any], prices: Mapping[str, float], wh
     """
     values = {key: value for key, value in parameters.items() if key in COSTED_KEYS}
     try:
-        costed = _Costed.model_validate(values)
+        estimate = CostEstimate.model_validate(values)
     except ValidationError as error:
         raise ExecutionInputError(where, problems_of(error, where, COSTED_KEYS)) from None
-    return CostEstimate(costed.stages, costed.instance_type, costed.max_runtime, prices.get(costed.instance_type))
+    return estimate.model_copy(update={"price_per_hour": prices.get(estimate.instance_type)})

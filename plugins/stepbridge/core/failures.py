@@ -10,7 +10,6 @@ To add a failure, add a row above the more general ones: the first row that matc
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from fnmatch import fnmatchcase
@@ -105,11 +104,6 @@ class ExecutionFailure:
     why: str = ""
     status: str = "FAILED"
     machine: Retrier | BackOff | None = None
-
-    def match(self, status: str, error: str, text: str) -> re.Match[str] | None:
-        if status != self.status or not fnmatchcase(error, self.error):
-            return None
-        return re.search(self.text, text)
 
 
 @dataclass(frozen=True)
@@ -269,9 +263,9 @@ def task_error(exception: BaseException) -> TaskError | None:
     if not isinstance(exception, StepbridgeError):
         return None
     code = getattr(exception, "code", "")
-    for name in _names(type(exception)):
+    for base in type(exception).__mro__:  # the most specific class first
         for row in TASK_ERRORS:
-            if row.error == name and re.fullmatch(row.code or ".*", code):
+            if row.error == base.__name__ and re.fullmatch(row.code or ".*", code):
                 return row
     return None
 
@@ -291,15 +285,9 @@ def remedy_for(status: str, error: str | None, text: str, instance_type: str | N
 
 def _matched(status: str, error: str, text: str) -> tuple[ExecutionFailure, re.Match[str]]:
     for row in EXECUTION_FAILURES:
-        match = row.match(status, error, text)
-        if match is not None:
+        if status == row.status and fnmatchcase(error, row.error) and (match := re.search(row.text, text)):
             return row, match
     return _matched("FAILED", error, text)  # whose last row takes every error
-
-
-def _names(of: type[BaseException]) -> Iterable[str]:
-    """The names of stepbridge's own classes among the exception's, the most specific first."""
-    return (each.__name__ for each in of.__mro__ if issubclass(each, StepbridgeError))
 
 
 def _permission_remedy(denial: Denial) -> str:

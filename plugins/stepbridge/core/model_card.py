@@ -16,10 +16,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from stepbridge.core import fields
 from stepbridge.core.cron import schedule_problem
 from stepbridge.core.names import STAGES
-from stepbridge.core.notification_targets import notification_target
+from stepbridge.core.notification_targets import channel_of
 from stepbridge.core.problems import Path, problems_of, short_repr
 from stepbridge.core.secret_values import REMEDY as SECRET_REMEDY
-from stepbridge.core.secret_values import secrets_in
+from stepbridge.core.secret_values import secret_in
 from stepbridge.core.yaml_document import YamlDocument, read_yaml
 from stepbridge.errors import CardError, Problem
 
@@ -52,9 +52,7 @@ def _schedule(text: str) -> str:
     return text
 
 
-@cache
-def _timezones() -> frozenset[str]:
-    return frozenset(available_timezones())
+_timezones = cache(available_timezones)  # which looks into each file of the system's time zones
 
 
 def _timezone(name: str) -> str:
@@ -82,7 +80,9 @@ def _mapping(description: str) -> Any:
 
 
 def _notification_targets(targets: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(notification_target(target) for target in targets)
+    for target in targets:
+        channel_of(target)
+    return targets
 
 
 class ModelCard(BaseModel):
@@ -230,13 +230,12 @@ def _secret_problems(values: dict[str, Any], document: YamlDocument) -> list[Pro
     problems = []
     for key in ("environment", "build_args"):
         given = values.get(key)
-        texts = {str(name): value for name, value in given.items()} if isinstance(given, dict) else {}
-        found = secrets_in({name: value for name, value in texts.items() if isinstance(value, str)})
-        for name, what in found.items():
-            where, _ = document.locate_value((key, name))
-            problems.append(
-                Problem(where, f"{key}.{name} looks like {what}", "no secrets in a model card", SECRET_REMEDY)
-            )
+        for name, value in given.items() if isinstance(given, dict) else ():
+            what = secret_in(str(name), value) if isinstance(value, str) else None
+            if what is not None:
+                where, _ = document.locate_value((key, str(name)))
+                found = f"{key}.{name} looks like {what}"
+                problems.append(Problem(where, found, "no secrets in a model card", SECRET_REMEDY))
     return problems
 
 

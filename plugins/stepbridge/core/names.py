@@ -12,23 +12,15 @@ from typing import Final
 
 from stepbridge.errors import ConfigurationError
 
-__all__ = [
-    "EXECUTION_NAME_LENGTH",
-    "IMAGE_TAG_DIGITS",
-    "JOB_NAME_LENGTH",
-    "STAGES",
-    "execution_name",
-    "image_tag",
-    "job_name",
-]
+__all__ = ["STAGES", "execution_name", "image_tag", "job_name"]
 
 STAGES: Final[tuple[str, ...]] = ("preprocessing", "inference", "postprocessing")
 """The stages, in the order in which they run."""
 
-EXECUTION_NAME_LENGTH: Final = (
-    80  # https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
-)
-JOB_NAME_LENGTH: Final = 63  # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateProcessingJob.html
+# https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
+EXECUTION_NAME_LENGTH: Final = 80
+# https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateProcessingJob.html
+JOB_NAME_LENGTH: Final = 63
 IMAGE_TAG_LENGTH: Final = 128  # the OCI distribution specification
 IMAGE_TAG_DIGITS: Final = 16
 DIGEST_DIGITS: Final = 12  # 48 bits: a million runs of one model collide with a chance of one in 500
@@ -80,7 +72,6 @@ def image_tag(model: str, digest: str) -> str:
         raise ConfigurationError(f"image of {model}", f"digest {digest!r}", "at least 16 lower-case hexadecimal digits")
     tag = f"{model}-{digest[:IMAGE_TAG_DIGITS]}"
     if not _IMAGE_TAG.fullmatch(tag):
-        raise ConfigurationError(
-            f"image of {model}", f"tag {tag!r}", f"{IMAGE_TAG_LENGTH} of [A-Za-z0-9_.-] at most", "rename the model"
-        )
+        expected = f"{IMAGE_TAG_LENGTH} of [A-Za-z0-9_.-] at most"
+        raise ConfigurationError(f"image of {model}", f"tag {tag!r}", expected, "rename the model")
     return tag

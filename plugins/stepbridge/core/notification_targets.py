@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final, Literal
 
-__all__ = ["Channel", "channel_of", "notification_target"]
+__all__ = ["Channel", "channel_of"]
 
 Channel = Literal["sns", "email", "slack"]
 
@@ -17,13 +17,9 @@ _PATTERNS: Final[dict[Channel, re.Pattern[str]]] = {
 }
 
 
-def channel_of(target: str) -> Channel | None:
-    """The channel through which the target is notified; None if it is no known target."""
-    return next((channel for channel, pattern in _PATTERNS.items() if pattern.fullmatch(target)), None)
-
-
-def notification_target(target: str) -> str:
-    """The target. Raises ValueError with what is expected."""
-    if channel_of(target) is None:
-        raise ValueError("the ARN of an SNS topic, an e-mail address, or slack:#channel")
-    return target
+def channel_of(target: str) -> Channel:
+    """The channel through which the target is notified. Raises ValueError with what is expected."""
+    for channel, pattern in _PATTERNS.items():
+        if pattern.fullmatch(target):
+            return channel
+    raise ValueError("the ARN of an SNS topic, an e-mail address, or slack:#channel")

@@ -9,9 +9,8 @@ from typing import Final, Literal
 from stepbridge.core.deployment import Deployment
 from stepbridge.core.fields import is_template
 from stepbridge.core.model_card import ModelCard
-from stepbridge.core.permissions import statement
 
-__all__ = ["Check", "Permission", "missing_statement", "permissions_of", "readable_part"]
+__all__ = ["Check", "Permission", "permissions_of", "readable_part"]
 
 _JOB: Final = "sb-preflight"
 _RULE: Final = "StepFunctionsGetEventsForSageMakerProcessingJobsRule"
@@ -47,11 +46,6 @@ def readable_part(uri: str) -> str | None:
 def permissions_of(card: ModelCard, deployed: Deployment, state_machine_role: str) -> tuple[Permission, ...]:
     """The permissions that the deployment's roles need for the model's stages."""
     return (*_of_state_machine(deployed, state_machine_role), *_of_jobs(card, deployed))
-
-
-def missing_statement(permission: Permission) -> str:
-    """The statement that allows it, as JSON."""
-    return statement(permission.action, permission.resource)
 
 
 def _of_state_machine(deployed: Deployment, role: str) -> Iterator[Permission]:

@@ -6,10 +6,9 @@ As in secret scanners, a value is judged by the format of known keys, and by a n
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["REMEDY", "secret_in", "secrets_in"]
+__all__ = ["REMEDY", "secret_in"]
 
 REMEDY: Final = (
     "keep it in AWS Secrets Manager or as an SSM SecureString parameter, give its ARN or name here (DB_PASSWORD_ARN: "
@@ -50,8 +49,3 @@ def secret_in(name: str, value: str) -> str | None:
     if _TOKEN_NAME.search(name) and not _NO_SECRET.fullmatch(value):
         return "a token, by its name"
     return None
-
-
-def secrets_in(values: Mapping[str, str]) -> dict[str, str]:
-    """What each value that looks like a secret looks like, by name."""
-    return {name: what for name, value in values.items() if (what := secret_in(name, value)) is not None}

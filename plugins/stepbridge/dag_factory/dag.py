@@ -23,7 +23,7 @@ from stepbridge.core.model_card import ModelCard
 from stepbridge.dag_factory.deadline import deadline_alert
 from stepbridge.dag_factory.documentation import documentation
 from stepbridge.dag_factory.form import form_params
-from stepbridge.dag_factory.notifications import Notification, require_notifiers
+from stepbridge.dag_factory.notifications import ApprovalNotifier, Notification, require_notifiers
 from stepbridge.dag_factory.retry_policy import ModelRetryPolicy
 from stepbridge.operators.base import CONTAINER_STAGE
 from stepbridge.operators.build_image import BuildImageOperator
@@ -94,6 +94,8 @@ def add_tasks(card: ModelCard, project_root: Path) -> ExecutionSensor:
 
     The DAG needs the parameters of ``form_params``.
     """
+    guards = _guards(card)
+    has_upstream = bool(guards or card.builds_image or card.uploads_scripts)
     start = StartExecutionOperator(
         task_id="start_execution",
         model=card.name,
@@ -101,10 +103,10 @@ def add_tasks(card: ModelCard, project_root: Path) -> ExecutionSensor:
         code_uri=_code_uri(card, project_root),
         environment=card.environment,
         hold_until_end=card.pool is not None,
-        trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS if _has_upstream(card) else TriggerRule.ALL_SUCCESS,
+        trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS if has_upstream else TriggerRule.ALL_SUCCESS,
         **_in_pool(card, START_PRIORITY),
     )
-    for guard in _guards(card):
+    for guard in guards:
         guard >> start
     return ExecutionSensor(
         task_id="wait_for_execution",
@@ -124,10 +126,6 @@ def model_asset(card: ModelCard) -> Asset:
     return Asset(card.name, group="stepbridge", extra={"output_uri": card.output_uri})
 
 
-def _has_upstream(card: ModelCard) -> bool:
-    return bool(card.builds_image or card.uploads_scripts or card.wait_for_input or card.max_cost)
-
-
 def _guards(card: ModelCard) -> list[BaseOperator]:
     """The tasks that keep an execution from starting without its input or at too high a cost."""
     guards: list[BaseOperator] = []
@@ -135,7 +133,6 @@ def _guards(card: ModelCard) -> list[BaseOperator]:
         guards.append(InputSensor(task_id="wait_for_input", model=card.name, timeout=card.wait_for_input))
     if card.max_cost is not None:
         # Imported here: the standard provider's operators take time to import, and few cards need them.
-        from stepbridge.dag_factory.approval_notifier import ApprovalNotifier
         from stepbridge.operators.approve_cost import CostApprovalOperator
 
         guards.append(

@@ -19,18 +19,8 @@ def documentation(card: ModelCard, project_root: Path) -> str:
     rows["scripts"] = card.scripts_folder
     table = [f"| {key} | {_cell(value)} |" for key, value in rows.items() if value not in (None, {}, [])]
     declared = f"Declared by the model card `dags/models/{card.name}.yaml`:"
-    lines = [
-        card.description,
-        "",
-        declared,
-        "",
-        "| key | value |",
-        "|---|---|",
-        *table,
-        "",
-        _readme(card, project_root),
-    ]
-    return "\n".join(lines).strip() + "\n"
+    head = [card.description, "", declared, "", "| key | value |", "|---|---|"]
+    return "\n".join([*head, *table, "", _readme(card, project_root)]).strip() + "\n"
 
 
 def _cell(value: object) -> str:

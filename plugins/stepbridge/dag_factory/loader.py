@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -33,12 +32,6 @@ class BrokenCardsError(DocumentError):
     """Some model cards cannot be used; ``problems`` holds the problems of all of them."""
 
 
-@dataclass(frozen=True)
-class _Loaded:
-    dags: dict[str, DAG]
-    errors: list[CardError]
-
-
 def load_dags(models_folder: Path, dag_id: str | None = None, project_root: Path | None = None) -> dict[str, DAG]:
     """The DAGs by id, one per card in ``models_folder``; only that of ``dag_id`` when it is given and has a card.
 
@@ -48,13 +41,15 @@ def load_dags(models_folder: Path, dag_id: str | None = None, project_root: Path
     """
     root = find_project_root(models_folder, project_root)
     paths = _cards_of(models_folder, dag_id) if dag_id else []
-    return _load(paths or _cards_of(models_folder), root).dags
+    dags, _ = _load(paths or _cards_of(models_folder), root)
+    return dags
 
 
 def check_cards(models_folder: Path, project_root: Path | None = None) -> None:
     """Raise BrokenCardsError with every problem of every card in ``models_folder``; return if there is none."""
     root = find_project_root(models_folder, project_root)
-    problems = [problem for error in _load(_cards_of(models_folder), root).errors for problem in error.problems]
+    _, errors = _load(_cards_of(models_folder), root)
+    problems = [problem for error in errors for problem in error.problems]
     if problems:
         raise BrokenCardsError(_below_root(models_folder, root), problems)
 
@@ -67,7 +62,8 @@ def _cards_of(models_folder: Path, name: str | None = None) -> list[Path]:
     return sorted(paths, key=lambda path: (path.stem, SUFFIXES.index(path.suffix)))
 
 
-def _load(paths: Iterable[Path], root: Path) -> _Loaded:
+def _load(paths: Iterable[Path], root: Path) -> tuple[dict[str, DAG], list[CardError]]:
+    """The DAGs by id, those of broken cards too, and the broken cards' errors."""
     dags: dict[str, DAG] = {}
     placeholders: dict[str, DAG] = {}
     errors: list[CardError] = []
@@ -82,7 +78,7 @@ def _load(paths: Iterable[Path], root: Path) -> _Loaded:
             dag_id = _dag_id(path.stem)
             placeholders.setdefault(dag_id, broken_card_dag(dag_id, error))
         sources.setdefault(path.stem, source)
-    return _Loaded(placeholders | dags, errors)
+    return placeholders | dags, errors
 
 
 def _dag_of(path: Path, source: str, root: Path) -> DAG:

@@ -1,4 +1,4 @@
-"""Notifications about failures, through Airflow's own notifiers and connections.
+"""Notifications about failures and questions, through Airflow's own notifiers and connections.
 
 SNS goes through ``aws_default``, e-mail through ``smtp_default``, Slack through ``slack_api_default``. The notifiers
 are imported when there is something to send: some of them take half a second, too long for each parse of a DAG file.
@@ -11,30 +11,31 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from airflow.sdk import BaseNotifier
 
 from stepbridge.core.notification_targets import Channel, channel_of
-from stepbridge.errors import ConfigurationError
 
-__all__ = ["Notification", "require_notifiers", "send_notification"]
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+__all__ = ["ApprovalNotifier", "Notification", "require_notifiers", "send_notification"]
 
 SUBJECT_LENGTH: Final = 100  # https://docs.aws.amazon.com/sns/latest/api/API_Publish.html, printable ASCII only
 MESSAGE_LENGTH: Final = 30_000  # SNS takes 256 KiB, Slack 40,000 characters
 
-_PROVIDERS: Final[dict[Channel, tuple[str, str]]] = {
-    "sns": ("airflow.providers.amazon", "apache-airflow-providers-amazon"),
-    "email": ("airflow.providers.smtp", "apache-airflow-providers-smtp"),
-    "slack": ("airflow.providers.slack", "apache-airflow-providers-slack"),
-}
+_PROVIDERS: Final[dict[Channel, str]] = {"sns": "amazon", "email": "smtp", "slack": "slack"}
 
 
 def require_notifiers(targets: Sequence[str]) -> None:
     """Return if every target can be notified. Raises ValueError with all targets that lack Airflow's provider."""
-    missing = []
-    for target in targets:
-        module, distribution = _PROVIDERS[_channel(target)]
-        if not _importable(module):
-            missing.append(f"{target!r} in notify needs {distribution}, which is not installed")
+    needed = {target: _PROVIDERS[channel_of(target)] for target in targets}
+    missing = [
+        f"{target!r} in notify needs apache-airflow-providers-{provider}, which is not installed"
+        for target, provider in needed.items()
+        if find_spec(f"airflow.providers.{provider}") is None
+    ]
     if missing:
         raise ValueError(f"{'; '.join(missing)}: install it beside Airflow, or notify by SNS or e-mail")
 
@@ -55,6 +56,25 @@ class Notification:
         send_notification(self.target, subject, message, context)
 
 
+class ApprovalNotifier(BaseNotifier):
+    """Sends ``target`` the question of an ApprovalOperator, and where to answer it.
+
+    Airflow calls it when the task asks. If the notification fails, that is an error in the task's log, and the task
+    waits for an answer all the same.
+    """
+
+    def __init__(self, target: str) -> None:
+        super().__init__()
+        self.target = target
+
+    def notify(self, context: Context) -> None:
+        """Raises what the target's notifier raises."""
+        task: Any = context["task"]
+        log_url = getattr(context["ti"], "log_url", None)
+        where = "Answer in Airflow, under Required Actions" + (f": {log_url}" if log_url else "")
+        send_notification(self.target, task.subject, f"{task.body or ''}\n\n{where}\n", context)
+
+
 def send_notification(target: str, subject: str, message: str, context: Mapping[str, Any]) -> None:
     """Notify one target. Raises what the notifier raises.
 
@@ -62,7 +82,7 @@ def send_notification(target: str, subject: str, message: str, context: Mapping[
     """
     message = message if len(message) <= MESSAGE_LENGTH else message[:MESSAGE_LENGTH] + "…"
     notifier: Any  # the providers' notifiers have no types
-    match _channel(target):
+    match channel_of(target):
         case "sns":
             from airflow.providers.amazon.aws.notifications.sns import SnsNotifier
 
@@ -78,19 +98,3 @@ def send_notification(target: str, subject: str, message: str, context: Mapping[
             slack = import_module("airflow.providers.slack.notifications.slack")
             notifier = slack.SlackNotifier(channel=target.removeprefix("slack:"), text=message)
     notifier.notify(context)
-
-
-def _channel(target: str) -> Channel:
-    channel = channel_of(target)
-    if channel is None:
-        raise ConfigurationError(
-            "notify", repr(target), "the ARN of an SNS topic, an e-mail address, or slack:#channel"
-        )
-    return channel
-
-
-def _importable(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False

@@ -11,14 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow.sdk import RetryDecision, RetryPolicy
 
-from stepbridge.core.failures import (
-    RETRY_LATER_SECONDS,
-    ExecutionFailure,
-    Retry,
-    TaskError,
-    execution_failure,
-    task_error,
-)
+from stepbridge.core import failures
+from stepbridge.core.failures import Retry
 from stepbridge.sensors.errors import ExecutionFailedError
 
 if TYPE_CHECKING:
@@ -26,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RETRY_LATER", "ModelRetryPolicy", "decide"]
 
-RETRY_LATER: Final = timedelta(seconds=RETRY_LATER_SECONDS)
+RETRY_LATER: Final = timedelta(seconds=failures.RETRY_LATER_SECONDS)
 
 
 @dataclass(frozen=True)  # whose repr is the same at every parse: Airflow keeps default_args as text
@@ -57,12 +51,12 @@ class ModelRetryPolicy(RetryPolicy):
 
 def decide(exception: BaseException) -> RetryDecision:
     """What is done about a failure, and why."""
-    row: ExecutionFailure | TaskError | None
+    row: failures.ExecutionFailure | failures.TaskError | None
     if isinstance(exception, ExecutionFailedError):
-        row = execution_failure(exception.status, exception.error, exception.text)
+        row = failures.execution_failure(exception.status, exception.error, exception.text)
         name, what = exception.error or exception.status, "the stages that finished are kept, the rest is"
     else:
-        row = task_error(exception)
+        row = failures.task_error(exception)
         name, what = type(exception).__name__, "it is"
     if row is None or row.retry is Retry.AS_SET:
         return RetryDecision.default()

@@ -36,7 +36,10 @@ def build_run_report(
     ended_at = (as_datetime(execution.get("stopDate")) or record.ended_at) if status.terminal else None
     given = parsed_object(execution.get("input"))
     clock = _Clock(record, started_at, ended_at or now)
-    stages = tuple(_stages(record.attempts, jobs, clock))
+    by_state: dict[str, list[Attempt]] = {}
+    for attempt in record.attempts:
+        by_state.setdefault(attempt.state_name, []).append(attempt)
+    stages = tuple(_stage(state, attempts, jobs, clock) for state, attempts in by_state.items())
     return RunReport(
         execution_arn=execution["executionArn"],
         execution_name=execution.get("name") or execution["executionArn"].rpartition(":")[2],
@@ -79,19 +82,8 @@ class _Clock:
     def between(self, start: datetime | None, end: datetime | None) -> float | None:
         if start is None or end is None:
             return None
-        idle = sum((self._overlap(start, end, pause) for pause in self._pauses), timedelta())
-        return round(max((end - start - idle).total_seconds(), 0.0), 3)
-
-    @staticmethod
-    def _overlap(start: datetime, end: datetime, pause: tuple[datetime, datetime]) -> timedelta:
-        return max(min(end, pause[1]) - max(start, pause[0]), timedelta())
-
-
-def _stages(attempts: Sequence[Attempt], jobs: Mapping[str, Mapping[str, Any]], clock: _Clock) -> list[StageReport]:
-    by_state: dict[str, list[Attempt]] = {}
-    for attempt in attempts:
-        by_state.setdefault(attempt.state_name, []).append(attempt)
-    return [_stage(state, tries, jobs, clock) for state, tries in by_state.items()]
+        overlaps = (max(min(end, until) - max(start, since), timedelta()) for since, until in self._pauses)
+        return round(max((end - start - sum(overlaps, timedelta())).total_seconds(), 0.0), 3)
 
 
 def _stage(
@@ -162,9 +154,7 @@ def _job(attempt: Attempt, descriptions: Mapping[str, Mapping[str, Any]], clock:
 def _job_state(attempt: Attempt, description: Mapping[str, Any]) -> str:
     if "ProcessingJobStatus" in description:
         return job_status(description["ProcessingJobStatus"]).name
-    if attempt.succeeded:
-        return "Completed"
-    return UNKNOWN
+    return "Completed" if attempt.succeeded else UNKNOWN
 
 
 def _output_uri(request: Mapping[str, Any]) -> str | None:

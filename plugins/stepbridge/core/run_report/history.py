@@ -78,7 +78,7 @@ def read_history(events: Sequence[Mapping[str, Any]]) -> History:
         if event_type == "TaskStateEntered":
             state = event["stateEnteredEventDetails"]["name"]
         elif event_type in _EXECUTION_ENDS:
-            history.ended_at = as_datetime(event["timestamp"])
+            history.ended_at = _timestamp(event)
         elif event_type == "ExecutionRedriven" and history.ended_at is not None:
             history.pauses.append((history.ended_at, _timestamp(event)))
             history.ended_at = None

@@ -7,10 +7,9 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from stepbridge.core.run_report.objects import Listing
 from stepbridge.core.statuses import EXECUTION_STATUSES, JOB_STATUSES
 
-__all__ = ["NOT_STARTED", "UNKNOWN", "CostReport", "JobReport", "RunReport", "StageReport"]
+__all__ = ["NOT_STARTED", "UNKNOWN", "CostReport", "JobReport", "Listing", "ObjectReport", "RunReport", "StageReport"]
 
 NOT_STARTED: Final = "NotStarted"
 """No job was created: SageMaker refused the request, or the execution ended first."""
@@ -76,6 +75,29 @@ class StageReport(_Processed):
         """Whether its last attempt ended without success."""
         row = JOB_STATUSES.get(self.status)
         return row.failed if row is not None else self.error is not None
+
+
+class ObjectReport(_Value):
+    """An object. ``rows`` is None when they were not counted: no table of lines, or too large."""
+
+    key: str
+    bytes: int
+    etag: str
+    rows: int | None = None
+
+
+class Listing(_Value):
+    """The objects below ``uri``: how many, their bytes and rows together, and the first of them by name.
+
+    ``complete`` is False when not all were listed. ``rows`` is None unless the rows of every object were counted.
+    """
+
+    uri: str
+    count: int
+    bytes: int
+    rows: int | None = None
+    complete: bool = True
+    objects: tuple[ObjectReport, ...] = ()
 
 
 class CostReport(_Value):

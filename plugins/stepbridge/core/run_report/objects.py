@@ -5,42 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict
+from stepbridge.core.run_report.model import Listing, ObjectReport
 
-__all__ = ["LISTED_OBJECTS", "Listing", "ObjectReport", "RowCounter", "counts_rows", "listing"]
+__all__ = ["LISTED_OBJECTS", "RowCounter", "counts_rows", "listing"]
 
 LISTED_OBJECTS: Final = 100
 """How many objects a report names; it is an XCom, so it stays small."""
 
 _HEADED: Final = (".csv", ".tsv")
 _PLAIN: Final = (".jsonl", ".ndjson")
-
-
-class ObjectReport(BaseModel):
-    """An object. ``rows`` is None when they were not counted: no table of lines, or too large."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    key: str
-    bytes: int
-    etag: str
-    rows: int | None = None
-
-
-class Listing(BaseModel):
-    """The objects below ``uri``: how many, their bytes and rows together, and the first of them by name.
-
-    ``complete`` is False when not all were listed. ``rows`` is None unless the rows of every object were counted.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    uri: str
-    count: int
-    bytes: int
-    rows: int | None = None
-    complete: bool = True
-    objects: tuple[ObjectReport, ...] = ()
 
 
 def listing(uri: str, objects: Sequence[ObjectReport], complete: bool) -> Listing:
