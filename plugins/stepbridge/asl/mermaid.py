@@ -38,11 +38,8 @@ def to_mermaid(definition: Mapping[str, Any]) -> str:
 
     The definition is one in which ``validate_definition`` finds no problem.
     """
-    lines = [_COMPACT, "flowchart TD", "    start(( ))"]
-    lines += [f"    start --> {_identifier(definition['StartAt'])}"]
-    lines += [f"    {line}" for line in _machine(definition)]
-    lines += [f"    {style}" for style in _STYLES]
-    return "\n".join(lines) + "\n"
+    body = ["start(( ))", f"start --> {_identifier(definition['StartAt'])}", *_machine(definition), *_STYLES]
+    return "\n".join([_COMPACT, "flowchart TD", *(f"    {line}" for line in body)]) + "\n"
 
 
 def _machine(machine: Mapping[str, Any]) -> Iterator[str]:

@@ -15,10 +15,8 @@ __all__ = ["PRESETS", "schedule_problem"]
 PRESETS: Final = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
 """The presets that stand for a cron expression; @once and @continuous have no data interval of their own."""
 
-_FIELDS: Final = (
-    "a minute of 0 to 59", "an hour of 0 to 23", "a day of month of 1 to 31", "a month of 1 to 12",
-    "a day of week of 0 to 7",
-)  # fmt: skip
+_FIELDS: Final = ("a minute", "an hour", "a day of month", "a month", "a day of week")
+_RANGES: Final = ("0 to 59", "0 to 23", "1 to 31", "1 to 12", "0 to 7")
 _ANY_TIME: Final = datetime(2000, 1, 1)  # only whether there is a next date counts
 
 
@@ -47,7 +45,7 @@ def _expected_item(parts: list[str]) -> str | None:
             alone = ["*"] * len(parts)
             alone[position] = item
             if _is_random(item) or not croniter.is_valid(" ".join(alone)):
-                return f"{_FIELDS[position]}, *, a range or a step, not {item!r}"
+                return f"{_FIELDS[position]} of {_RANGES[position]}, *, a range or a step, not {item!r}"
     return None
 
 

@@ -75,10 +75,6 @@ def _key(default: Any, description: str, **limits: Any) -> Any:
     return Field(default, description=description, **limits)
 
 
-def _mapping(description: str) -> Any:
-    return Field(default_factory=dict, description=description)
-
-
 def _notification_targets(targets: tuple[str, ...]) -> tuple[str, ...]:
     for target in targets:
         channel_of(target)
@@ -114,17 +110,18 @@ class ModelCard(BaseModel):
     )
     volume_size: fields.VolumeSizeGb = _key(fields.DEFAULT_VOLUME_SIZE_GB, "GB of each job's volume")
     max_runtime: fields.MaxRuntimeSeconds = _key(fields.DEFAULT_MAX_RUNTIME_SECONDS, "seconds that each job may take")
-    environment: fields.Environment = _mapping(
+    environment: fields.Environment = _key(
+        {},
         f"environment variables of every stage; at most {fields.ENVIRONMENT_ENTRIES}, names and values at most "
-        f"{fields.ENVIRONMENT_TEXT_LENGTH} characters; values may be templates"
+        f"{fields.ENVIRONMENT_TEXT_LENGTH} characters; values may be templates",
     )
     image: fields.ImageUri | None = _key(
         None, "URI of a ready image, used instead of one built from the container folder"
     )
     container: _Folder | None = _key(None, "folder with the Dockerfile, inside the project")
     scripts: _Folder | None = _key(None, "folder with `preprocessing.py` and `postprocessing.py`, inside the project")
-    build_args: dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*$")], str] = _mapping(
-        "build arguments of the image"
+    build_args: dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*$")], str] = _key(
+        {}, "build arguments of the image"
     )
     wait_for_input: Annotated[int, Field(ge=1, le=LONGEST_WAIT_SECONDS)] | None = _key(
         None, "seconds that a run waits for an object below its `input_uri` before it starts; see below"
@@ -136,7 +133,7 @@ class ModelCard(BaseModel):
     pool_slots: int = _key(1, "how many slots of `pool` one execution holds", ge=1, le=1000)
     retries: int = _key(2, "retries of each task; see below which failures are retried", ge=0, le=100)
     allow_empty_output: bool = _key(False, "a run that succeeds and writes nothing is no failure")
-    prices: fields.Prices = _mapping("price of an instance hour, by instance type, for the run report and `max_cost`")
+    prices: fields.Prices = _key({}, "price of an instance hour, by instance type, for the run report and `max_cost`")
     max_cost: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = _key(
         None, "a run that may cost more asks before it starts; in the currency of the prices, above 0; see below"
     )

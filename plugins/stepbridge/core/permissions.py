@@ -46,10 +46,8 @@ def denial_in(text: str) -> Denial | None:
 
 def statement(action: str, resource: str) -> str:
     """The statement that allows ``action`` on ``resource``, as JSON in one line."""
-    if action == "iam:PassRole":
-        condition = {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
-        return _as_json(action, resource, Condition=condition)
-    return _as_json(action, resource)
+    condition = {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
+    return _as_json(action, resource, **({"Condition": condition} if action == "iam:PassRole" else {}))
 
 
 def _as_json(action: str | list[str], resource: str | list[str], **more: object) -> str:

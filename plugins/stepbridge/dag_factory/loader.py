@@ -10,20 +10,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
-from airflow.sdk import DAG
+import pendulum
+from airflow.sdk import DAG, BaseOperator
 from airflow.sdk.exceptions import AirflowException
 
 from stepbridge.core.model_card import ModelCard, parse_card
-from stepbridge.dag_factory.broken_card import broken_card_dag
 from stepbridge.dag_factory.dag import build_dag
 from stepbridge.dag_factory.project_root import SETTING, find_project_root
 from stepbridge.errors import CardError, ConfigurationError, DocumentError, Problem
 from stepbridge.operators.base import CONTAINER_STAGE
 
-__all__ = ["BrokenCardsError", "check_cards", "load_dags"]
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+__all__ = ["BrokenCardOperator", "BrokenCardsError", "check_cards", "load_dags"]
 
 SUFFIXES: Final = (".yaml", ".yml")  # of two cards with one name the first suffix wins
 
@@ -70,14 +74,17 @@ def _load(paths: Iterable[Path], root: Path) -> tuple[dict[str, DAG], list[CardE
     sources: dict[str, str] = {}
     for path in paths:
         source = _below_root(path, root)
+        claimed_by = sources.setdefault(path.stem, source)
         try:
-            _require_unclaimed(path.stem, source, sources)
+            if claimed_by != source:
+                found = f"the model {path.stem!r} is declared by {claimed_by} already"
+                remedy = "remove or rename one of the two"
+                raise CardError(source, [Problem(source, found, "one card per model", remedy)])
             dags[path.stem] = _dag_of(path, source, root)
         except CardError as error:
             errors.append(error)
             dag_id = _dag_id(path.stem)
-            placeholders.setdefault(dag_id, broken_card_dag(dag_id, error))
-        sources.setdefault(path.stem, source)
+            placeholders.setdefault(dag_id, _broken_card_dag(dag_id, error))
     return placeholders | dags, errors
 
 
@@ -114,10 +121,38 @@ def _missing_files(card: ModelCard, source: str, root: Path) -> list[Problem]:
     ]
 
 
-def _require_unclaimed(name: str, source: str, sources: dict[str, str]) -> None:
-    if name in sources:
-        found = f"the model {name!r} is declared by {sources[name]} already"
-        raise CardError(source, [Problem(source, found, "one card per model", "remove or rename one of the two")])
+class BrokenCardOperator(BaseOperator):
+    """Fails with what is wrong with a card.
+
+    :param error: the card's error.
+    """
+
+    ui_color = "#f4cccc"
+
+    def __init__(self, *, error: CardError, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.error = error
+
+    def execute(self, context: Context) -> None:  # noqa: ARG002  Airflow's signature
+        """Raises the card's error."""
+        raise self.error
+
+
+def _broken_card_dag(dag_id: str, error: CardError) -> DAG:
+    """A DAG without a schedule, tagged ``broken-card``, that shows the error and fails with it when it is triggered."""
+    text = "\n".join(str(problem) for problem in error.problems)
+    with DAG(
+        dag_id,
+        description=f"BROKEN CARD: {error.problems[0].found}"[:1000],
+        schedule=None,
+        start_date=datetime(2020, 1, 1, tzinfo=pendulum.UTC),
+        catchup=False,
+        tags=["broken-card"],
+        auto_register=False,
+        doc_md=f"The model card `{error.source}` is broken, so this model does not run:\n\n```\n{text}\n```\n",
+    ) as dag:
+        BrokenCardOperator(task_id="read_model_card", error=error, retries=0)
+    return dag
 
 
 def _dag_id(stem: str) -> str:

@@ -53,14 +53,14 @@ def _default(key: str, field: Any) -> str:
     if key in _SPECIAL_DEFAULTS:
         return _SPECIAL_DEFAULTS[key]
     match field.default:
-        case None | "" | ():
+        case None | "" | () | {}:
             return "none"
         case bool():
             return f"`{str(field.default).lower()}`"
         case str():
             return f"`{field.default}`"
         case default if default is PydanticUndefined:
-            return "none" if field.default_factory else "required"
+            return "required"
         case default:
             return str(default)
 

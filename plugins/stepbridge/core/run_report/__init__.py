@@ -7,16 +7,7 @@ from stepbridge.core.run_report.build import build_run_report
 from stepbridge.core.run_report.cost import PricesError, cost_of, parse_prices
 from stepbridge.core.run_report.failure_text import failure_text
 from stepbridge.core.run_report.history import job_names
-from stepbridge.core.run_report.model import (
-    NOT_STARTED,
-    UNKNOWN,
-    CostReport,
-    JobReport,
-    Listing,
-    ObjectReport,
-    RunReport,
-    StageReport,
-)
+from stepbridge.core.run_report.model import NOT_STARTED, UNKNOWN, Listing, ObjectReport, RunReport
 from stepbridge.core.run_report.objects import LISTED_OBJECTS, RowCounter, counts_rows, listing
 from stepbridge.core.run_report.timeline import duration, figures, timeline
 
@@ -24,14 +15,11 @@ __all__ = [
     "LISTED_OBJECTS",
     "NOT_STARTED",
     "UNKNOWN",
-    "CostReport",
-    "JobReport",
     "Listing",
     "ObjectReport",
     "PricesError",
     "RowCounter",
     "RunReport",
-    "StageReport",
     "build_run_report",
     "cost_of",
     "counts_rows",

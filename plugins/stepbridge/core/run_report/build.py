@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from stepbridge.core.names import STAGES
-from stepbridge.core.run_report.history import Attempt, History, as_datetime, parsed_object, read_history
+from stepbridge.core.run_report.history import Attempt, as_datetime, parsed_object, read_history
 from stepbridge.core.run_report.model import NOT_STARTED, UNKNOWN, JobReport, RunReport, StageReport
 from stepbridge.core.statuses import execution_status, job_status
 
@@ -35,7 +36,7 @@ def build_run_report(
     started_at = as_datetime(execution.get("startDate"))
     ended_at = (as_datetime(execution.get("stopDate")) or record.ended_at) if status.terminal else None
     given = parsed_object(execution.get("input"))
-    clock = _Clock(record, started_at, ended_at or now)
+    clock = _Clock(record.pauses, started_at, ended_at or now)
     by_state: dict[str, list[Attempt]] = {}
     for attempt in record.attempts:
         by_state.setdefault(attempt.state_name, []).append(attempt)
@@ -71,18 +72,18 @@ def _digest_in(uri: Any, form: re.Pattern[str]) -> str | None:
     return found[1] if found else None
 
 
+@dataclass(frozen=True)
 class _Clock:
     """Measures time without the pauses before redrives; ``end`` is the end of what has not ended yet."""
 
-    def __init__(self, record: History, start: datetime | None, end: datetime | None) -> None:
-        self._pauses = record.pauses
-        self.start = start
-        self.end = end
+    pauses: Sequence[tuple[datetime, datetime]]
+    start: datetime | None
+    end: datetime | None
 
     def between(self, start: datetime | None, end: datetime | None) -> float | None:
         if start is None or end is None:
             return None
-        overlaps = (max(min(end, until) - max(start, since), timedelta()) for since, until in self._pauses)
+        overlaps = (max(min(end, until) - max(start, since), timedelta()) for since, until in self.pauses)
         return round(max((end - start - sum(overlaps, timedelta())).total_seconds(), 0.0), 3)
 
 

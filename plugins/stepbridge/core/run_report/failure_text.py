@@ -30,14 +30,9 @@ def failure_text(
     if report.succeeded or report.status == "RUNNING":
         return f"Execution {report.execution_name} is {report.status}: nothing failed."
     stage = report.failed_stage
-    lines = [_headline(report, stage)]
-    log: Sequence[str] = ()
-    raised: list[str] = []
-    if stage is not None:
-        log = _last(log_lines.get(stage.job_name or "", ()))
-        raised = traceback_of(log_lines.get(stage.job_name or "", ()))
-        lines += _about_stage(stage)
-    lines += _about_cause(report, stage)
+    logged = log_lines.get(stage.job_name or "", ()) if stage else ()
+    log, raised = _last(logged), traceback_of(logged)
+    lines = [_headline(report, stage), *(_about_stage(stage) if stage else ()), *_about_cause(report, stage)]
     if raised:
         lines.append("  the script's error:")
         lines += [f"    {line}" for line in raised]

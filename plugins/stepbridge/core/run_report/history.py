@@ -15,11 +15,12 @@ from typing import Any, Final
 
 __all__ = ["Attempt", "History", "as_datetime", "job_names", "parsed_object", "read_history"]
 
+# The key of the event's details, and the error when they have none.
 _ATTEMPT_FAILURES: Final = {
-    "TaskFailed": "taskFailedEventDetails",
-    "TaskTimedOut": "taskTimedOutEventDetails",
-    "TaskStartFailed": "taskStartFailedEventDetails",
-    "TaskSubmitFailed": "taskSubmitFailedEventDetails",
+    "TaskFailed": ("taskFailedEventDetails", "States.TaskFailed"),
+    "TaskTimedOut": ("taskTimedOutEventDetails", "States.Timeout"),
+    "TaskStartFailed": ("taskStartFailedEventDetails", "States.TaskFailed"),
+    "TaskSubmitFailed": ("taskSubmitFailedEventDetails", "States.TaskFailed"),
 }
 _EXECUTION_ENDS: Final = frozenset({"ExecutionSucceeded", "ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted"})
 
@@ -101,11 +102,10 @@ def _read_task_event(attempts: list[Attempt], state: str, event_type: str, event
         attempt.succeeded, attempt.ended_at = True, as_datetime(event["timestamp"])
         attempt.response = {**attempt.response, **parsed_object(event["taskSucceededEventDetails"].get("output"))}
     elif event_type in _ATTEMPT_FAILURES:
-        details = event.get(_ATTEMPT_FAILURES[event_type], {})
+        key, default_error = _ATTEMPT_FAILURES[event_type]
+        details = event.get(key, {})
         attempt.ended_at = as_datetime(event["timestamp"])
-        attempt.error = details.get("error") or (
-            "States.Timeout" if event_type == "TaskTimedOut" else "States.TaskFailed"
-        )
+        attempt.error = details.get("error") or default_error
         attempt.cause = details.get("cause")
 
 
