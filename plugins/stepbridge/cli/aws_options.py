@@ -16,15 +16,6 @@ from botocore.utils import validate_region_name
 from stepbridge.cli.exit_codes import OptionError
 from stepbridge.errors import AwsError, CredentialsError, EndpointUnreachableError
 
-__all__ = [
-    "EndpointUrlOption",
-    "ProfileOption",
-    "ProjectOption",
-    "RegionOption",
-    "aws_session",
-    "with_advice_for_a_shell",
-]
-
 RegionOption = Annotated[
     str | None, typer.Option(envvar=["AWS_REGION", "AWS_DEFAULT_REGION"], help="Default: the profile's.")
 ]
@@ -43,7 +34,7 @@ def aws_session(region: str | None, profile: str | None, endpoint_url: str | Non
     Raises OptionError for a region or an address that cannot be one and where no region is set, and CredentialsError
     for a profile that does not exist.
     """
-    is_local = endpoint_url is not None and _is_loopback(_host_of(endpoint_url))
+    is_local = endpoint_url is not None and _is_on_this_machine(endpoint_url)
     try:
         found = botocore.session.Session(profile=profile)
         configured = found.get_config_variable("region")  # asked first: a profile that does not exist is refused here
@@ -72,20 +63,16 @@ def with_advice_for_a_shell(error: AwsError) -> AwsError:
     return error
 
 
-def _host_of(endpoint_url: str) -> str:
-    """The host of an endpoint. Raises OptionError for what is no HTTP address."""
+def _is_on_this_machine(endpoint_url: str) -> bool:
+    """Raises OptionError for what is no HTTP address."""
     try:
         address = urlsplit(endpoint_url)
-        is_address = address.scheme in ("http", "https") and (address.port is None or address.port > 0)
+        is_address = address.scheme in ("http", "https") and address.hostname and address.port != 0
     except ValueError:  # a port out of range, brackets that do not close
         is_address = False
-    if not is_address or not address.hostname:
+    if not is_address:
         raise OptionError("--endpoint-url", f"found {endpoint_url!r}", "an address such as http://127.0.0.1:4566")
-    return address.hostname
-
-
-def _is_loopback(host: str) -> bool:
     try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+        return address.hostname == "localhost" or ipaddress.ip_address(str(address.hostname)).is_loopback
     except ValueError:  # a name
         return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -22,9 +23,8 @@ from stepbridge.core.deployment import Deployment
 from stepbridge.deployment import DEFAULT_STACK_NAME, StackDeployer
 from stepbridge.errors import AwsError, StepbridgeError
 
-__all__ = ["deploy"]
-
 VARIABLE: Final = "stepbridge"
+_say: Final = partial(typer.echo, err=True)
 
 
 def deploy(
@@ -55,9 +55,8 @@ def deploy(
     if output is not None and not output.parent.is_dir():
         raise OptionError("--output", f"the folder {output.parent} does not exist", "a file in a folder that exists")
     try:
-        session = aws_session(region, profile, endpoint_url)
         deployer = StackDeployer(
-            session,
+            aws_session(region, profile, endpoint_url),
             project_root=project,
             say=_say,
             endpoint_url=endpoint_url,
@@ -76,10 +75,6 @@ def deploy(
         output.write_text(deployment.to_json() + "\n", encoding="utf-8")
     if airflow_variable:
         _set_airflow_variable(deployment)
-
-
-def _say(line: str) -> None:
-    typer.echo(line, err=True)
 
 
 def _parameters(assignments: list[str]) -> dict[str, str]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 from enum import IntEnum
 from typing import ClassVar, Final
 
 from stepbridge.errors import StepbridgeError
-
-__all__ = ["SUMMARY", "ExitCode", "MissingExtraError", "OptionError", "exit_code_of"]
 
 
 class ExitCode(IntEnum):
@@ -37,6 +36,13 @@ class MissingExtraError(StepbridgeError):
     """The command needs a package that only an extra of stepbridge installs."""
 
     exit_code: ClassVar = ExitCode.MISSING_EXTRA
+
+
+def require_local(command: str) -> None:
+    """Raises MissingExtraError, which names ``command``, unless the extra ``local`` is installed: the local AWS."""
+    if importlib.util.find_spec("stepbridge_local") is None:
+        remedy = "pip install 'stepbridge[local]'"
+        raise MissingExtraError(f"stepbridge {command}", "the local AWS is not installed", "", remedy)
 
 
 def exit_code_of(error: StepbridgeError) -> ExitCode:

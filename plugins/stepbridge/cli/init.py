@@ -9,8 +9,6 @@ import typer
 
 from stepbridge.project import write_project
 
-__all__ = ["init"]
-
 
 def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The project's folder; made if it is not there.")],

@@ -12,11 +12,8 @@ import typer
 from typer.core import TyperGroup
 
 from stepbridge.cli import exit_codes
-from stepbridge.cli.exit_codes import ExitCode, MissingExtraError
-from stepbridge.cli.extras import require_local
+from stepbridge.cli.exit_codes import ExitCode, MissingExtraError, require_local
 from stepbridge.errors import StepbridgeError
-
-__all__ = ["COMMANDS", "main"]
 
 
 class Subcommand(NamedTuple):

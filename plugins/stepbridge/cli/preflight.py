@@ -33,8 +33,6 @@ from stepbridge.core.readiness import Check, permissions_of, readable_part
 from stepbridge.deployment import DEFAULT_STACK_NAME, deployment_of
 from stepbridge.errors import AwsError, ConfigurationError
 
-__all__ = ["checks", "preflight"]
-
 _MARKS = {"ok": "✔", "missing": "✘", "unknown": "?"}
 
 
@@ -65,12 +63,7 @@ def preflight(
 
 
 def checks(
-    card: ModelCard,
-    project: Path,
-    session: boto3.Session,
-    stack_name: str,
-    endpoint_url: str | None,
-    input_uri: str,
+    card: ModelCard, project: Path, session: boto3.Session, stack_name: str, endpoint_url: str | None, input_uri: str
 ) -> Iterator[Check]:
     """Every check, one after the other. Raises AwsError when the stack cannot be looked at."""
     yield from _files(card, project)
@@ -90,18 +83,16 @@ def checks(
 
 
 def _card(project: Path, model: str) -> ModelCard:
-    for suffix in (".yaml", ".yml"):
-        path = project / "dags" / "models" / f"{model}{suffix}"
-        if path.is_file():
-            try:
-                text = path.read_text(encoding="utf-8")
-            except UnicodeDecodeError as error:
-                raise ConfigurationError(f"dags/models/{path.name}", str(error), "a text file in UTF-8") from None
-            return parse_card(text, f"dags/models/{path.name}")
-    known = sorted(path.stem for path in (project / "dags" / "models").glob("*.y*ml"))
-    raise ConfigurationError(
-        f"model {model!r}", "no such card", f"one of {', '.join(known) or 'none: there is no card'}"
-    )
+    paths = sorted((project / "dags" / "models").glob("*.y*ml"))  # of two cards with one name .yaml wins
+    path = next((path for path in paths if path.stem == model), None)
+    if path is None:
+        known = ", ".join(path.stem for path in paths) or "none: there is no card"
+        raise ConfigurationError(f"model {model!r}", "no such card", f"one of {known}")
+    source = f"dags/models/{path.name}"
+    try:
+        return parse_card(path.read_text(encoding="utf-8"), source)
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(source, str(error), "a text file in UTF-8") from None
 
 
 def _files(card: ModelCard, project: Path) -> Iterator[Check]:

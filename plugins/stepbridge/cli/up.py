@@ -6,36 +6,20 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from stepbridge.cli.extras import require_local
+from stepbridge.cli.exit_codes import require_local
 from stepbridge.cli.local_site.local_aws import build_prebuilt_images
 from stepbridge.cli.local_site.processes import ProcessTree, process_start_ticks
-from stepbridge.cli.local_site.site import (
-    RunningSite,
-    Runtime,
-    SiteError,
-    SiteSettings,
-    find_running_site,
-    record_site,
-)
+from stepbridge.cli.local_site.site import RunningSite, Runtime, SiteError, SiteSettings, find_running_site, record_site
 from stepbridge.cli.local_site.start import start_site
 
-__all__ = [
-    "AirflowPortOption",
-    "AwsPortOption",
-    "RuntimeOption",
-    "StateOption",
-    "down",
-    "keep_site",
-    "up",
-    "use_project",
-]
+_END_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 StateOption = Annotated[
     Path, typer.Option("--state", help="Folder that keeps data, database and logs.", file_okay=False)
@@ -65,12 +49,9 @@ def use_project(
     """
     require_local(command)
     if sys.platform != "linux":
-        raise SiteError(
-            f"stepbridge {command}",
-            f"this system is {sys.platform}",
-            "Linux",
-            "run it in WSL or a container (`docker compose up --build`), or the local AWS alone: `stepbridge local up`",
-        )
+        remedy = "run it in WSL or a container (`docker compose up --build`)"
+        remedy += ", or the local AWS alone: `stepbridge local up`"
+        raise SiteError(f"stepbridge {command}", f"this system is {sys.platform}", "Linux", remedy)
     return settings_here(state, airflow_port, aws_port, runtime)
 
 
@@ -112,11 +93,9 @@ def down(state: StateOption = Path(".stepbridge")) -> None:
     deadline = time.monotonic() + 40
     while process_start_ticks(site.pid) == site.start_ticks:
         if time.monotonic() > deadline:
-            raise SiteError(
-                f"process {site.pid}", "still runs 40 s after SIGTERM", remedy=f"see {settings.logs}/up.log"
-            )
+            raise SiteError(f"process {site.pid}", "still runs 40 s after SIGTERM", "", f"see {settings.logs}/up.log")
         time.sleep(0.1)
-    typer.echo("Airflow and the local AWS are down; data, database and logs stay in " + str(settings.state))
+    typer.echo(f"Airflow and the local AWS are down; data, database and logs stay in {settings.state}")
 
 
 def keep_site(
@@ -127,13 +106,9 @@ def keep_site(
 ) -> None:
     """Keep the local site until SIGTERM; what `stepbridge up` runs."""
     settings = use_project("up", state, port, aws_port, runtime)
-    interrupted = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: _interrupt(interrupted))
-
-    def say(line: str) -> None:
-        print(line, flush=True)
-
+    for number in _END_SIGNALS:
+        signal.signal(number, _interrupt)
+    say = partial(print, flush=True)
     try:
         with ProcessTree(settings.logs) as tree:
             site = start_site(tree, settings, say, lambda ready: build_prebuilt_images(ready, say))
@@ -147,11 +122,11 @@ def keep_site(
         settings.record.unlink(missing_ok=True)
 
 
-def _interrupt(interrupted: threading.Event) -> None:
+def _interrupt(*_: object) -> None:
     """Unwind to the ``with`` block once; a second signal must not cut its clean-up short."""
-    if not interrupted.is_set():
-        interrupted.set()
-        raise KeyboardInterrupt
+    for number in _END_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _start_in_background(settings: SiteSettings) -> RunningSite:
@@ -187,7 +162,6 @@ def _follow_start(keeper: subprocess.Popen[bytes], settings: SiteSettings, log_f
             if site is not None:
                 return site
             if keeper.poll() is not None:
-                raise SiteError(
-                    "local site", f"did not come up (exit code {keeper.returncode})", remedy=f"see {log_file}"
-                )
+                found = f"did not come up (exit code {keeper.returncode})"
+                raise SiteError("local site", found, "", f"see {log_file}")
             time.sleep(0.1)

@@ -19,8 +19,6 @@ import botocore.session
 
 from stepbridge.errors import TemplateError
 
-__all__ = ["copied_versions", "newest_version", "scikit_learn_image", "scikit_learn_versions", "sdk_versions"]
-
 _DISTRIBUTION: Final = "sagemaker-core"
 _TABLE: Final = "sagemaker/core/image_uri_config/sklearn.json"
 # Processing jobs run the images of the training scope; the SDK has no scope for them.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import stat
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -19,17 +20,9 @@ from stepbridge.core.dockerignore import DockerIgnore, ignore_file_names, parse_
 from stepbridge.errors import ConfigurationError, FolderError
 from stepbridge.images.digest import FileEntry
 
-__all__ = [
-    "FolderFile",
-    "build_context",
-    "entries_of",
-    "require_files",
-    "scripts_folder",
-    "write_zip",
-]
+__all__ = ["FolderFile", "build_context", "entries_of", "require_files", "scripts_folder", "write_zip"]
 
 _ZIP_TIME: Final = (1980, 1, 1, 0, 0, 0)  # the earliest that the format knows; the same for every file
-_READ_SIZE: Final = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -46,11 +39,8 @@ class FolderFile:
 
     def sha256(self) -> str:
         """The SHA-256 of the bytes, 64 hex digits."""
-        whole = hashlib.sha256()
         with self.source.open("rb") as stream:
-            while block := stream.read(_READ_SIZE):
-                whole.update(block)
-        return whole.hexdigest()
+            return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 # --- what counts ------------------------------------------------------------------------------------------------------
@@ -117,9 +107,8 @@ def _checked(folder: Path, path: str, ignore_file: str) -> FolderFile:
             raise FolderError(str(source), found, "a file, or a link to a file in the same folder", remedy)
         return FolderFile(path, target)
     if not stat.S_ISREG(source.lstat().st_mode):
-        raise FolderError(
-            str(source), "a socket, pipe or device", "a file", f"leave it out with a line in {ignore_file}"
-        )
+        remedy = f"leave it out with a line in {ignore_file}"
+        raise FolderError(str(source), "a socket, pipe or device", "a file", remedy)
     return FolderFile(path, source)
 
 
@@ -138,8 +127,7 @@ def write_zip(files: Iterable[FolderFile], target: BinaryIO) -> None:
             entry.create_system = 3  # Unix, whatever this runs on: the mode below is read only then
             entry.external_attr = (stat.S_IFREG | (0o755 if file.executable else 0o644)) << 16
             with file.source.open("rb") as source, archive.open(entry, "w", force_zip64=True) as packed:
-                while block := source.read(_READ_SIZE):
-                    packed.write(block)
+                shutil.copyfileobj(source, packed)
 
 
 def require_files(folder: Path, files: Iterable[FolderFile], names: Iterable[str]) -> None:
@@ -148,9 +136,7 @@ def require_files(folder: Path, files: Iterable[FolderFile], names: Iterable[str
     missing = [name for name in names if name not in present]
     if missing:
         listed = ", ".join(sorted(present)) or "no file"
-        raise ConfigurationError(
-            str(folder),
-            f"no {' and no '.join(missing)} (it holds {listed})",
-            "a script for every stage that runs in the scikit-learn container",
-            "add the script, or leave its stage out of `stages` in the model card",
-        )
+        found = f"no {' and no '.join(missing)} (it holds {listed})"
+        expected = "a script for every stage that runs in the scikit-learn container"
+        remedy = "add the script, or leave its stage out of `stages` in the model card"
+        raise ConfigurationError(str(folder), found, expected, remedy)

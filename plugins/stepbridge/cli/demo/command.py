@@ -13,13 +13,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from stepbridge.aws.arns import S3Uri
+from stepbridge.aws.s3 import S3
 from stepbridge.aws.step_functions import StepFunctions
 from stepbridge.cli.demo.flight_data import LAST_DAY, write_day
 from stepbridge.cli.demo.overhead import Overhead, image_python, run_again, run_by_hand
@@ -33,15 +34,11 @@ from stepbridge.cli.local_site.start import start_site
 from stepbridge.cli.up import AirflowPortOption, AwsPortOption, RuntimeOption, StateOption, use_project
 from stepbridge.core.run_report import RunReport, timeline
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
-__all__ = ["DemoResult", "demo", "run_demo"]
-
 MODEL = "flight_delay"
 DEFAULT_DAY = "2013-07-01"
 FIRST_DAY = date(2013, 4, 1)  # the card's start_date: the days before are those that the model was trained on
 RUN_TIMEOUT_SECONDS = 900.0
+MOST_OUTPUTS = 1000
 SHOWN_COLUMNS = ("rank", "carrier", "flight", "origin", "dest", "predicted_delay", "actual_delay", "outcome")
 
 DayOption = Annotated[str, typer.Option("--day", help=f"A day of flights, {FIRST_DAY} to {LAST_DAY}.")]
@@ -55,7 +52,6 @@ class DemoResult:
     """
 
     report: RunReport
-    output_uri: str
     output_folder: Path
     overhead: Overhead | None
 
@@ -69,7 +65,7 @@ def demo(
 ) -> None:
     """Run the flight_delay model on one real day and show its predictions."""
     signal.signal(signal.SIGTERM, _as_keyboard_interrupt)
-    console = Console()
+    console = Console(highlight=False)
     try:
         result = run_demo(use_project("demo", state, port, aws_port, runtime), _parse_day(day), console)
     except KeyboardInterrupt:
@@ -84,46 +80,39 @@ def run_demo(settings: SiteSettings, day: date, console: Console) -> DemoResult:
     Raises SiteError when the run fails, with what its failed task logged, and in a project without the model.
     """
     if not (settings.project / "dags" / "models" / f"{MODEL}.yaml").exists():
-        raise SiteError(
-            str(settings.project),
-            f"no dags/models/{MODEL}.yaml here",
-            remedy="the demo runs the example model: run it in a clone of stepbridge's repository",
-        )
+        remedy = "the demo runs the example model: run it in a clone of stepbridge's repository"
+        raise SiteError(str(settings.project), f"no dags/models/{MODEL}.yaml here", "", remedy)
     started = time.monotonic()
 
     def say(line: str) -> None:
-        console.print(f"  {time.monotonic() - started:6.1f} s  {line}", highlight=False, soft_wrap=True)
+        console.print(f"  {time.monotonic() - started:6.1f} s  {line}", soft_wrap=True)
 
-    console.print(f"[bold]stepbridge demo[/]: {MODEL} for {day}, on the local AWS", highlight=False)
+    console.print(f"[bold]stepbridge demo[/]: {MODEL} for {day}, on the local AWS")
     with ExitStack() as stack:
-        check: Callable[[], None]
         site = find_running_site(settings)
         if site is not None:
             say(f"Using the site that is running on {site.airflow_url}")
             _prepare(settings, site, day, say)
-            check = _still_there(site)
+            check = site.check
         else:
             tree = stack.enter_context(ProcessTree(settings.logs))
             site = start_site(tree, settings, say, lambda ready: _prepare(settings, ready, day, say))
             check = tree.check
         report = _run_model(site, day, console, say, check)
-        output_uri = str(report.output_uri)
         folder = settings.state / "predictions" / MODEL / day.isoformat()
-        _download(_s3(site), output_uri, folder)
+        _download(_s3(site), S3Uri.parse(f"{report.output_uri}".rstrip("/") + "/"), folder)
         overhead = _overhead(settings, site, day, report) if runtime_of(site) == "process" else None
         say("Done; stopping what was started" if site.pid == os.getpid() else "Done; the site keeps running")
-    return DemoResult(report, output_uri, folder, overhead)
+    return DemoResult(report, folder, overhead)
 
 
 def _prepare(settings: SiteSettings, site: RunningSite, day: date, say: Callable[[str], None]) -> None:
     """Put the day's flights into S3 and build the scikit-learn image."""
-    folder = _day_folder(settings, day)
-    files = write_day(day, folder)
-    prefix = f"flights/{day}/"
-    bucket = site.stack().bucket
+    files = write_day(day, _day_folder(settings, day))
+    target = S3Uri(site.stack().bucket, f"flights/{day}/")
     for file in files:
-        _s3(site).upload_file(str(file), bucket, prefix + file.name)
-    say(f"Data: {len(files)} files of {day} in s3://{bucket}/{prefix}")
+        _s3(site).upload(file, target.child(file.name))
+    say(f"Data: {len(files)} files of {day} in {target}")
     build_prebuilt_images(site, say)
 
 
@@ -131,17 +120,10 @@ def _overhead(settings: SiteSettings, site: RunningSite, day: date, report: RunR
     """Run the execution once more while Airflow is idle, and its scripts by hand in the environments of its images."""
     alone = run_again(_step_functions(site), report, f"s3://{site.stack().bucket}/overhead/{MODEL}/{day}/")
     images = settings.aws_data / "images"
-    script_image = build_prebuilt_images(site, lambda _: None)
-    model_image = _image_id(site, str(report.input["custom_image_uri"]))
-    by_hand = run_by_hand(
-        settings.project,
-        MODEL,
-        _day_folder(settings, day),
-        settings.state / "by-hand",
-        image_python(images, script_image),
-        image_python(images, model_image),
-    )
-    return Overhead(alone, by_hand)
+    script_python = image_python(images, build_prebuilt_images(site, lambda _: None))
+    model_python = image_python(images, _image_id(site, str(report.input["custom_image_uri"])))
+    flights, folder = _day_folder(settings, day), settings.state / "by-hand"
+    return Overhead(alone, run_by_hand(settings.project, MODEL, flights, folder, script_python, model_python))
 
 
 def _image_id(site: RunningSite, image_uri: str) -> str:
@@ -191,18 +173,14 @@ def _failure(airflow: AirflowClient, run_id: str) -> str:
     return "\n".join(parts)
 
 
-def _download(s3: S3Client, uri: str, folder: Path) -> None:
-    """Copy the objects under ``uri`` into ``folder``, except the execution's own under ``_stepbridge/``."""
+def _download(s3: S3, prefix: S3Uri, folder: Path) -> None:
+    """Copy the objects below ``prefix`` into ``folder``, except the execution's own under ``_stepbridge/``."""
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
-    prefix = prefix.rstrip("/") + "/"
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-        for item in page.get("Contents", []):
-            name = item["Key"].removeprefix(prefix)
-            if not name.startswith("_stepbridge/"):
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                s3.download_file(bucket, item["Key"], str(folder / name))
+    for found in s3.objects(prefix, MOST_OUTPUTS)[0]:
+        name = found.key.removeprefix(prefix.key)
+        if not name.startswith("_stepbridge/"):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(b"".join(s3.read(S3Uri(prefix.bucket, found.key))))
 
 
 def show_result(result: DemoResult, console: Console) -> None:
@@ -213,12 +191,11 @@ def show_result(result: DemoResult, console: Console) -> None:
     console.print("[bold]The day[/]")
     for name, value in summary.items():
         text = f"{value:,.1f}" if isinstance(value, float) else str(value)
-        console.print(f"  {name.replace('_', ' '):28} {text}", highlight=False)
+        console.print(f"  {name.replace('_', ' '):28} {text}")
     console.print("\n[bold]The execution[/]")
-    console.print(timeline(result.report), highlight=False, markup=False, soft_wrap=True)
+    console.print(timeline(result.report), markup=False, soft_wrap=True)
     _show_overhead(result, console)
-    console.print(f"\nIn S3:   {result.output_uri}", highlight=False, soft_wrap=True)
-    console.print(f"Copied:  {result.output_folder}", highlight=False, soft_wrap=True)
+    console.print(f"\nIn S3:   {result.report.output_uri}\nCopied:  {result.output_folder}", soft_wrap=True)
 
 
 def _show_overhead(result: DemoResult, console: Console) -> None:
@@ -228,8 +205,7 @@ def _show_overhead(result: DemoResult, console: Console) -> None:
     title = "\n[bold]Overhead of the local AWS[/], in seconds: the execution once more, with Airflow idle"
     console.print(title, soft_wrap=True)
     for stage, seconds, by_hand in result.overhead.rows():
-        line = f"  {stage:16} {seconds:6.2f}  by hand {by_hand:6.2f}  overhead {seconds - by_hand:+.2f}"
-        console.print(line, highlight=False)
+        console.print(f"  {stage:16} {seconds:6.2f}  by hand {by_hand:6.2f}  overhead {seconds - by_hand:+.2f}")
 
 
 def _predictions(file: Path, rows: int) -> Table:
@@ -244,14 +220,6 @@ def _predictions(file: Path, rows: int) -> Table:
     return table
 
 
-def _still_there(site: RunningSite) -> Callable[[], None]:
-    def still_there() -> None:
-        if not site.is_alive():
-            raise SiteError("local site", "it stopped while the demo ran", remedy="see the logs, or run it again")
-
-    return still_there
-
-
 def _day_folder(settings: SiteSettings, day: date) -> Path:
     return settings.state / "flights" / day.isoformat()
 
@@ -260,8 +228,8 @@ def _step_functions(site: RunningSite) -> StepFunctions:
     return StepFunctions(local_session().client("stepfunctions", endpoint_url=site.aws_endpoint_url))
 
 
-def _s3(site: RunningSite) -> S3Client:
-    return local_session().client("s3", endpoint_url=site.aws_endpoint_url)
+def _s3(site: RunningSite) -> S3:
+    return S3(local_session().client("s3", endpoint_url=site.aws_endpoint_url))
 
 
 def _parse_day(text: str) -> date:
@@ -274,5 +242,5 @@ def _parse_day(text: str) -> date:
     return day
 
 
-def _as_keyboard_interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+def _as_keyboard_interrupt(*_: object) -> None:
     raise KeyboardInterrupt

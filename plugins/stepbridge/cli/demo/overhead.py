@@ -22,8 +22,6 @@ from stepbridge.core.run_report import RunReport, build_run_report
 from stepbridge.core.statuses import execution_status
 from stepbridge.errors import StepbridgeError
 
-__all__ = ["Overhead", "OverheadError", "image_python", "run_again", "run_by_hand"]
-
 POLL_SECONDS = 0.1
 TIMEOUT_SECONDS = 300.0
 ROUNDS = 2

@@ -10,14 +10,12 @@ from typing import Any
 
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
+from rich.table import Column, Table
 
 from stepbridge.aws.step_functions import StepFunctions
 from stepbridge.cli.local_site.airflow_client import AirflowClient
 from stepbridge.core.run_report.history import read_history
 from stepbridge.errors import StepbridgeError
-
-__all__ = ["RunTimeoutError", "Step", "follow_run"]
 
 TASKS = ("build_image", "upload_scripts", "start_execution", "wait_for_execution")
 FINAL_RUN_STATES = ("success", "failed")
@@ -84,9 +82,8 @@ def _steps(airflow: AirflowClient, step_functions: StepFunctions, dag_id: str, r
 
 
 def _task_step(name: str, instance: Mapping[str, Any]) -> Step:
-    started, ended = (
-        datetime.fromisoformat(text) if text else None for text in (instance["start_date"], instance["end_date"])
-    )
+    times = (instance["start_date"], instance["end_date"])
+    started, ended = (datetime.fromisoformat(text) if text else None for text in times)
     return Step(name, instance["state"] or "waiting", _seconds(started, ended))
 
 
@@ -105,10 +102,8 @@ def _seconds(started: datetime | None, ended: datetime | None) -> float | None:
 
 
 def _table(run_state: str, steps: list[Step], elapsed: float) -> Table:
-    table = Table(title=f"run {run_state}, {elapsed:.0f} s", title_justify="left", box=None)
-    table.add_column("step")
-    table.add_column("state")
-    table.add_column("seconds", justify="right")
+    columns = ("step", "state", Column("seconds", justify="right"))
+    table = Table(*columns, title=f"run {run_state}, {elapsed:.0f} s", title_justify="left", box=None)
     for step in steps:
         colour = COLOURS.get(step.state)
         state = f"[{colour}]{step.state}[/]" if colour else step.state
@@ -123,4 +118,4 @@ def _print_changes(console: Console, steps: list[Step], printed: dict[str, str],
             printed[step.name] = step.state
             has_ended = step.seconds is not None and step.state in ("success", "done", "failed")
             took = f" in {step.seconds:.1f} s" if has_ended else ""
-            console.print(f"  {elapsed:6.1f} s  {step.name}: {step.state}{took}", highlight=False)
+            console.print(f"  {elapsed:6.1f} s  {step.name}: {step.state}{took}")

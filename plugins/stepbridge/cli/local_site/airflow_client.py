@@ -9,8 +9,6 @@ import httpx
 
 from stepbridge.errors import StepbridgeError
 
-__all__ = ["AirflowClient", "AirflowError"]
-
 
 class AirflowError(StepbridgeError):
     """Airflow refused a request or did not come up."""

@@ -12,8 +12,6 @@ from pathlib import Path
 
 from stepbridge.cli.local_site.processes import ProcessTree
 
-__all__ = ["COMPONENTS", "AirflowSite", "airflow_environment"]
-
 COMPONENTS: Mapping[str, tuple[str, ...]] = {
     "scheduler": ("scheduler", "--skip-serve-logs"),
     "dag-processor": ("dag-processor",),

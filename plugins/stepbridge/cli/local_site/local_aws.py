@@ -15,8 +15,6 @@ from stepbridge.cli.local_site.airflow_site import airflow_environment
 from stepbridge.cli.local_site.processes import ProcessTree
 from stepbridge.cli.local_site.site import RunningSite, SiteError, SiteSettings
 
-__all__ = ["REGION", "build_prebuilt_images", "free_port", "local_session", "runtime_of", "start_local_aws"]
-
 REGION = "us-east-1"
 
 
@@ -32,9 +30,8 @@ def start_local_aws(tree: ProcessTree, settings: SiteSettings, say: Callable[[st
     while not _answers(f"{url}/_stepbridge/health"):
         tree.check()
         if time.monotonic() > deadline:
-            raise SiteError(
-                "local AWS", f"does not answer on {url} after 60 s", remedy=f"see {settings.logs}/local-aws.log"
-            )
+            remedy = f"see {settings.logs}/local-aws.log"
+            raise SiteError("local AWS", f"does not answer on {url} after 60 s", "", remedy)
         time.sleep(0.05)
     say(f"Local AWS: ready on {url}")
     return url

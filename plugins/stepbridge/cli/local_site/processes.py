@@ -8,6 +8,7 @@ killed, each direct child gets SIGTERM from the kernel (PR_SET_PDEATHSIG).
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -16,12 +17,9 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from stepbridge.errors import StepbridgeError
-
-__all__ = ["Child", "ChildEndedError", "ProcessTree", "process_start_ticks"]
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -50,9 +48,9 @@ def _stat_fields(pid: int) -> list[str] | None:
 def _descendants(root: int, but_below: frozenset[int] = frozenset()) -> list[int]:
     """All living processes below ``root``, leaving out those in ``but_below`` and what is below them."""
     children: dict[int, list[int]] = {}
-    for name in (entry.name for entry in Path("/proc").iterdir()):
-        if name.isdigit() and (fields := _stat_fields(int(name))):
-            children.setdefault(int(fields[1]), []).append(int(name))
+    for pid in (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()):
+        if fields := _stat_fields(pid):
+            children.setdefault(int(fields[1]), []).append(pid)
     found: list[int] = []
     queue = [root]
     while queue:
@@ -75,12 +73,9 @@ class Child:
         code = self.process.poll()
         if code is None:
             return
-        tail = self.log_file.read_text(errors="replace").splitlines()[-15:]
-        raise ChildEndedError(
-            self.name,
-            f"ended with exit code {code}; its last lines:\n  " + "\n  ".join(tail or ["(it printed nothing)"]),
-            remedy=f"\nthe whole output is in {self.log_file}",
-        )
+        tail = self.log_file.read_text(errors="replace").splitlines()[-15:] or ["(it printed nothing)"]
+        found = "\n  ".join([f"ended with exit code {code}; its last lines:", *tail])
+        raise ChildEndedError(self.name, found, "", f"\nthe whole output is in {self.log_file}")
 
 
 class ProcessTree:
@@ -101,9 +96,7 @@ class ProcessTree:
         _prctl(_PR_SET_CHILD_SUBREAPER, 1)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def start(self, name: str, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> Child:
@@ -150,7 +143,8 @@ class ProcessTree:
         own = os.getpid()
         while left := _descendants(own, self._not_ours):
             for pid in left:
-                _signal_if_alive(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             time.sleep(0.05)
         for child in self._children:
             child.process.wait()
@@ -163,10 +157,3 @@ def _die_with_parent() -> None:
 
 def _prctl(option: int, value: int) -> None:
     ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
-
-
-def _signal_if_alive(pid: int, number: signal.Signals) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return

@@ -13,8 +13,6 @@ from stepbridge.cli.local_site.processes import process_start_ticks
 from stepbridge.core.deployment import Deployment
 from stepbridge.errors import StepbridgeError
 
-__all__ = ["RunningSite", "Runtime", "SiteError", "SiteSettings", "find_running_site", "record_site"]
-
 Runtime = Literal["process", "docker", "auto"]
 
 
@@ -73,6 +71,11 @@ class RunningSite:
 
     def is_alive(self) -> bool:
         return process_start_ticks(self.pid) == self.start_ticks
+
+    def check(self) -> None:
+        """Raises SiteError if it is up no more."""
+        if not self.is_alive():
+            raise SiteError("local site", "it stopped while the demo ran", "", "see the logs, or run it again")
 
 
 def find_running_site(settings: SiteSettings) -> RunningSite | None:

@@ -16,8 +16,6 @@ from stepbridge.cli.local_site.processes import ProcessTree, process_start_ticks
 from stepbridge.cli.local_site.site import RunningSite, SiteError, SiteSettings
 from stepbridge.deployment import StackDeployer
 
-__all__ = ["start_site"]
-
 Say = Callable[[str], None]
 
 
