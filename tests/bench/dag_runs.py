@@ -58,7 +58,7 @@ def dag_of(order: DagRunOrder) -> DAG:
 
 
 def _deployment(machine_arn: str, endpoint_url: str) -> dict[str, Any]:
-    """A deployment of which the operator needs the state machine only."""
+    """A deployment; the operator needs only its state machine."""
     return {
         "account_id": "123456789012",
         "region": REGION,

@@ -21,7 +21,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
-        """The spread of ``values``, of which there is one at least."""
+        """The spread of ``values``, at least one."""
         return cls(min(values), statistics.median(values), max(values), len(values))
 
     def shown(self, digits: int = 2) -> str:
@@ -31,7 +31,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Table:
-    """``rows`` under ``columns``; ``notes`` say what has to be known to read them; ``values`` go into the JSON."""
+    """``rows`` under ``columns``; ``notes`` say how to read them; ``values`` go into the JSON."""
 
     title: str
     columns: Sequence[str]

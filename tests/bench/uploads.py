@@ -58,7 +58,7 @@ def _table(spreads: dict[str, Spread], sent: dict[str, int], runs: int, has_cli:
     notes = [
         f"{FILES} scripts of 2 KB; every turn gives them new times, with the same content; {runs} turns",
         "upload_scripts and build_image include hook, session and clients, as in a task; not the worker's own start",
-        "build_image: digest of a context of 200 files, and a look into ECR; the provider builds no images",
+        "build_image: digest of a context of 200 files, and a question to ECR; the provider builds no images",
     ]
     if has_cli:
         notes.append(

@@ -133,8 +133,8 @@ class Ours:
         stream = self._manager.subscribe(trigger_id=number, trigger=trigger, key=key)
         try:
             async for event in trigger.filter_shared_stream(stream):
-                fault: str = event.payload["fault"]
-                return fault
+                error: str = event.payload["fault"]
+                return error
         finally:
             await self._manager.unsubscribe(number, key)
         return "the trigger ended without an event"

@@ -172,12 +172,12 @@ def components_of(project: Path, folder: Path, prepare: Callable[[Components], N
         ).deploy()
         with ProcessTree(folder / "logs") as tree:  # after the local AWS, which it therefore leaves alone
             site = AirflowSite(project, folder / "airflow", free_port(), aws.endpoint_url, REGION)
-            made = Components(project, tree, deployment, site)
-            made.migrate()
-            made.airflow("variables", "set", "stepbridge", deployment.to_json())
-            prepare(made)
-            made.start()
-            yield made
+            components = Components(project, tree, deployment, site)
+            components.migrate()
+            components.airflow("variables", "set", "stepbridge", deployment.to_json())
+            prepare(components)
+            components.start()
+            yield components
     finally:
         aws.stop()
 

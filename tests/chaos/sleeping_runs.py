@@ -64,13 +64,13 @@ UNTAKEN = ("untaken_timeout", "untaken_failed", "untaken_run_failed")
 IN_TRIGGERER = ("run_timeout", "deferral_timeout", "marked_failed", "cleared", "marked_success", "crashed")
 
 
-def until(what: str, look: Callable[[], Any], seconds: float = STOP_TIMEOUT_SECONDS) -> Any:
-    """The first true value of ``look``."""
+def until(what: str, read: Callable[[], Any], seconds: float = STOP_TIMEOUT_SECONDS) -> Any:
+    """The first true value of ``read``."""
     deadline = time.monotonic() + seconds
-    while not (seen := look()):
+    while not (found := read()):
         assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
         time.sleep(0.3)
-    return seen
+    return found
 
 
 @dataclass

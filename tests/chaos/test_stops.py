@@ -54,12 +54,12 @@ def runs(site: RunningSite) -> Iterator[SleepingRuns]:
     bucket = site.stack().bucket
     clients["s3"].put_object(Bucket=bucket, Key="in/day.txt", Body=b"day\n")
     clients["s3"].put_object(Bucket=bucket, Key="code/preprocessing.py", Body=SCRIPT.encode())
-    made = SleepingRuns(site.airflow(), clients["stepfunctions"], clients["sagemaker"])
-    made.send("POST", "/api/v2/pools", {"name": CLOSED, "slots": 0})
+    runs = SleepingRuns(site.airflow(), clients["stepfunctions"], clients["sagemaker"])
+    runs.send("POST", "/api/v2/pools", {"name": CLOSED, "slots": 0})
     for dag_id in IN_TRIGGERER:
-        made.start(dag_id)
-    yield made
-    made.airflow.close()
+        runs.start(dag_id)
+    yield runs
+    runs.airflow.close()
 
 
 def test_marked_failed_while_deferred(runs: SleepingRuns) -> None:
@@ -164,7 +164,7 @@ def test_marked_as_success_or_cleared_before_the_wait_begins(runs: SleepingRuns)
     runs.in_gap("gap_cleared")
     runs.mark("gap_wait_failed", "success")  # what was stopped stays stopped
     runs.mark_run("gap_run_failed", "failed")
-    time.sleep(GRACE_SECONDS + 2)  # by then all that was noted has been looked at
+    time.sleep(GRACE_SECONDS + 2)  # by then every noted stop has been checked
     for dag_id in ("gap_success", "gap_cleared"):
         execution = runs.execution(dag_id)
         assert (execution["status"], execution["redriveCount"]) == ("RUNNING", 0)
@@ -208,7 +208,7 @@ def test_ended_while_deferred_with_no_triggerer_at_work(runs: SleepingRuns, proj
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Wait for a process that was told to end; kill it with all that it started when it takes too long."""
+    """Wait for a process that is to end; if it takes too long, kill it and all that it started."""
     try:
         process.wait(30)
     except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""A real Airflow keeps runs from starting too dear and side by side, and tells OpenLineage of them."""
+"""A real Airflow keeps runs from starting at too high a cost or side by side, and reports them to OpenLineage."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ max_active_runs: 16
 {more}
 """
 CARDS = {
-    "dear": "prices: {ml.m5.large: 0.115}\nmax_cost: 0.01",
+    "expensive": "prices: {ml.m5.large: 0.115}\nmax_cost: 0.01",
     "pooled_a": "pool: narrow",
     "pooled_b": "pool: narrow",
 }
@@ -97,24 +97,24 @@ def ended(airflow: AirflowClient, dag_id: str, run_id: str) -> dict[str, str]:
 
 
 def answered(airflow: AirflowClient, run_id: str, option: str, day: int) -> dict[str, Any]:
-    """Trigger the dear model, answer its question, and return that."""
-    airflow.trigger("dear", run_id, f"2026-01-{day:02}T00:00:00Z")
-    until(lambda: states(airflow, "dear", run_id).get("approve_cost") == "awaiting_input", "the question")
-    path = f"/api/v2/dags/dear/dagRuns/{run_id}/taskInstances/approve_cost/-1/hitlDetails"
+    """Trigger the expensive model, answer its question, and return that."""
+    airflow.trigger("expensive", run_id, f"2026-01-{day:02}T00:00:00Z")
+    until(lambda: states(airflow, "expensive", run_id).get("approve_cost") == "awaiting_input", "the question")
+    path = f"/api/v2/dags/expensive/dagRuns/{run_id}/taskInstances/approve_cost/-1/hitlDetails"
     question = airflow._send("GET", path)
     assert question is not None
-    assert states(airflow, "dear", run_id)["start_execution"] in (None, "none")
+    assert states(airflow, "expensive", run_id)["start_execution"] in (None, "none")
     time.sleep(UNANSWERED_SECONDS)
     airflow._send("PATCH", path, {"chosen_options": [option], "params_input": {}})
     return question
 
 
-def test_a_dear_run_starts_when_somebody_approves(airflow: AirflowClient) -> None:
+def test_an_expensive_run_starts_when_somebody_approves(airflow: AirflowClient) -> None:
     """The question has the figures; after the answer it runs like any other."""
     question = answered(airflow, "approved", "Approve", 1)
-    assert question["subject"] == "Start dear? It may cost up to 0.12; the limit is 0.01"
+    assert question["subject"] == "Start expensive? It may cost up to 0.12; the limit is 0.01"
     assert "ml.m5.large" in question["body"]
-    assert ended(airflow, "dear", "approved") == {
+    assert ended(airflow, "expensive", "approved") == {
         "upload_scripts": "success",
         "approve_cost": "success",
         "start_execution": "success",
@@ -122,12 +122,12 @@ def test_a_dear_run_starts_when_somebody_approves(airflow: AirflowClient) -> Non
     }
 
 
-def test_a_dear_run_that_is_rejected_starts_nothing(airflow: AirflowClient) -> None:
+def test_an_expensive_run_that_is_rejected_starts_nothing(airflow: AirflowClient) -> None:
     """Its other tasks are skipped."""
     answered(airflow, "rejected", "Reject", 2)
-    found = ended(airflow, "dear", "rejected")
+    found = ended(airflow, "expensive", "rejected")
     assert found["start_execution"] == found["wait_for_execution"] == "skipped"
-    assert airflow.xcom("dear", "rejected", "start_execution") is None
+    assert airflow.xcom("expensive", "rejected", "start_execution") is None
 
 
 def test_executions_of_two_models_take_turns_in_a_pool_of_one(airflow: AirflowClient, site: RunningSite) -> None:
