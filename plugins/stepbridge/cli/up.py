@@ -41,7 +41,7 @@ RuntimeOption = Annotated[
 
 
 def use_project(
-    command: str, state: Path, airflow_port: int, aws_port: int, runtime: Runtime | None = None
+    command: str, state: Path, airflow_port: int = 0, aws_port: int = 0, runtime: Runtime | None = None
 ) -> SiteSettings:
     """Settings of the local site for the project in the current folder.
 
@@ -52,13 +52,6 @@ def use_project(
         remedy = "run it in WSL or a container (`docker compose up --build`)"
         remedy += ", or the local AWS alone: `stepbridge local up`"
         raise SiteError(f"stepbridge {command}", f"this system is {sys.platform}", "Linux", remedy)
-    return settings_here(state, airflow_port, aws_port, runtime)
-
-
-def settings_here(
-    state: Path, airflow_port: int = 0, aws_port: int = 0, runtime: Runtime | None = None
-) -> SiteSettings:
-    """As ``use_project``, without asking whether this machine can start a site. Raises SiteError without a project."""
     project = Path.cwd()
     if not (project / "dags" / "models.py").exists():
         raise SiteError(str(project), "no dags/models.py here", remedy="run this in the root of a stepbridge project")
@@ -84,7 +77,7 @@ def up(
 
 def down(state: StateOption = Path(".stepbridge")) -> None:
     """Stop what `stepbridge up` started."""
-    settings = settings_here(state)
+    settings = use_project("down", state)
     site = find_running_site(settings)
     if site is None:
         typer.echo("Nothing is running.")
