@@ -47,20 +47,33 @@ _QUOTA_EXCEEDED: Final = frozenset({
     "OverLimit",
 })  # fmt: skip
 
-_NOT_FOUND_REMEDY: Final = (
-    "check the name, account, region and endpoint; `stepbridge deploy` creates what stepbridge needs"
-)
-_MEANINGS: Final[tuple[tuple[frozenset[str], type[AwsError], str, str], ...]] = (
-    (_CREDENTIALS, errors.CredentialsError, "valid AWS credentials",
-     "renew the credentials of the Airflow connection (or of the profile), then run again"),
-    (_NOT_REDRIVABLE, errors.NotRedrivableError, "an execution that AWS can redrive", ""),
-    (_ALREADY_EXISTS, errors.AlreadyExistsError, "a name that is free", ""),
-    (_NOT_FOUND, errors.NotFoundError, "that it exists", _NOT_FOUND_REMEDY),
-    (_THROTTLING, errors.ThrottlingError, "", "wait and try again"),
-    (_QUOTA_EXCEEDED, errors.QuotaExceededError, "room in the account's quota",
-     "wait until something ends, or have the quota raised in the Service Quotas console"),
+# What an error becomes: its class, what was expected, and the remedy.
+_Meaning = tuple[type[AwsError], str, str]
+_REJECTED: Final = (errors.RequestRejectedError, "", "")
+_TOO_FAST: Final = (errors.ThrottlingError, "", "wait and try again")
+_BROKEN_SERVICE: Final = (errors.ServiceUnavailableError, "", "try again; see the AWS Health Dashboard")
+_MISSING: Final = (
+    errors.NotFoundError, "that it exists",
+    "check the name, account, region and endpoint; `stepbridge deploy` creates what stepbridge needs",
 )  # fmt: skip
-"""Codes, and the class, the expectation and the remedy of the error that they become."""
+_NO_CREDENTIALS: Final = (
+    errors.CredentialsError, "AWS credentials",
+    "put credentials or a role into the Airflow connection aws_default, or give the worker a role",
+)  # fmt: skip
+_NO_ANSWER: Final = (
+    errors.EndpointUnreachableError, "an answer from the service",
+    "check the network and the connection's endpoint_url and region_name; for the local AWS: `stepbridge local up`",
+)  # fmt: skip
+_MEANINGS: Final[tuple[tuple[frozenset[str], _Meaning], ...]] = (
+    (_CREDENTIALS, (errors.CredentialsError, "valid AWS credentials",
+     "renew the credentials of the Airflow connection (or of the profile), then run again")),
+    (_NOT_REDRIVABLE, (errors.NotRedrivableError, "an execution that AWS can redrive", "")),
+    (_ALREADY_EXISTS, (errors.AlreadyExistsError, "a name that is free", "")),
+    (_NOT_FOUND, _MISSING),
+    (_THROTTLING, _TOO_FAST),
+    (_QUOTA_EXCEEDED, (errors.QuotaExceededError, "room in the account's quota",
+     "wait until something ends, or have the quota raised in the Service Quotas console")),
+)  # fmt: skip
 
 _WITHOUT_CREDENTIALS: Final = (
     botocore_errors.NoCredentialsError, botocore_errors.PartialCredentialsError,
@@ -90,7 +103,9 @@ def error_of(error: ClientError | BotoCoreError, action: str, resource: str) -> 
     """The ``AwsError`` for botocore's ``error``, raised by ``action`` on ``resource``."""
     if isinstance(error, ClientError):
         return _from_response(error, action, resource)
-    return _from_no_response(error, action, resource)
+    no_answer = _NO_ANSWER if isinstance(error, _WITHOUT_ANSWER) else _REJECTED
+    meaning = _NO_CREDENTIALS if isinstance(error, _WITHOUT_CREDENTIALS) else no_answer
+    return _error(meaning, action, resource, f"{type(error).__name__}: {error}")
 
 
 def _from_response(error: ClientError, action: str, resource: str) -> AwsError:
@@ -101,25 +116,23 @@ def _from_response(error: ClientError, action: str, resource: str) -> AwsError:
     found = f"{code}: {message}" if message else code or f"HTTP {http_status}"
     if request_id:
         found += f" (request {request_id})"
-    classified = _classified(code, message, http_status, found, action, resource)
-    classified.code, classified.request_id = code, request_id
-    return classified
-
-
-def _classified(code: str, message: str, http_status: int, found: str, action: str, resource: str) -> AwsError:
     if code in _ACCESS_DENIED:
-        return _access_denied(message, found, action, resource)
-    for codes, error_class, expected, remedy in _MEANINGS:
+        converted = _access_denied(message, found, action, resource)
+    else:
+        converted = _error(_meaning(code, message, http_status), action, resource, found)
+    converted.code, converted.request_id = code, request_id
+    return converted
+
+
+def _meaning(code: str, message: str, http_status: int) -> _Meaning:
+    for codes, meaning in _MEANINGS:
         if code in codes:
-            return _error(error_class, action, resource, found, expected, remedy)
+            return meaning
     if code == "ValidationException" and "could not find" in message.lower():
-        return _error(errors.NotFoundError, action, resource, found, "that it exists", _NOT_FOUND_REMEDY)
+        return _MISSING
     if http_status == 429:
-        return _error(errors.ThrottlingError, action, resource, found, "", "wait and try again")
-    if http_status >= 500:
-        remedy = "try again; see the AWS Health Dashboard"
-        return _error(errors.ServiceUnavailableError, action, resource, found, "", remedy)
-    return _error(errors.RequestRejectedError, action, resource, found, "", "")
+        return _TOO_FAST
+    return _BROKEN_SERVICE if http_status >= 500 else _REJECTED
 
 
 def _access_denied(message: str, found: str, action: str, resource: str) -> AwsError:
@@ -131,22 +144,11 @@ def _access_denied(message: str, found: str, action: str, resource: str) -> AwsE
     remedy = f"allow {action} on {resource} in a policy of {principal}"
     if action == "s3:GetObject":
         remedy += "; without s3:ListBucket on the bucket a missing object reads as denied too"
-    return _error(errors.AccessDeniedError, action, resource, found, f"permission for {action}", remedy)
+    return _error((errors.AccessDeniedError, f"permission for {action}", remedy), action, resource, found)
 
 
-def _from_no_response(error: BotoCoreError, action: str, resource: str) -> AwsError:
-    found = f"{type(error).__name__}: {error}"
-    if isinstance(error, _WITHOUT_CREDENTIALS):
-        remedy = "put credentials or a role into the Airflow connection aws_default, or give the worker a role"
-        return _error(errors.CredentialsError, action, resource, found, "AWS credentials", remedy)
-    if isinstance(error, _WITHOUT_ANSWER):
-        remedy = "check the network and the connection's endpoint_url and region_name"
-        remedy += "; for the local AWS: `stepbridge local up`"
-        return _error(errors.EndpointUnreachableError, action, resource, found, "an answer from the service", remedy)
-    return _error(errors.RequestRejectedError, action, resource, found, "", "")
-
-
-def _error(error_class: type[AwsError], action: str, resource: str, found: str, expected: str, remedy: str) -> AwsError:
+def _error(meaning: _Meaning, action: str, resource: str, found: str) -> AwsError:
+    error_class, expected, remedy = meaning
     error = error_class(f"{action} on {resource}", found, expected, remedy)
     error.action, error.resource = action, resource
     return error

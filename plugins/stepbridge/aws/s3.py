@@ -13,11 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from boto3.exceptions import S3UploadFailedError
-from botocore.exceptions import BotoCoreError, ClientError
-
 from stepbridge.aws.arns import S3Uri
-from stepbridge.aws.calls import aws_call, error_of
+from stepbridge.aws.calls import aws_call
 from stepbridge.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -106,11 +103,5 @@ class S3:
 
     def upload(self, source: Path, uri: S3Uri) -> None:
         """Store the file as the object, in parts when it is large."""
-        try:
-            with aws_call("s3:PutObject", str(uri)):
-                self._client.upload_file(str(source), uri.bucket, uri.key)
-        except S3UploadFailedError as error:
-            cause = error.__context__  # boto3 hides the client's error behind its own
-            if isinstance(cause, ClientError | BotoCoreError):
-                raise error_of(cause, "s3:PutObject", str(uri)) from error
-            raise
+        with aws_call("s3:PutObject", str(uri)), source.open("rb") as content:
+            self._client.upload_fileobj(content, uri.bucket, uri.key)

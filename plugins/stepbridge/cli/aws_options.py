@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -14,7 +16,7 @@ from botocore.exceptions import BotoCoreError
 from botocore.utils import validate_region_name
 
 from stepbridge.cli.exit_codes import OptionError
-from stepbridge.errors import AwsError, CredentialsError, EndpointUnreachableError
+from stepbridge.errors import CredentialsError, EndpointUnreachableError
 
 RegionOption = Annotated[
     str | None, typer.Option(envvar=["AWS_REGION", "AWS_DEFAULT_REGION"], help="Default: the profile's.")
@@ -54,13 +56,18 @@ def aws_session(region: str | None, profile: str | None, endpoint_url: str | Non
     return boto3.Session(aws_access_key_id="local", aws_secret_access_key="local", region_name=region)
 
 
-def with_advice_for_a_shell(error: AwsError) -> AwsError:
-    """``error`` with what a person at a shell does next, which the owner of an Airflow connection does not do."""
-    if isinstance(error, CredentialsError) and error.action:
-        error.remedy = "log in (`aws sso login`, `aws configure`) or name a profile with --profile"
-    elif isinstance(error, EndpointUnreachableError):
+@contextmanager
+def advice_for_a_shell() -> Iterator[None]:
+    """Errors of the block say what a person at a shell does next, which the owner of an Airflow connection does not."""
+    try:
+        yield
+    except CredentialsError as error:
+        if error.action:
+            error.remedy = "log in (`aws sso login`, `aws configure`) or name a profile with --profile"
+        raise
+    except EndpointUnreachableError as error:
         error.remedy = "check the network, --region and --endpoint-url; `stepbridge local up` starts the local AWS"
-    return error
+        raise
 
 
 def _is_on_this_machine(endpoint_url: str) -> bool:

@@ -15,13 +15,13 @@ from stepbridge.cli.aws_options import (
     ProfileOption,
     ProjectOption,
     RegionOption,
+    advice_for_a_shell,
     aws_session,
-    with_advice_for_a_shell,
 )
 from stepbridge.cli.exit_codes import OptionError
 from stepbridge.core.deployment import Deployment
 from stepbridge.deployment import DEFAULT_STACK_NAME, StackDeployer
-from stepbridge.errors import AwsError, StepbridgeError
+from stepbridge.errors import StepbridgeError
 
 VARIABLE: Final = "stepbridge"
 _say: Final = partial(typer.echo, err=True)
@@ -54,7 +54,7 @@ def deploy(
     parameters = _parameters(parameter or [])
     if output is not None and not output.parent.is_dir():
         raise OptionError("--output", f"the folder {output.parent} does not exist", "a file in a folder that exists")
-    try:
+    with advice_for_a_shell():
         deployer = StackDeployer(
             aws_session(region, profile, endpoint_url),
             project_root=project,
@@ -68,8 +68,6 @@ def deploy(
             deployer.preview()
             return
         deployment = deployer.deploy()
-    except AwsError as error:
-        raise with_advice_for_a_shell(error) from error
     typer.echo(deployment.to_json())
     if output is not None:
         output.write_text(deployment.to_json() + "\n", encoding="utf-8")

@@ -43,8 +43,3 @@ def require_local(command: str) -> None:
     if importlib.util.find_spec("stepbridge_local") is None:
         remedy = "pip install 'stepbridge[local]'"
         raise MissingExtraError(f"stepbridge {command}", "the local AWS is not installed", "", remedy)
-
-
-def exit_code_of(error: StepbridgeError) -> ExitCode:
-    """The exit code of a command that ends with ``error``."""
-    return error.exit_code if isinstance(error, OptionError | MissingExtraError) else ExitCode.ERROR

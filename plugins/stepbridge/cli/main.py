@@ -11,8 +11,7 @@ from typing import Annotated, Any, Final, NamedTuple
 import typer
 from typer.core import TyperGroup
 
-from stepbridge.cli import exit_codes
-from stepbridge.cli.exit_codes import ExitCode, MissingExtraError, require_local
+from stepbridge.cli.exit_codes import SUMMARY, ExitCode, MissingExtraError, OptionError, require_local
 from stepbridge.errors import StepbridgeError
 
 
@@ -73,7 +72,7 @@ def main() -> None:
     try:
         _application()()
     except StepbridgeError as error:
-        _fail(str(error), exit_codes.exit_code_of(error))
+        _fail(str(error), error.exit_code if isinstance(error, OptionError | MissingExtraError) else ExitCode.ERROR)
     except OSError as error:
         if error.filename is None:
             raise
@@ -87,7 +86,7 @@ def main() -> None:
 def _application() -> typer.Typer:
     """The command with a stand-in for each subcommand."""
     app = typer.Typer(cls=LazyGroup, name="stepbridge", no_args_is_help=True, pretty_exceptions_enable=False)
-    app.callback(epilog=exit_codes.SUMMARY)(_stepbridge)
+    app.callback(epilog=SUMMARY)(_stepbridge)
     for name, subcommand in COMMANDS.items():
         app.command(name, help=subcommand.summary, hidden=subcommand.hidden)(_stand_in)
     return app

@@ -20,8 +20,8 @@ from stepbridge.cli.aws_options import (
     ProfileOption,
     ProjectOption,
     RegionOption,
+    advice_for_a_shell,
     aws_session,
-    with_advice_for_a_shell,
 )
 from stepbridge.cli.exit_codes import ExitCode
 from stepbridge.core.deployment import Deployment
@@ -50,11 +50,9 @@ def preflight(
     Ends with exit code 1 when something is missing; for a permission the statement to add is printed.
     """
     card = _card(project, model)
-    session = aws_session(region, profile, endpoint_url)
-    try:
+    with advice_for_a_shell():
+        session = aws_session(region, profile, endpoint_url)
         found = list(checks(card, project, session, stack_name, endpoint_url, input_uri or card.input_uri))
-    except AwsError as error:
-        raise with_advice_for_a_shell(error) from error
     for check in found:
         typer.echo(f"{_MARKS[check.status]} {check.what}: {check.text}")
     missing = sum(check.status == "missing" for check in found)

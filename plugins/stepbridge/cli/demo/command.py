@@ -41,8 +41,6 @@ RUN_TIMEOUT_SECONDS = 900.0
 MOST_OUTPUTS = 1000
 SHOWN_COLUMNS = ("rank", "carrier", "flight", "origin", "dest", "predicted_delay", "actual_delay", "outcome")
 
-DayOption = Annotated[str, typer.Option("--day", help=f"A day of flights, {FIRST_DAY} to {LAST_DAY}.")]
-
 
 @dataclass(frozen=True)
 class DemoResult:
@@ -57,7 +55,7 @@ class DemoResult:
 
 
 def demo(
-    day: DayOption = DEFAULT_DAY,
+    day: Annotated[str, typer.Option(help=f"A day of flights, {FIRST_DAY} to {LAST_DAY}.")] = DEFAULT_DAY,
     state: StateOption = Path(".stepbridge"),
     port: AirflowPortOption = 8080,
     aws_port: AwsPortOption = 4566,
@@ -100,7 +98,7 @@ def run_demo(settings: SiteSettings, day: date, console: Console) -> DemoResult:
             check = tree.check
         report = _run_model(site, day, console, say, check)
         folder = settings.state / "predictions" / MODEL / day.isoformat()
-        _download(_s3(site), S3Uri.parse(f"{report.output_uri}".rstrip("/") + "/"), folder)
+        _download(_s3(site), S3Uri.parse(str(report.output_uri).rstrip("/") + "/"), folder)
         overhead = _overhead(settings, site, day, report) if runtime_of(site) == "process" else None
         say("Done; stopping what was started" if site.pid == os.getpid() else "Done; the site keeps running")
     return DemoResult(report, folder, overhead)

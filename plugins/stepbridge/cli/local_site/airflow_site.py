@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from stepbridge.cli.local_site.processes import ProcessTree
 
@@ -33,14 +34,11 @@ class AirflowSite:
     port: int
     aws_endpoint_url: str
     region: str
+    user: ClassVar[str] = "admin"
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def user(self) -> str:
-        return "admin"
 
     def password(self) -> str:
         """The password of ``user``, made on first use and kept in the home with mode 600."""
