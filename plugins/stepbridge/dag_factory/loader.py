@@ -10,24 +10,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
-import pendulum
-from airflow.sdk import DAG, BaseOperator
+from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowException
 
 from stepbridge.core.model_card import ModelCard, parse_card
+from stepbridge.dag_factory.broken_card import broken_card_dag
 from stepbridge.dag_factory.dag import build_dag
 from stepbridge.dag_factory.project_root import SETTING, find_project_root
 from stepbridge.errors import CardError, ConfigurationError, DocumentError, Problem
 from stepbridge.operators.base import CONTAINER_STAGE
 
-if TYPE_CHECKING:
-    from airflow.sdk import Context
-
-__all__ = ["BrokenCardOperator", "BrokenCardsError", "check_cards", "load_dags"]
+__all__ = ["BrokenCardsError", "check_cards", "load_dags"]
 
 SUFFIXES: Final = (".yaml", ".yml")  # of two cards with one name the first suffix wins
 
@@ -84,7 +80,7 @@ def _load(paths: Iterable[Path], root: Path) -> tuple[dict[str, DAG], list[CardE
         except CardError as error:
             errors.append(error)
             dag_id = _dag_id(path.stem)
-            placeholders.setdefault(dag_id, _broken_card_dag(dag_id, error))
+            placeholders.setdefault(dag_id, broken_card_dag(dag_id, error))
     return placeholders | dags, errors
 
 
@@ -119,40 +115,6 @@ def _missing_files(card: ModelCard, source: str, root: Path) -> list[Problem]:
         for name in needed
         if not (root / name).is_file()
     ]
-
-
-class BrokenCardOperator(BaseOperator):
-    """Fails with what is wrong with a card.
-
-    :param error: the card's error.
-    """
-
-    ui_color = "#f4cccc"
-
-    def __init__(self, *, error: CardError, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.error = error
-
-    def execute(self, context: Context) -> None:  # noqa: ARG002  Airflow's signature
-        """Raises the card's error."""
-        raise self.error
-
-
-def _broken_card_dag(dag_id: str, error: CardError) -> DAG:
-    """A DAG without a schedule, tagged ``broken-card``, that shows the error and fails with it when it is triggered."""
-    text = "\n".join(str(problem) for problem in error.problems)
-    with DAG(
-        dag_id,
-        description=f"BROKEN CARD: {error.problems[0].found}"[:1000],
-        schedule=None,
-        start_date=datetime(2020, 1, 1, tzinfo=pendulum.UTC),
-        catchup=False,
-        tags=["broken-card"],
-        auto_register=False,
-        doc_md=f"The model card `{error.source}` is broken, so this model does not run:\n\n```\n{text}\n```\n",
-    ) as dag:
-        BrokenCardOperator(task_id="read_model_card", error=error, retries=0)
-    return dag
 
 
 def _dag_id(stem: str) -> str:
