@@ -41,9 +41,8 @@ def packaged_project() -> Path:
     for folder in (_PACKAGE / "files", repository):
         if all((folder / name).is_file() for name in PROJECT_FILES):
             return folder
-    raise ConfigurationError(
-        "stepbridge's project files", f"none in {_PACKAGE}", "the wheel or a clone", "pip install stepbridge"
-    )
+    found = f"none in {_PACKAGE}"
+    raise ConfigurationError("stepbridge's project files", found, "the wheel or a clone", "pip install stepbridge")
 
 
 def write_project(folder: Path) -> list[str]:

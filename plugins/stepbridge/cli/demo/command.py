@@ -23,7 +23,7 @@ from stepbridge.aws.arns import S3Uri
 from stepbridge.aws.s3 import S3
 from stepbridge.aws.step_functions import StepFunctions
 from stepbridge.cli.demo.flight_data import LAST_DAY, write_day
-from stepbridge.cli.demo.overhead import Overhead, image_python, run_again, run_by_hand
+from stepbridge.cli.demo.overhead import image_python, run_again, run_by_hand
 from stepbridge.cli.demo.progress import follow_run
 from stepbridge.cli.exit_codes import ExitCode, OptionError
 from stepbridge.cli.local_site.airflow_client import AirflowClient
@@ -46,12 +46,13 @@ SHOWN_COLUMNS = ("rank", "carrier", "flight", "origin", "dest", "predicted_delay
 class DemoResult:
     """What the demo ended with: the run's report, the outputs' copies, and what the local AWS costs.
 
-    ``overhead`` is None with the Docker runtime, whose images have no Python that this machine can run.
+    ``overhead`` has for each stage its seconds in an execution on an idle machine, and by hand. It is None with the
+    Docker runtime, whose images have no Python that this machine can run.
     """
 
     report: RunReport
     output_folder: Path
-    overhead: Overhead | None
+    overhead: dict[str, tuple[float, float]] | None
 
 
 def demo(
@@ -114,14 +115,17 @@ def _prepare(settings: SiteSettings, site: RunningSite, day: date, say: Callable
     build_prebuilt_images(site, say)
 
 
-def _overhead(settings: SiteSettings, site: RunningSite, day: date, report: RunReport) -> Overhead:
+def _overhead(
+    settings: SiteSettings, site: RunningSite, day: date, report: RunReport
+) -> dict[str, tuple[float, float]]:
     """Run the execution once more while Airflow is idle, and its scripts by hand in the environments of its images."""
     alone = run_again(_step_functions(site), report, f"s3://{site.stack().bucket}/overhead/{MODEL}/{day}/")
     images = settings.aws_data / "images"
     script_python = image_python(images, build_prebuilt_images(site, lambda _: None))
     model_python = image_python(images, _image_id(site, str(report.input["custom_image_uri"])))
     flights, folder = _day_folder(settings, day), settings.state / "by-hand"
-    return Overhead(alone, run_by_hand(settings.project, MODEL, flights, folder, script_python, model_python))
+    by_hand = run_by_hand(settings.project, MODEL, flights, folder, script_python, model_python)
+    return {each.stage: (each.seconds, by_hand[each.stage]) for each in alone.stages if each.seconds is not None}
 
 
 def _image_id(site: RunningSite, image_uri: str) -> str:
@@ -202,7 +206,7 @@ def _show_overhead(result: DemoResult, console: Console) -> None:
         return
     title = "\n[bold]Overhead of the local AWS[/], in seconds: the execution once more, with Airflow idle"
     console.print(title, soft_wrap=True)
-    for stage, seconds, by_hand in result.overhead.rows():
+    for stage, (seconds, by_hand) in result.overhead.items():
         console.print(f"  {stage:16} {seconds:6.2f}  by hand {by_hand:6.2f}  overhead {seconds - by_hand:+.2f}")
 
 

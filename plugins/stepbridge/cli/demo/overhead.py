@@ -12,8 +12,6 @@ import shutil
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from stepbridge.aws.step_functions import StepFunctions
@@ -29,20 +27,6 @@ ROUNDS = 2
 
 class OverheadError(StepbridgeError):
     """An execution that succeeded, or a script that ran in a Processing job, failed when it was run again."""
-
-
-@dataclass(frozen=True)
-class Overhead:
-    """The seconds of each stage: in an execution on an idle machine, and by hand."""
-
-    alone: RunReport
-    by_hand_seconds: Mapping[str, float]
-
-    def rows(self) -> Iterator[tuple[str, float, float]]:
-        """Stage, seconds of its state in the execution, seconds by hand."""
-        for stage in self.alone.stages:
-            if stage.seconds is not None and stage.stage in self.by_hand_seconds:
-                yield stage.stage, stage.seconds, self.by_hand_seconds[stage.stage]
 
 
 def run_again(step_functions: StepFunctions, report: RunReport, output_uri: str) -> RunReport:
