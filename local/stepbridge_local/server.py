@@ -18,6 +18,7 @@ from stepbridge_local.errors import ImageBuildError
 from stepbridge_local.fault_injection import FAULTS_PATH, admin
 from stepbridge_local.fault_injection.active_faults import FaultInjection
 from stepbridge_local.fault_injection.faults import IamFault
+from stepbridge_local.http.admission import Admission, admitted
 from stepbridge_local.http.server import HttpServer
 from stepbridge_local.pages.application import PREFIX, Pages
 from stepbridge_local.persistence.data_folder import DataFolder
@@ -86,7 +87,9 @@ class LocalAws:
             application = MotoApplication(_Recorder(self.services))
             installation.install(self.services, application)
             cleanup.callback(self._http.stop)
-            self._http.serve(_routes(self.services, application))
+            settings = self._settings
+            admission = Admission(self._http.port, settings.allowed_hosts, settings.allowed_origins)
+            self._http.serve(admitted(_routes(self.services, application), admission))
             folder.announce(self.endpoint_url)
             self._cleanup = cleanup.pop_all()
 

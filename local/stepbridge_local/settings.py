@@ -38,6 +38,8 @@ class LocalAwsSettings:
     wait. ``enforce_iam`` denies what no policy allows, as ``stepbridge-local fault set iam`` does later. ``runtime`` is
     what runs containers; ``auto`` is ``docker`` if an engine answers, else ``process``. ``base_image`` is the
     BASE_IMAGE argument of the scikit-learn Dockerfile; None leaves the default that the Dockerfile has.
+    ``allowed_hosts`` are further names in a request's Host that are the local AWS's own, and ``allowed_origins`` web
+    pages, such as ``http://127.0.0.1:3000``, that may use it.
     """
 
     data_dir: Path
@@ -48,6 +50,8 @@ class LocalAwsSettings:
     enforce_iam: bool = False
     runtime: Runtime = DEFAULT_RUNTIME
     base_image: str | None = None
+    allowed_hosts: frozenset[str] = frozenset()
+    allowed_origins: frozenset[str] = frozenset()
 
     @property
     def s3_folder(self) -> Path:

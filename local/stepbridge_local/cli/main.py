@@ -32,6 +32,8 @@ __all__ = ["app", "main"]
 PROJECT_SCIKIT_LEARN_FOLDER: Final = Path("containers/scikit_learn")
 # https://pkg.go.dev/github.com/distribution/reference: a name, then perhaps a tag and a digest.
 _IMAGE_REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]*(@sha256:[0-9a-f]{64})?")
+_HOST_NAME: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?")
+_ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+(:\d+)?")
 
 RuntimeOption = Annotated[
     Runtime, typer.Option(help="What runs containers; auto: docker if an engine answers, else process.")
@@ -86,6 +88,14 @@ def up(
         str | None,
         typer.Option(help="The BASE_IMAGE argument of the scikit-learn Dockerfile: the image that it starts from."),
     ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="Another name by which clients reach it, such as a service's in a compose file. Repeatable."),
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(help="A web page's origin that may use it, such as http://127.0.0.1:3000. Repeatable."),
+    ] = None,
 ) -> None:
     """Start the local AWS and keep it until SIGINT or SIGTERM."""
     logging.basicConfig(
@@ -99,6 +109,8 @@ def up(
         enforce_iam=enforce_iam,
         runtime=runtime,
         base_image=_image_reference(base_image),
+        allowed_hosts=frozenset(_host_name(name) for name in allow_host or ()),
+        allowed_origins=frozenset(_origin(origin) for origin in allow_origin or ()),
     )
     if max_jobs is not None:
         settings = replace(settings, max_concurrent_jobs=max_jobs)
@@ -131,6 +143,19 @@ def _image_reference(given: str | None) -> str | None:
     if given is not None and not _IMAGE_REFERENCE.fullmatch(given):
         message = f"{given!r} is no image; expected one as in a Dockerfile's FROM, for instance python:3.11-slim"
         raise typer.BadParameter(message, param_hint="'--base-image'")
+    return given
+
+
+def _host_name(given: str) -> str:
+    if not _HOST_NAME.fullmatch(given):
+        raise typer.BadParameter(f"{given!r} is no host name; expected one without port", param_hint="'--allow-host'")
+    return given.lower()
+
+
+def _origin(given: str) -> str:
+    if not _ORIGIN.fullmatch(given):
+        message = f"{given!r} is no origin; expected scheme, host and port, for instance http://127.0.0.1:3000"
+        raise typer.BadParameter(message, param_hint="'--allow-origin'")
     return given
 
 

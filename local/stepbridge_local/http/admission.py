@@ -15,7 +15,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -117,15 +117,14 @@ class Admission:
         ]
 
 
-def admitted(application: WSGIApplication, admission: Callable[[], Admission]) -> WSGIApplication:
-    """``application``, for admitted requests only. ``admission`` is asked per request: the port is known late."""
+def admitted(application: WSGIApplication, admission: Admission) -> WSGIApplication:
+    """``application``, for requests that ``admission`` admits; the others are answered here."""
 
     def guarded(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        rules = admission()
-        refusal = rules.refusal(environ)
+        refusal = admission.refusal(environ)
         if refusal is not None:
             return _refuse(refusal, start_response)
-        cors = rules.cors_headers(environ)
+        cors = admission.cors_headers(environ)
         if cors and environ["REQUEST_METHOD"] == "OPTIONS":
             start_response("204 No Content", cors)
             return []
