@@ -6,6 +6,7 @@ config_kwargs, verify, service_config) mean what they mean there.
 
 from __future__ import annotations
 
+import threading
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -42,6 +43,8 @@ class StepbridgeHook(AwsGenericHook[Any]):
 
     def __init__(self, aws_conn_id: str | None = "aws_default", region_name: str | None = None) -> None:
         super().__init__(aws_conn_id=aws_conn_id, region_name=region_name)
+        self._clients: dict[str, Any] = {}
+        self._making_client = threading.RLock()  # a session makes one client at a time
 
     def clone(self) -> StepbridgeHook:
         """Another hook for the same connection, with a session and clients of its own.
@@ -100,17 +103,13 @@ class StepbridgeHook(AwsGenericHook[Any]):
         # The provider's user agent walks the call stack and reads source lines: once per hook is enough.
         return self._get_config(_DEFAULTS.merge(self.config))
 
-    @cached_property
-    def _clients(self) -> dict[str, Any]:
-        return {}
-
     def _client_of(self, service: str) -> Any:
-        if service not in self._clients:
-            with aws_call(f"a client for {service}", f"Airflow connection {self.aws_conn_id!r}"):
+        with self._making_client, aws_call(f"a client for {service}", f"Airflow connection {self.aws_conn_id!r}"):
+            if service not in self._clients:
                 self._clients[service] = self._session.client(  # type: ignore[call-overload]  # a name for each service
                     service,
                     endpoint_url=self.conn_config.get_service_endpoint_url(service),
                     config=self._client_config,
                     verify=self.verify,
                 )
-        return self._clients[service]
+            return self._clients[service]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    from airflow.sdk import Context
+from airflow.sdk import Context
 
 __all__ = ["EXECUTION_KEY", "describe_instance", "describe_task", "name_instance", "record_execution", "redrive_token"]
 

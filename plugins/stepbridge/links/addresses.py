@@ -17,74 +17,72 @@ _CONSOLES: Final = {
     "aws-us-gov": "https://{region}.console.amazonaws-us-gov.com",
 }
 
-_PARTITIONS: Final = {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}
-
 
 def execution_address(execution_arn: str, local_endpoint: str | None = None) -> str:
     """The page of the execution. ``local_endpoint`` is the local AWS's address, None on AWS."""
     if local_endpoint:
-        return f"{_local(local_endpoint)}/executions/{quote(execution_arn, safe='')}"
-    return (
-        f"{_console(execution_arn)}/states/home?region={_region(execution_arn)}#/v2/executions/details/{execution_arn}"
-    )
+        return _local(local_endpoint, "executions", execution_arn)
+    return f"{_home(execution_arn, 'states')}#/v2/executions/details/{execution_arn}"
 
 
 def job_address(job_arn: str, local_endpoint: str | None = None) -> str:
     """The page of the Processing job."""
     name = job_arn.rpartition("/")[2]
     if local_endpoint:
-        return f"{_local(local_endpoint)}/jobs/{quote(name, safe='')}?{_place(job_arn)}"
-    return f"{_console(job_arn)}/sagemaker/home?region={_region(job_arn)}#/processing-jobs/{name}"
+        return f"{_local(local_endpoint, 'jobs', name)}?{_place(job_arn)}"
+    return f"{_home(job_arn, 'sagemaker')}#/processing-jobs/{name}"
 
 
 def log_address(arn: str, group: str, stream_prefix: str, local_endpoint: str | None = None) -> str:
     """The page of the group's log streams that begin with ``stream_prefix``. ``arn`` gives partition and region."""
     if local_endpoint:
-        place = f"{_local(local_endpoint)}/logs/{quote(group, safe='')}/{quote(stream_prefix, safe='')}"
-        return f"{place}?{_place(arn)}"
+        return f"{_local(local_endpoint, 'logs', group, stream_prefix)}?{_place(arn)}"
     # The console reads its own escapes: percent signs of the URL encoding become $25, and so on.
-    fragment = f"logsV2:log-groups/log-group/{_twice(group)}"
-    query = f"?logStreamNameFilter={stream_prefix}"
-    query = quote(query, safe="").replace("%", "$")
-    return f"{_console(arn)}/cloudwatch/home?region={_region(arn)}#{fragment}{query}"
+    escaped_group = _quoted(_quoted(group)).replace("%", "$")
+    query = _quoted(f"?logStreamNameFilter={stream_prefix}").replace("%", "$")
+    return f"{_home(arn, 'cloudwatch')}#logsV2:log-groups/log-group/{escaped_group}{query}"
 
 
 def build_address(build_arn: str, local_endpoint: str | None = None) -> str:
     """The page of the CodeBuild build."""
-    _, _, _, region, account, resource = build_arn.split(":", 5)
+    _, partition, _, region, account, resource = build_arn.split(":", 5)
     build_id = resource.removeprefix("build/")
     if local_endpoint:
-        return f"{_local(local_endpoint)}/builds/{quote(build_id, safe='')}?{_place(build_arn)}"
+        return f"{_local(local_endpoint, 'builds', build_id)}?{_place(build_arn)}"
     project = build_id.partition(":")[0]
-    place = f"codesuite/codebuild/{account}/projects/{quote(project)}/build/{quote(build_id, safe='')}"
-    return f"{_console(build_arn)}/{place}/log?region={region}"
+    place = f"codesuite/codebuild/{account}/projects/{quote(project)}/build/{_quoted(build_id)}"
+    return f"{_console(partition, region)}/{place}/log?region={region}"
 
 
 def objects_address(uri: str, region: str, local_endpoint: str | None = None) -> str:
     """The page that lists what is below the S3 URI. ``region`` is the console's, and gives its partition."""
     bucket, _, prefix = uri.removeprefix("s3://").partition("/")
     if local_endpoint:
-        return f"{_local(local_endpoint)}/buckets/{quote(bucket, safe='')}?prefix={quote(prefix, safe='')}"
-    partition = next((name for start, name in _PARTITIONS.items() if region.startswith(start)), "aws")
-    console = _CONSOLES[partition].format(region=region or "us-east-1")
-    return f"{console}/s3/buckets/{bucket}?region={region or 'us-east-1'}&prefix={quote(prefix, safe='')}"
+        return f"{_local(local_endpoint, 'buckets', bucket)}?prefix={_quoted(prefix)}"
+    region = region or "us-east-1"
+    partition = {"cn": "aws-cn", "us-gov": "aws-us-gov"}.get(region.rsplit("-", 2)[0], "aws")
+    return f"{_console(partition, region)}/s3/buckets/{bucket}?region={region}&prefix={_quoted(prefix)}"
 
 
-def _local(endpoint: str) -> str:
-    return f"{endpoint.rstrip('/')}/_stepbridge"
+def _local(endpoint: str, *path: str) -> str:
+    return "/".join([endpoint.rstrip("/"), "_stepbridge", *map(_quoted, path)])
 
 
-def _console(arn: str) -> str:
-    return _CONSOLES.get(arn.split(":")[1], _CONSOLES["aws"]).format(region=_region(arn))
+def _console(partition: str, region: str) -> str:
+    return _CONSOLES.get(partition, _CONSOLES["aws"]).format(region=region)
 
 
-def _region(arn: str) -> str:
-    return arn.split(":")[3]
+def _home(arn: str, service: str) -> str:
+    """The service's page in the console of the ARN's partition and region."""
+    _, partition, _, region, *_ = arn.split(":")
+    return f"{_console(partition, region)}/{service}/home?region={region}"
 
 
 def _place(arn: str) -> str:
-    return f"account={arn.split(':')[4]}&region={_region(arn)}"
+    """Account and region, as the local AWS's pages take them."""
+    _, _, _, region, account, *_ = arn.split(":")
+    return f"account={account}&region={region}"
 
 
-def _twice(text: str) -> str:
-    return quote(quote(text, safe=""), safe="").replace("%", "$")
+def _quoted(text: str) -> str:
+    return quote(text, safe="")

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from airflow.sdk import BaseOperatorLink
+from airflow.sdk import BaseOperator, BaseOperatorLink, Context
 
 if TYPE_CHECKING:
-    from airflow.sdk import BaseOperator, Context
     from airflow.sdk.types import TaskInstanceKey
 
 __all__ = ["BuildLink", "ExecutionLink", "JobLogsLink", "ObjectsLink", "StepbridgeLink"]
-
 
 _ADDRESSES: Final = "_stepbridge_addresses"  # the operator's attribute: addresses by XCom key
 
@@ -31,9 +29,8 @@ class StepbridgeLink(BaseOperatorLink):
         context["ti"].xcom_push(key=key, value=address)
         vars(context["task"]).setdefault(_ADDRESSES, {})[key] = address
 
-    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002  Airflow's signature
         """The address; empty when the task has none."""
-        _ = ti_key
         address: str = vars(operator).get(_ADDRESSES, {}).get(self.xcom_key, "")
         return address
 
@@ -41,30 +38,22 @@ class StepbridgeLink(BaseOperatorLink):
 class ExecutionLink(StepbridgeLink):
     """The Step Functions execution."""
 
-    @property
-    def name(self) -> str:
-        return "Execution"
+    name = "Execution"
 
 
 class JobLogsLink(StepbridgeLink):
     """The log streams of the execution's last Processing job."""
 
-    @property
-    def name(self) -> str:
-        return "Job logs"
+    name = "Job logs"
 
 
 class ObjectsLink(StepbridgeLink):
     """The objects in S3: the scripts that the task uploaded, or the input that it waits for."""
 
-    @property
-    def name(self) -> str:
-        return "S3 objects"
+    name = "S3 objects"
 
 
 class BuildLink(StepbridgeLink):
     """The CodeBuild build of the image."""
 
-    @property
-    def name(self) -> str:
-        return "Image build"
+    name = "Image build"

@@ -91,10 +91,8 @@ def executions_to_stop(notice: EndNotice, now: RunSnapshot) -> list[Stop]:
     """The executions to be stopped, each once; none that a task still waits for or whose wait succeeded."""
     found: dict[str, Stop] = {}
     for key, record in now.records.items():
-        if record.execution_arn not in found:
-            stop = _stop(notice, now, key, record)
-            if stop:
-                found[record.execution_arn] = stop
+        if record.execution_arn not in found and (stop := _stop(notice, now, key, record)):
+            found[record.execution_arn] = stop
     return list(found.values())
 
 
@@ -103,7 +101,9 @@ def _stop(notice: EndNotice, now: RunSnapshot, key: InstanceKey, record: Executi
     concerned = [each for each in notice.marked if each == key or each in waits]
     if notice.marked and not any(now.instances[each].state in ENDED for each in concerned if each in now.instances):
         return None  # the mark concerns another execution, or was undone since
-    if not notice.marked and (now.run_state != "failed" or (notice.skipped_only and not _skipped(now, waits))):
+    if not notice.marked and now.run_state != "failed":
+        return None
+    if notice.skipped_only and not any(now.instances[each].state == "skipped" for each in waits):
         return None
     # A wait without a state will still run, unless its start was the one that was marked.
     ends = ENDED | {""} if key in concerned and key not in waits else ENDED
@@ -113,29 +113,21 @@ def _stop(notice: EndNotice, now: RunSnapshot, key: InstanceKey, record: Executi
     return Stop(record, named, now.instances[named].try_number, notice.why)
 
 
-def _skipped(now: RunSnapshot, waits: Sequence[InstanceKey]) -> bool:
-    return any(now.instances[each].state == "skipped" for each in waits)
-
-
 def _waits(now: RunSnapshot, execution_arn: str) -> list[InstanceKey]:
     """The task instances that wait, waited or would have waited for the execution."""
     waiting = {dependency.wait for dependency in now.dependencies}
-    same = {key for key, record in now.records.items() if record.execution_arn == execution_arn}
-    begun = {key for key in same if key[0] in waiting}
-    to_come = {
-        wait
-        for task, index in same
-        for dependency in now.dependencies
-        if dependency.start == task
-        for wait in _to_come(now, dependency, index)
-        if wait not in now.records
-    }
-    return sorted(begun | to_come)
+    found = set()
+    for key in (key for key, record in now.records.items() if record.execution_arn == execution_arn):
+        if key[0] in waiting:
+            found.add(key)
+        for dependency in now.dependencies:
+            if dependency.start == key[0]:
+                found.update(wait for wait in _to_come(now, dependency, key[1]) if wait not in now.records)
+    return sorted(found)
 
 
 def _to_come(now: RunSnapshot, dependency: WaitDependency, index: int) -> list[InstanceKey]:
     """The waits for the start's ``index`` that have not begun; an unexpanded mapped task stands for all."""
-    keys = [key for key in now.instances if key[0] == dependency.wait]
-    if dependency.by_index and (dependency.wait, index) in now.instances:
-        return [(dependency.wait, index)]
-    return [key for key in keys if key[1] == -1] if dependency.by_index else keys
+    if not dependency.by_index:
+        return [key for key in now.instances if key[0] == dependency.wait]
+    return next(([key] for key in ((dependency.wait, index), (dependency.wait, -1)) if key in now.instances), [])

@@ -30,7 +30,6 @@ from stepbridge.hooks.task_instance import EXECUTION_KEY, name_instance
 from stepbridge.listeners.stop_decision import (
     EndNotice,
     ExecutionRecord,
-    InstanceKey,
     InstanceState,
     RunSnapshot,
     Stop,
@@ -64,29 +63,22 @@ def stop_abandoned_executions(notice: EndNotice) -> bool:
 # --- Airflow's database -----------------------------------------------------------------------------------------------
 def _snapshot(notice: EndNotice, session: Session) -> RunSnapshot | None:
     """The run; None when it started no execution or was deleted. For runs of other DAGs this is one small query."""
-    records = _records(notice, session)
-    run = records and session.scalar(select(DagRun).filter_by(dag_id=notice.dag_id, run_id=notice.run_id))
+    of_run = {"dag_id": notice.dag_id, "run_id": notice.run_id}
+    xcoms = session.scalars(select(XComModel).filter_by(key=EXECUTION_KEY, **of_run)).all()
+    run = xcoms and session.scalar(select(DagRun).filter_by(**of_run))
     if not run:
         return None
-    rows = session.execute(
-        select(TaskInstance.task_id, TaskInstance.map_index, TaskInstance.state, TaskInstance.try_number).where(
-            TaskInstance.dag_id == notice.dag_id, TaskInstance.run_id == notice.run_id
-        )
-    )
+    columns = (TaskInstance.task_id, TaskInstance.map_index, TaskInstance.state, TaskInstance.try_number)
+    rows = session.execute(select(*columns).filter_by(**of_run))
     instances = {(row.task_id, row.map_index): InstanceState(str(row.state or ""), row.try_number) for row in rows}
-    records = {key: record for key, record in records.items() if key in instances}
+    records = {
+        (xcom.task_id, xcom.map_index): ExecutionRecord(**XCom.deserialize_value(xcom))
+        for xcom in xcoms
+        if (xcom.task_id, xcom.map_index) in instances
+    }
     dag = SerializedDagModel.get_dag(notice.dag_id, session=session)
     dependencies = [dependency for task in dag.tasks for dependency in _dependencies(task)] if dag else []
     return RunSnapshot(str(run.state), instances, records, dependencies)
-
-
-def _records(notice: EndNotice, session: Session) -> dict[InstanceKey, ExecutionRecord]:
-    rows = session.scalars(
-        select(XComModel).where(
-            XComModel.dag_id == notice.dag_id, XComModel.run_id == notice.run_id, XComModel.key == EXECUTION_KEY
-        )
-    )
-    return {(row.task_id, row.map_index): ExecutionRecord(**XCom.deserialize_value(row)) for row in rows}
 
 
 def _dependencies(task: Any) -> Iterator[WaitDependency]:
@@ -107,12 +99,9 @@ def _marked_by(notice: EndNotice, session: Session) -> str:
     """`` by <user>`` if the audit log says that a user has just marked the run or a task of it."""
     latest = session.scalar(
         select(Log.owner)
-        .where(
-            Log.dag_id == notice.dag_id,
-            Log.run_id == notice.run_id,
-            or_(Log.event.startswith("patch_"), Log.event.startswith("bulk_")),
-            Log.dttm > datetime.now(UTC) - MARKED_WITHIN,
-        )
+        .filter_by(dag_id=notice.dag_id, run_id=notice.run_id)
+        .where(or_(Log.event.startswith("patch_"), Log.event.startswith("bulk_")))
+        .where(Log.dttm > datetime.now(UTC) - MARKED_WITHIN)
         .order_by(Log.dttm.desc())
         .limit(1)
     )

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk import Context
 
-from stepbridge.core.cost_estimate import COSTED_KEYS, CostEstimate, cost_estimate
+from stepbridge.core.cost_estimate import COSTED_KEYS, cost_estimate
 from stepbridge.hooks.prices import configured_prices
 from stepbridge.hooks.task_instance import describe_task
 from stepbridge.operators.run_parameters import ParameterisedOperator
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
 
 __all__ = ["CostApprovalOperator"]
 
@@ -44,15 +42,12 @@ class CostApprovalOperator(ParameterisedOperator, ApprovalOperator):
 
         Raises ExecutionInputError and PricesError.
         """
-        estimate = self.estimate(context)
+        parameters = self.run_parameters(context, COSTED_KEYS)
+        prices = self.prices or configured_prices()
+        estimate = cost_estimate(parameters, prices, f"parameters of {describe_task(context)}")
         self.subject, self.body = estimate.question(self.model, str(context["run_id"]), self.max_cost)
         if estimate.within(self.max_cost):
             self.log.info("at most %.2f, within the limit of %.2f: nobody is asked", estimate.most, self.max_cost)
             return None
         self.log.info("%s\n%s", self.subject, self.body)
         return super().execute(context)
-
-    def estimate(self, context: Context) -> CostEstimate:
-        """The most that this run can cost."""
-        parameters = self.run_parameters(context, COSTED_KEYS)
-        return cost_estimate(parameters, self.prices or configured_prices(), f"parameters of {describe_task(context)}")

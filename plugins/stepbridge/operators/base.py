@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseOperator, Context
 
 from stepbridge.core.deployment import DEPLOYMENT_TEMPLATE, Deployment, parse_deployment
 from stepbridge.core.names import STAGES
 from stepbridge.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
-
     from stepbridge.hooks.stepbridge import StepbridgeHook
 
 __all__ = ["CONTAINER_STAGE", "StepbridgeOperator"]

@@ -7,7 +7,9 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from airflow.sdk import Context
 
 from stepbridge.aws.arns import S3Uri
 from stepbridge.aws.codebuild import Build
@@ -19,9 +21,6 @@ from stepbridge.images.digest import image_digest
 from stepbridge.links.addresses import build_address
 from stepbridge.links.stepbridge import BuildLink
 from stepbridge.operators.base import CONTAINER_STAGE, StepbridgeOperator
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
 
 __all__ = ["BuildImageOperator"]
 
@@ -80,8 +79,11 @@ class BuildImageOperator(StepbridgeOperator):
         elif pinned := self._pinned(tag):
             self.log.info("%s is there as tag %s: a build of it has just ended", pinned, tag)
             return pinned
-        request = BuildRequest(files, self.dockerfile, self.build_args, digest, tag, _token(context, tag))
-        return self._built(context, build or self._started(request), tag)
+        else:
+            request = BuildRequest(files, self.dockerfile, self.build_args, digest, tag, _token(context, tag))
+            build = self._own_build = self._builder.start(request)
+            self.log.info("image build %s of %s started from %d files", build.id, tag, len(files))
+        return self._built(context, build, tag)
 
     def on_kill(self) -> None:
         """Stop the build if this task started it."""
@@ -104,12 +106,6 @@ class BuildImageOperator(StepbridgeOperator):
     def _pinned(self, tag: str) -> str | None:
         digest = self.hook.ecr.image_digest(self.deployed.repository_name, tag)
         return f"{self.deployed.repository_uri}@{digest}" if digest else None
-
-    def _started(self, request: BuildRequest) -> Build:
-        build = self._builder.start(request)
-        self._own_build = build
-        self.log.info("image build %s of %s started from %d files", build.id, request.tag, len(request.files))
-        return build
 
     def _built(self, context: Context, build: Build, tag: str) -> str:
         """The pinned URI once the build has ended. An image that another build pushed meanwhile is as good."""

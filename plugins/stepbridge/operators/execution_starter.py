@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+from airflow.sdk import Context
+
 from stepbridge.aws.arns import S3Uri, execution_arn
 from stepbridge.core.execution_input import ExecutionInput
 from stepbridge.core.failures import STOPPED
@@ -14,10 +16,9 @@ from stepbridge.errors import AccessDeniedError, AlreadyExistsError, NotFoundErr
 from stepbridge.hooks.task_instance import describe_task, record_execution, redrive_token
 from stepbridge.operators.errors import InputNotFoundError
 from stepbridge.operators.kill_guard import KillGuard
-from stepbridge.operators.start_state import CurrentExecution, ExecutionNames, ReusedExecution
+from stepbridge.operators.start_state import StartState
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
     from airflow.sdk.types import Logger
 
     from stepbridge.hooks.stepbridge import StepbridgeHook
@@ -32,43 +33,43 @@ class ExecutionStarter:
     """For one try of one task instance. All methods raise ``AwsError``."""
 
     def __init__(
-        self, hook: StepbridgeHook, log: Logger, guard: KillGuard, context: Context, state_machine: str
+        self, hook: StepbridgeHook, log: Logger, guard: KillGuard, context: Context, machine_arn: str, state: StartState
     ) -> None:
         self._hook = hook
         self._step_functions = hook.step_functions
         self._log = log
         self._guard = guard
         self._context = context
-        self._state_machine = state_machine
-        self._current = CurrentExecution(context)
+        self._state_machine = machine_arn
+        self._state = state
+        self._current_arn = state.current_arn()
 
-    def ensure_execution(self, model: str, execution_input: ExecutionInput) -> str:
+    def ensure_execution(self, execution_input: ExecutionInput) -> str:
         """The ARN of the run's execution. Raises InputNotFoundError before anything is started."""
-        if self._current.arn:
+        if self._current_arn:
             # Airflow deleted the last try's record; a kill may come before this try has written its own.
-            self._record(self._current.arn)
-        names = ExecutionNames(model, self._context, execution_input.digest())
-        reused = ReusedExecution(self._context, names.clear_number, execution_input.digest())
+            self._record(self._current_arn)
         seen: dict[Identity, Snapshot] = {}
         while True:
-            step = next_step(names.clear_number, seen, reused.identity())
-            arn = execution_arn(self._state_machine, names.name(step.at))
+            step = next_step(self._state.clear_number, seen, self._state.reused())
+            name = self._state.name(step.at)
+            arn = execution_arn(self._state_machine, name)
             match step:
                 case Describe(at):
                     seen[at] = self._describe(arn)
                 case Adopt(at):
-                    reused.save(at)
+                    self._state.save_reused(at)
                     self._make_current(arn)
                     self._log.info("%s is there already: waiting for it instead of paying twice", arn)
                     return arn
                 case Redrive(at):
-                    reused.save(at)
+                    self._state.save_reused(at)
                     if self._redrive(arn):
                         return arn
                     seen[at] = Snapshot(seen[at].status, "NOT_REDRIVABLE")
                 case Start(at):
                     self._require_input(execution_input.input_uri)
-                    if self._start(names.name(at), arn, execution_input):
+                    if self._start(name, arn, execution_input):
                         return arn
                     seen[at] = self._describe_existing(arn)
 
@@ -115,13 +116,11 @@ class ExecutionStarter:
     def _start(self, name: str, arn: str, execution_input: ExecutionInput) -> bool:
         """Whether it was started, or runs with the same input already; False: an execution of that name has ended."""
         self._make_current(arn)
-        self._guard.before_start(self._hook, arn, describe_task(self._context))
         try:
-            self._step_functions.start(self._state_machine, name, execution_input.to_json())
+            with self._guard.starting(self._hook, arn, describe_task(self._context)):
+                self._step_functions.start(self._state_machine, name, execution_input.to_json())
         except AlreadyExistsError:
-            self._guard.not_started()
             return False
-        self._guard.raise_if_killed(self._hook)
         self._log.info("started %s with %s", name, execution_input.to_json())
         return True
 
@@ -129,14 +128,12 @@ class ExecutionStarter:
         """Whether it was redriven; False: AWS refuses to."""
         task_instance = describe_task(self._context)
         self._make_current(arn)
-        self._guard.before_start(self._hook, arn, task_instance)
         try:
-            at = self._step_functions.redrive(arn, redrive_token(arn, task_instance))
+            with self._guard.starting(self._hook, arn, task_instance):
+                at = self._step_functions.redrive(arn, redrive_token(arn, task_instance))
         except NotRedrivableError as error:
-            self._guard.not_started()
             self._log.warning("%s", error)
             return False
-        self._guard.raise_if_killed(self._hook)
         self._log.info("redriven at %s: the stages that finished are not run again", at)
         return True
 
@@ -146,9 +143,12 @@ class ExecutionStarter:
         There is one if the input has changed: else the run would pay for two executions and wait for one.
         """
         self._record(arn)
-        if self._current.arn not in (None, arn):
-            self._supersede(self._current.arn, arn)
-        self._current.save(arn)
+        if arn == self._current_arn:
+            return
+        if self._current_arn:
+            self._supersede(self._current_arn, arn)
+        self._state.save_current(arn)
+        self._current_arn = arn
 
     def _record(self, arn: str) -> None:
         record_execution(self._context, arn, self._hook.aws_conn_id, self._hook.region_name)

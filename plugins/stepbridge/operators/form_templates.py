@@ -10,15 +10,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import jinja2
+from airflow.sdk import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from stepbridge.core.deployment import Deployment
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
 
 __all__ = ["ALLOWED", "is_the_dags_own", "rendered_from_form"]
 
@@ -39,7 +37,9 @@ def is_the_dags_own(context: Context, declared: Mapping[str, Any], key: str, val
     """
     if key not in (context["dag_run"].conf or {}):
         return True
-    return context["ti"].map_index in (None, -1) and key in declared and _same(declared[key], value)
+    if context["ti"].map_index not in (None, -1) or key not in declared:
+        return False
+    return type(declared[key]) is type(value) and declared[key] == value
 
 
 def rendered_from_form(template: str, context: Context, deployment: Deployment) -> str:
@@ -65,7 +65,3 @@ def _allowed(context: Mapping[str, Any] | Context, deployment: Deployment) -> di
         "params": json.loads(json.dumps(dict(context["params"]), default=str)),
         "var": SimpleNamespace(json=SimpleNamespace(stepbridge=json.loads(deployment.to_json()))),
     }
-
-
-def _same(declared: object, value: object) -> bool:
-    return type(declared) is type(value) and declared == value

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from airflow.sdk.exceptions import AirflowTaskTimeout
 
 from stepbridge.core.failures import KILLED
-from stepbridge.errors import NotFoundError
+from stepbridge.errors import AlreadyExistsError, NotFoundError, NotRedrivableError
 from stepbridge.hooks.stop_thread import HANDLER_TIMEOUT_SECONDS, STOP_TIMEOUT_SECONDS, StopThread
 from stepbridge.operators.errors import StartKilledError
 
@@ -31,22 +32,25 @@ class KillGuard:
         self._started: tuple[str, str] | None = None
         self._killed = False
 
-    def before_start(self, hook: StepbridgeHook, arn: str, task_instance: str) -> None:
-        """To be called before the start or redrive: a kill may come before its answer. Raises StartKilledError."""
+    @contextmanager
+    def starting(self, hook: StepbridgeHook, arn: str, task_instance: str) -> Iterator[None]:
+        """For a start or redrive. Raises StartKilledError after a kill, once what was started nevertheless is stopped.
+
+        A kill may come before AWS answers, so the execution counts as started from before the call until AWS refuses.
+        """
         self._started = (arn, task_instance)
-        self.raise_if_killed(hook)
+        self._raise_if_killed(hook, arn, task_instance)
+        try:
+            yield
+        except (AlreadyExistsError, NotRedrivableError):
+            self._started = None
+            raise
+        self._raise_if_killed(hook, arn, task_instance)
 
-    def not_started(self) -> None:
-        """AWS refused the start or redrive."""
-        self._started = None
-
-    def raise_if_killed(self, hook: StepbridgeHook) -> None:
-        """Raises StartKilledError after a kill, once what was started nevertheless is stopped."""
+    def _raise_if_killed(self, hook: StepbridgeHook, arn: str, task_instance: str) -> None:
         if self._killed:
-            arn, name = self._started or ("no execution", "this task")
-            if self._started:
-                self._stop(hook, arn, name, STOP_TIMEOUT_SECONDS)
-            raise StartKilledError(arn, f"{name} was killed, so its execution was not left running")
+            self._stop(hook, arn, task_instance, STOP_TIMEOUT_SECONDS)
+            raise StartKilledError(arn, f"{task_instance} was killed, so its execution was not left running")
 
     def kill(self, hook: Callable[[], StepbridgeHook]) -> None:
         """To be called by ``on_kill``; ``hook`` is called only if there is an execution to stop."""

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import jinja2
+from airflow.sdk import Context
 from airflow.sdk.definitions.param import ParamsDict
 
 from stepbridge.errors import ExecutionInputError, Problem
 from stepbridge.hooks.task_instance import describe_task
 from stepbridge.operators.base import StepbridgeOperator
 from stepbridge.operators.form_templates import is_the_dags_own, rendered_from_form
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
 
 __all__ = ["FORM_KEYS", "ParameterisedOperator"]
 
@@ -44,8 +42,7 @@ class ParameterisedOperator(StepbridgeOperator):
         """The values of ``keys`` that the run has, rendered. Raises ExecutionInputError with all that can't be."""
         given = self.parameters
         if given is None:
-            given = {key: context["params"][key] for key in FORM_KEYS if key in context["params"]}
-            given = {key: value for key, value in given.items() if key in set(keys)}
+            given = {key: context["params"][key] for key in keys if key in context["params"]}
         rendered, problems = {}, []
         for key, value in given.items():
             try:
@@ -61,10 +58,10 @@ class ParameterisedOperator(StepbridgeOperator):
         if self.parameters is not None or is_the_dags_own(context, self._declared, key, value):
             return self.render_template(value, context)
         if isinstance(value, list | tuple):
-            items = (
-                rendered_from_form(each, context, self.deployed) if isinstance(each, str) else each for each in value
-            )
-            return list(items)
+            return [self._rendered_from_form(context, each) for each in value]
+        return self._rendered_from_form(context, value)
+
+    def _rendered_from_form(self, context: Context, value: Any) -> Any:
         return rendered_from_form(value, context, self.deployed) if isinstance(value, str) else value
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from airflow.sdk import Context
 from airflow.sdk.configuration import conf
 
 from stepbridge.core.execution_input import ExecutionInput, parse_execution_input
@@ -16,10 +17,8 @@ from stepbridge.links.stepbridge import ExecutionLink
 from stepbridge.operators.execution_starter import ExecutionStarter
 from stepbridge.operators.kill_guard import KillGuard
 from stepbridge.operators.run_parameters import ParameterisedOperator
+from stepbridge.operators.start_state import StartState
 from stepbridge.triggers.deferral import deadline_has_passed, defer_until_end
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
 
 __all__ = ["StartExecutionOperator"]
 
@@ -95,8 +94,9 @@ class StartExecutionOperator(LineageMixin, ParameterisedOperator):
         return parse_execution_input(values, f"parameters of {describe_task(context)}")
 
     def _ensure_execution(self, context: Context, execution_input: ExecutionInput) -> str:
-        starter = ExecutionStarter(self.hook, self.log, self._guard, context, self.deployed.state_machine_arn)
-        return starter.ensure_execution(self.model, execution_input)
+        state = StartState(context, self.model, execution_input.digest())
+        starter = ExecutionStarter(self.hook, self.log, self._guard, context, self.deployed.state_machine_arn, state)
+        return starter.ensure_execution(execution_input)
 
     def on_kill(self) -> None:
         """Stop the execution that this try started or redrove; one that it only found goes on."""

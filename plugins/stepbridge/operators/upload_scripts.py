@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+from airflow.sdk import Context
 
 from stepbridge.aws.arns import S3Uri
 from stepbridge.errors import FolderError
@@ -14,9 +16,6 @@ from stepbridge.images.digest import FileEntry, content_digest
 from stepbridge.links.addresses import objects_address
 from stepbridge.links.stepbridge import ObjectsLink
 from stepbridge.operators.base import CONTAINER_STAGE, StepbridgeOperator
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
 
 __all__ = ["UploadScriptsOperator"]
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseSensorOperator, PokeReturnValue
+from airflow.sdk import BaseSensorOperator, Context, PokeReturnValue
 from airflow.sdk.exceptions import AirflowSensorTimeout
 
 from stepbridge.aws.arns import region_of, state_machine_arn
@@ -30,8 +29,6 @@ from stepbridge.triggers.poll_interval import SHORTEST_SECONDS, backoff_seconds,
 from stepbridge.triggers.state_changes import StateChanges
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
-
     from stepbridge.hooks.stepbridge import StepbridgeHook
 
 __all__ = ["ExecutionSensor"]
@@ -221,7 +218,7 @@ class ExecutionSensor(LineageMixin, BaseSensorOperator):
             self._stop.seconds_left(execution, self.timeout)
             self._age_seconds = (datetime.now(UTC) - execution.latest_start).total_seconds()
         seconds = backoff_seconds(self._failures) if self._failures else poll_interval(self._age_seconds)
-        self._not_before = time.monotonic() + with_jitter(seconds, random.random())
+        self._not_before = time.monotonic() + with_jitter(seconds)
         return PokeReturnValue(is_done=False)
 
     def _polled_execution(self) -> Execution | None:
@@ -237,8 +234,6 @@ class ExecutionSensor(LineageMixin, BaseSensorOperator):
         self._failures = 0
         return execution
 
-    def _get_next_poke_interval(
-        self, started_at: datetime | float, run_duration: Callable[[], float], poke_count: int
-    ) -> float:
-        _ = started_at, run_duration, poke_count  # poke itself knows when the next poll is due
+    def _get_next_poke_interval(self, *_args: Any, **_kwargs: Any) -> float:
+        """Seconds to Airflow's next ``poke``, which itself knows when the next poll is due."""
         return SHORTEST_SECONDS

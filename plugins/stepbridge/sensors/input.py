@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from datetime import timedelta
+from typing import Any, Final
 
-from airflow.sdk import BaseSensorOperator, PokeReturnValue
+from airflow.sdk import BaseSensorOperator, Context, PokeReturnValue
 
 from stepbridge.aws.arns import S3Uri
 from stepbridge.core.permissions import statement
@@ -21,9 +20,6 @@ from stepbridge.sensors.errors import InputCheckError
 from stepbridge.triggers.deferral import deadline_has_passed, settle_seconds
 from stepbridge.triggers.input import InputTrigger
 from stepbridge.triggers.poll_interval import poll_interval
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
 
 __all__ = ["InputSensor"]
 
@@ -82,8 +78,7 @@ class InputSensor(ParameterisedOperator, BaseSensorOperator):
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Called by Airflow after the deferral, also past the deadline when no triggerer runs."""
         if deadline_has_passed(next_method, next_kwargs):
-            self._begin(context)
-            return self._return_or_defer()
+            return self.execute(context)
         return super().resume_execution(next_method, next_kwargs, context)
 
     def _begin(self, context: Context) -> None:
@@ -109,18 +104,15 @@ class InputSensor(ParameterisedOperator, BaseSensorOperator):
         deadline_at = self._began_at + self.timeout
         left = deadline_at - time.time()
         self.log.info("nothing below %s yet: waiting for at most %.0f s more in the triggerer", self._uri, left)
-        return self.defer(
-            trigger=InputTrigger(
-                uri=self._uri,
-                began_at=self._began_at,
-                deadline_at=deadline_at,
-                aws_conn_id=self.aws_conn_id,
-                region_name=self.hook.region_name,
-                settle_seconds=settle_seconds(),
-            ),
-            method_name="resume",
-            timeout=timedelta(seconds=max(left, 0)) + OVERTIME,
+        trigger = InputTrigger(
+            uri=self._uri,
+            began_at=self._began_at,
+            deadline_at=deadline_at,
+            aws_conn_id=self.aws_conn_id,
+            region_name=self.hook.region_name,
+            settle_seconds=settle_seconds(),
         )
+        return self.defer(trigger=trigger, method_name="resume", timeout=timedelta(seconds=max(left, 0)) + OVERTIME)
 
     def _input_exists(self, *, deadline_counts: bool) -> bool:
         """Whether there is input. Past the deadline raises InputNotFoundError, if that counts."""
@@ -149,9 +141,7 @@ class InputSensor(ParameterisedOperator, BaseSensorOperator):
         partition = self.deployed.processing_role_arn.split(":")[1]
         return statement("s3:ListBucket", f"arn:{partition}:s3:::{S3Uri.parse(self._uri).bucket}")
 
-    def _get_next_poke_interval(
-        self, started_at: datetime | float, run_duration: Callable[[], float], poke_count: int
-    ) -> float:
-        _ = started_at, run_duration, poke_count  # the age of the wait decides
+    def _get_next_poke_interval(self, *_args: Any, **_kwargs: Any) -> float:
+        """Seconds to Airflow's next ``poke``; the age of the wait decides."""
         age = time.time() - self._began_at
         return max(min(poll_interval(age), self.timeout - age), 0.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from airflow.sdk import Asset
+from airflow.sdk import Asset, Context
 
 from stepbridge.aws.logs import PROCESSING_LOG_GROUP
 from stepbridge.aws.step_functions import Execution
@@ -19,7 +19,6 @@ from stepbridge.reporting import gather_report, last_log_lines, write_report
 from stepbridge.sensors.errors import EmptyOutputError, ExecutionFailedError
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
     from airflow.sdk.types import Logger
 
     from stepbridge.hooks.stepbridge import StepbridgeHook
@@ -48,7 +47,8 @@ class ReportPublisher:
         Raises ExecutionFailedError when the execution failed, EmptyOutputError when it wrote nothing but should have;
         the report is then the XCom ``run_report``. Also raises ``AwsError``.
         """
-        report, gaps = gather_report(self._hook, execution, self._known_prices())
+        aws = self._hook
+        report, gaps = gather_report(aws.step_functions, aws.sagemaker, aws.s3, execution, self._known_prices())
         self.report = report
         for line in gaps:
             self._log.warning("%s", line)
@@ -58,12 +58,11 @@ class ReportPublisher:
         if execution_status(execution.status).failed:
             self._publish_failure(context, report, pages)
         self._write(report)
-        document = report.model_dump(mode="json")
-        self._require_output(context, report, document)
+        self._require_output(context, report)
         for outlet in context["task"].outlets:  # for the DAGs that the asset's event triggers
             if isinstance(outlet, Asset):
                 context["outlet_events"][outlet].extra.update(report.key_figures)
-        return document
+        return report.model_dump(mode="json")
 
     def _publish_failure(self, context: Context, report: RunReport, pages: Mapping[str, str]) -> None:
         """Raises ExecutionFailedError."""
@@ -89,11 +88,11 @@ class ReportPublisher:
             self._log.error("the report has no cost: %s", error)
             return {}
 
-    def _require_output(self, context: Context, report: RunReport, document: dict[str, Any]) -> None:
+    def _require_output(self, context: Context, report: RunReport) -> None:
         """Raises EmptyOutputError when nothing was written; not when the output could not be listed."""
         if self._allow_empty_output or report.outputs is None or report.outputs.count or not report.outputs.complete:
             return
-        context["ti"].xcom_push(key=REPORT_KEY, value=document)
+        context["ti"].xcom_push(key=REPORT_KEY, value=report.model_dump(mode="json"))
         raise EmptyOutputError(
             report.execution_arn,
             f"it SUCCEEDED and wrote nothing below {report.output_uri}",
@@ -108,8 +107,8 @@ class ReportPublisher:
         jobs = [(job.job_arn, job.job_name) for stage in report.stages for job in stage.jobs if job.job_arn]
         if jobs:
             arn, name = jobs[-1]
-            log_page = log_address(arn, PROCESSING_LOG_GROUP, f"{name}/", self._hook.local_endpoint("logs"))
             pages["job page"] = job_address(arn, self._hook.local_endpoint("sagemaker"))
+            log_page = log_address(arn, PROCESSING_LOG_GROUP, f"{name}/", self._hook.local_endpoint("logs"))
             pages["job log"] = log_page
             JobLogsLink.push(context, log_page)
         return pages

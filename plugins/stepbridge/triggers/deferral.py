@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import Any, Final
 
+from airflow.sdk import Context
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
 from airflow.sdk.configuration import conf
 
 from stepbridge.triggers.execution import ExecutionTrigger
 from stepbridge.triggers.stop_reasons import WAITING_TRY_KEY
 
-if TYPE_CHECKING:
-    from airflow.sdk import Context
-
 __all__ = ["deadline_has_passed", "defer_until_end", "settle_seconds"]
 
 MARGIN_SECONDS: Final = 2.0
 
 
-def defer_until_end(
-    task: Any, context: Context, execution_arn: str, events_queue_url: str, timeout_seconds: float
-) -> NoReturn:
-    """Leave the worker. ``task.resume`` is called with the event of ExecutionTrigger, or when the time is over.
+def defer_until_end(task: Any, context: Context, execution_arn: str, queue_url: str, timeout_seconds: float) -> None:
+    """Leave the worker, by TaskDeferred. ``task.resume`` is called with ExecutionTrigger's event, or past the timeout.
 
     ``task`` is an operator with ``aws_conn_id`` and ``region_name``.
     """
@@ -32,10 +28,9 @@ def defer_until_end(
         aws_conn_id=task.aws_conn_id,
         region_name=task.region_name,
         settle_seconds=settle_seconds(),
-        events_queue_url=events_queue_url,
+        events_queue_url=queue_url,
     )
     task.defer(trigger=trigger, method_name="resume", timeout=timedelta(seconds=timeout_seconds))
-    raise AssertionError("defer() does not return")
 
 
 def deadline_has_passed(next_method: str, next_kwargs: dict[str, Any] | None) -> bool:

@@ -73,12 +73,8 @@ class EndEventReceiver:
         self._thread: threading.Thread | None = None
         self._stopped = threading.Event()
         self._failures = 0
-        self._receives = False
-
-    @property
-    def receives(self) -> bool:
+        self.receives = False
         """Whether the queue answered the last call; if not, ends have to be found by polling."""
-        return self._receives
 
     def start(self) -> None:
         """Begin to receive; does nothing the second time."""
@@ -102,7 +98,7 @@ class EndEventReceiver:
 
     def _receive(self) -> None:
         sqs = self._connect()
-        messages = sqs.receive(self._queue_url, WAIT_SECONDS if self._receives else 0, HIDDEN_SECONDS)
+        messages = sqs.receive(self._queue_url, WAIT_SECONDS if self.receives else 0, HIDDEN_SECONDS)
         if self._failures:
             log.info("%s: ends of executions are received again", self._queue_url)
         self._failures = 0
@@ -139,6 +135,6 @@ class EndEventReceiver:
         return min(backoff_seconds(self._failures), RETRY_SECONDS) if transient else RETRY_SECONDS
 
     def _set_receives(self, receives: bool) -> None:
-        if receives != self._receives:
-            self._receives = receives
+        if receives != self.receives:
+            self.receives = receives
             self._report(frozenset())

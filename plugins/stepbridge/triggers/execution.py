@@ -8,7 +8,6 @@ is missing from what runs, or if an event reported its end.
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Hashable
@@ -25,8 +24,8 @@ from stepbridge.hooks.task_instance import describe_instance
 from stepbridge.triggers.poll_interval import backoff_seconds, with_jitter
 from stepbridge.triggers.poller import Snapshot, hook_of
 from stepbridge.triggers.state_changes import StateChanges
+from stepbridge.triggers.stop_reasons import reason_by_task_state
 from stepbridge.triggers.subscribers import Subscribers
-from stepbridge.triggers.task_state import reason_by_task_state
 from stepbridge.triggers.watcher import stream_key, watch
 
 __all__ = ["ExecutionTrigger"]
@@ -78,14 +77,8 @@ class ExecutionTrigger(BaseEventTrigger):
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Class path and arguments, for the triggerer. Deferred tasks of earlier versions have them in this form."""
-        arguments = {
-            "execution_arn": self.execution_arn,
-            "aws_conn_id": self.aws_conn_id,
-            "region_name": self.region_name,
-            "settle_seconds": self.settle_seconds,
-            "events_queue_url": self.events_queue_url,
-        }
-        return "stepbridge.triggers.execution.ExecutionTrigger", arguments
+        names = ("execution_arn", "aws_conn_id", "region_name", "settle_seconds", "events_queue_url")
+        return "stepbridge.triggers.execution.ExecutionTrigger", {name: getattr(self, name) for name in names}
 
     def shared_stream_key(self) -> Hashable | None:
         """The same for all triggers that one watcher can serve."""
@@ -195,7 +188,7 @@ class ExecutionTrigger(BaseEventTrigger):
             status = (await asyncio.to_thread(client.describe, self.execution_arn)).status
         except (*TRANSIENT_ERRORS, CredentialsError) as error:
             self._failures += 1
-            pause = with_jitter(backoff_seconds(self._failures), random.random())
+            pause = with_jitter(backoff_seconds(self._failures))
             self._not_before = time.monotonic() + pause
             asyncio.get_running_loop().call_later(pause, self._subscribers.request_poll)
             self.log.warning("%s", error)

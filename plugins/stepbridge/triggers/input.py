@@ -7,7 +7,6 @@ with jitter. All triggers of one triggerer and connection share one client, whos
 from __future__ import annotations
 
 import asyncio
-import random
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -64,15 +63,8 @@ class InputTrigger(BaseTrigger):
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Class path and arguments, for the triggerer. Deferred tasks of earlier versions have them in this form."""
-        arguments = {
-            "uri": self.uri,
-            "began_at": self.began_at,
-            "deadline_at": self.deadline_at,
-            "aws_conn_id": self.aws_conn_id,
-            "region_name": self.region_name,
-            "settle_seconds": self.settle_seconds,
-        }
-        return "stepbridge.triggers.input.InputTrigger", arguments
+        names = ("uri", "began_at", "deadline_at", "aws_conn_id", "region_name", "settle_seconds")
+        return "stepbridge.triggers.input.InputTrigger", {name: getattr(self, name) for name in names}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Poll until there is input, or the deadline has passed."""
@@ -101,24 +93,21 @@ class InputTrigger(BaseTrigger):
             if left <= 0:
                 return _trigger_event()
             seconds = backoff_seconds(failures) if failures else poll_interval(time.time() - self.began_at)
-            await asyncio.sleep(min(with_jitter(seconds, random.random()), left))
+            await asyncio.sleep(min(with_jitter(seconds), left))
 
     def _holds_objects(self) -> bool:
-        try:
-            return self._client().holds_objects(S3Uri.parse(self.uri))
-        except CredentialsError:
-            with self._making_client:
-                self.clients.pop((self.aws_conn_id, self.region_name), None)  # the next poll reads the connection again
-            raise
-
-    def _client(self) -> S3:
         from stepbridge.hooks.stepbridge import StepbridgeHook  # here, so that parsing a DAG file does not import boto3
 
         key = (self.aws_conn_id, self.region_name)
         with self._making_client:
             if key not in self.clients:
                 self.clients[key] = StepbridgeHook(*key).s3
-            return self.clients[key]
+            client = self.clients[key]
+        try:
+            return client.holds_objects(S3Uri.parse(self.uri))
+        except CredentialsError:
+            self.clients.pop(key, None)  # the next poll reads the connection again
+            raise
 
 
 def _trigger_event(*, found: bool = False, error: str = "") -> TriggerEvent:

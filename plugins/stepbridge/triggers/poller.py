@@ -6,12 +6,11 @@ If several awaited executions run no longer, a second listing, of the latest exe
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from stepbridge.aws.arns import region_of, state_machine_arn
 from stepbridge.aws.step_functions import PAGE_SIZE, StepFunctions
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["CREDENTIALS_GRACE_SECONDS", "Poller", "Snapshot", "hook_of"]
 
 log = logging.getLogger(__name__)
-Client = TypeVar("Client")
 
 CREDENTIALS_GRACE_SECONDS: Final = 600.0
 """How long a wait goes on with refused credentials, so that somebody can renew them in the connection."""
@@ -73,7 +71,6 @@ class Poller:
         self._arguments = arguments
         self._state_machine = state_machine_arn(arguments["execution_arn"])
         self._awaited = awaited
-        self._making_client = threading.Lock()
         self._hook: StepbridgeHook | None = None
         self._failing_since = 0.0
         self.failures = 0
@@ -85,7 +82,7 @@ class Poller:
 
     def poll(self) -> Snapshot:
         """What runs now. Raises nothing: the snapshot has the error."""
-        client = self._client(lambda hook: hook.step_functions)
+        client = self._connected().step_functions
         try:
             running = list(client.running(self._state_machine))
             arns = frozenset(execution.arn for execution in running)
@@ -100,7 +97,7 @@ class Poller:
 
     def sqs(self) -> Sqs:
         """Queues, through the same session. Any thread may ask."""
-        return self._client(lambda hook: hook.sqs)
+        return self._connected().sqs
 
     def _statuses(self, client: StepFunctions, missing: frozenset[str]) -> dict[str, str]:
         """What the ``missing`` executions ended with. A single one is left to its trigger: that is one call too."""
@@ -114,10 +111,9 @@ class Poller:
                     break
         return found
 
-    def _client(self, of: Callable[[StepbridgeHook], Client]) -> Client:
-        with self._making_client:  # a session makes one client at a time
-            self._hook = self._hook or hook_of(self._arguments)
-            return of(self._hook)
+    def _connected(self) -> StepbridgeHook:
+        hook = self._hook = self._hook or hook_of(self._arguments)
+        return hook
 
     def _failed(self, client: StepFunctions, error: AwsError) -> Snapshot:
         self._failing_since = self._failing_since if self.failures else time.monotonic()

@@ -29,9 +29,7 @@ class StateChanges:
         """The changes since the last call, oldest first. Raises ``AwsError``."""
         events = self._client.latest_events(self._execution_arn, LATEST_EVENTS)
         fresh = [event for event in events if event["id"] > self._last_event]
-        if not fresh:
-            return []
-        self._last_event = max(event["id"] for event in fresh)
+        self._last_event = max((event["id"] for event in fresh), default=self._last_event)
         return [line for event in fresh if (line := line_of(event))]
 
 

@@ -1,4 +1,4 @@
-"""Decides whether an execution is stopped when its trigger is cancelled, from its task's state by then. Pure.
+"""Decides whether an execution is stopped when its trigger is cancelled, from its task's state by then.
 
 Airflow cancels the trigger of a deferred task whenever the task no longer waits for it, and does not say why: a user
 marked or cleared the task, the DAG run timed out, or another triggerer took over.
@@ -7,18 +7,15 @@ marked or cleared the task, the DAG run timed out, or another triggerer took ove
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Any, Final
 
 from stepbridge.core.failures import KILLED, STOPPED
 
-__all__ = ["WAITING_TRY_KEY", "reason_to_stop", "was_stopped_for_another_try"]
+__all__ = ["WAITING_TRY_KEY", "reason_by_task_state", "reason_to_stop", "was_stopped_for_another_try"]
 
 WAITING_TRY_KEY: Final = "waiting_try"
 """The XCom that says which try of a task waits in the triggerer; earlier versions wrote it too."""
 
-_GOES_ON: Final = {
-    "success": "its task was marked as a success, which says nothing against the work",
-}
 _STOPS: Final = {
     "failed": "marked as failed",
     "skipped": "skipped by the timeout of its DAG run, or by a user",
@@ -29,6 +26,25 @@ _STOPS: Final = {
 _CLEARED: Final = "cleared, or its run was, while it waited"
 
 
+def reason_by_task_state(task: Any) -> tuple[bool, str]:
+    """``reason_to_stop`` for a trigger's ``task_instance``, whose present state Airflow is asked for in a triggerer.
+
+    Raises AirflowRuntimeError when Airflow does not answer.
+    """
+    # Imported here, so that parsing a DAG file does not import the task runner.
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+    from airflow.sdk.execution_time.xcom import XCom
+
+    one = {"dag_id": task.dag_id, "map_index": task.map_index}
+    states = RuntimeTaskInstance.get_task_states(task_ids=[task.task_id], run_ids=[task.run_id], **one)
+    mapped = task.map_index is not None and task.map_index >= 0
+    state = states.get(task.run_id, {}).get(f"{task.task_id}_{task.map_index}" if mapped else task.task_id)
+    waiting_try = None
+    if state == "deferred":
+        waiting_try = XCom.get_one(key=WAITING_TRY_KEY, task_id=task.task_id, run_id=task.run_id, **one)
+    return reason_to_stop(state, task.try_number, waiting_try)
+
+
 def reason_to_stop(task_state: str | None, own_try: int, waiting_try: int | None) -> tuple[bool, str]:
     """Whether the execution is stopped, now that its task is in ``task_state``, and why or why not.
 
@@ -37,8 +53,8 @@ def reason_to_stop(task_state: str | None, own_try: int, waiting_try: int | None
     """
     if task_state == "deferred" and waiting_try == own_try:
         return False, "its task still waits, and another triggerer watches it"
-    if task_state in _GOES_ON:
-        return False, _GOES_ON[task_state]
+    if task_state == "success":
+        return False, "its task was marked as a success, which says nothing against the work"
     return True, _STOPS.get(task_state or "", _CLEARED)
 
 

@@ -18,7 +18,7 @@ class Inbox:
 
     def __init__(self) -> None:
         self._changed = asyncio.Event()
-        self._ended: frozenset[str] = frozenset()
+        self.ended: frozenset[str] = frozenset()
         self.poll_requested = False
 
     def request_poll(self) -> None:
@@ -27,15 +27,11 @@ class Inbox:
 
     def add_ended(self, execution_arns: frozenset[str]) -> None:
         """Events reported these ends; an empty set: the queue began or ceased to answer."""
-        self._ended |= execution_arns
+        self.ended |= execution_arns
         self._changed.set()
 
-    @property
-    def has_ended(self) -> bool:
-        return bool(self._ended)
-
     def take_ended(self) -> frozenset[str]:
-        ended, self._ended = self._ended, frozenset()
+        ended, self.ended = self.ended, frozenset()
         return ended
 
     async def wait(self, seconds: float) -> None:

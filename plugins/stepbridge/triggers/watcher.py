@@ -20,13 +20,7 @@ from typing import Any, Final
 
 from stepbridge.aws.arns import state_machine_arn
 from stepbridge.triggers.end_events import EndEventReceiver
-from stepbridge.triggers.poll_interval import (
-    SHORTEST_SECONDS,
-    backoff_seconds,
-    poll_interval,
-    safety_poll_interval,
-    with_jitter,
-)
+from stepbridge.triggers.poll_interval import SHORTEST_SECONDS, backoff_seconds, poll_interval, with_jitter
 from stepbridge.triggers.poller import Poller, Snapshot
 from stepbridge.triggers.subscribers import Inbox, Subscribers
 
@@ -153,7 +147,7 @@ class Watcher:
     def _event_at(self, now: float) -> Event | None:
         happened = {
             Event.POLL_DUE: now >= self._poll_at,
-            Event.ENDS_REPORTED: self._inbox.has_ended,
+            Event.ENDS_REPORTED: bool(self._inbox.ended),
             Event.QUEUE_SILENT: self._by_events and not self._receiving,
             Event.HISTORY_DUE: now >= self._history_at,
             Event.POLL_REQUESTED: self._inbox.poll_requested,
@@ -189,18 +183,15 @@ class Watcher:
     def _set_interval(self, now: float) -> None:
         if self._receiver is not None:
             self._receiver.start()
-        poller = self._poller
         self._by_events = self._receiving
         self._polled_at = self._send_at = now
-        if poller.failures:
-            self._polling_seconds = interval = with_jitter(backoff_seconds(poller.failures), random.random())
+        age, pages, draw = self._poller.youngest_seconds, self._poller.pages, random.random()
+        if self._poller.failures:
+            polling_seconds = seconds = backoff_seconds(self._poller.failures)
         else:
-            seconds = poll_interval(poller.youngest_seconds, poller.pages)
-            self._polling_seconds = interval = with_jitter(seconds, random.random())
-        if self._by_events and not poller.failures:
-            seconds = safety_poll_interval(poller.youngest_seconds, poller.pages)
-            interval = with_jitter(seconds, random.random())
-        self._poll_at = now + interval
+            polling_seconds, seconds = poll_interval(age, pages), poll_interval(age, pages, by_events=self._by_events)
+        self._polling_seconds = with_jitter(polling_seconds, draw)
+        self._poll_at = now + with_jitter(seconds, draw)
         self._history_at = now + self._polling_seconds
 
     @property

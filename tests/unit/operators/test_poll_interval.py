@@ -15,7 +15,6 @@ from stepbridge.triggers.poll_interval import (
     backoff_seconds,
     hand_back_seconds,
     poll_interval,
-    safety_poll_interval,
     with_jitter,
 )
 
@@ -38,8 +37,8 @@ def test_an_older_execution_is_never_polled_more_often(one: float, other: float)
 @pytest.mark.parametrize(("age", "pages", "expected"), [(0, 1, 10.0), (60, 1, 30.0), (3600, 1, 120.0), (0, 20, 20.0)])
 def test_where_events_report_ends_polls_are_a_safety_net(age: float, pages: int, expected: float) -> None:
     """An end whose event was lost is noticed after half of what was waited for, and two minutes at the latest."""
-    assert safety_poll_interval(age, pages) == expected
-    assert SHORTEST_SAFETY_SECONDS <= safety_poll_interval(age) <= LONGEST_SAFETY_SECONDS
+    assert poll_interval(age, pages, by_events=True) == expected
+    assert SHORTEST_SAFETY_SECONDS <= poll_interval(age, by_events=True) <= LONGEST_SAFETY_SECONDS
 
 
 def test_a_message_for_nobody_is_received_a_few_times_and_vanishes() -> None:

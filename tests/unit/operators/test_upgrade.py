@@ -19,7 +19,7 @@ from stepbridge.core.execution_input import parse_execution_input
 from stepbridge.core.start_decision import Identity
 from stepbridge.hooks.task_instance import EXECUTION_KEY, describe_task, record_execution, redrive_token
 from stepbridge.listeners.stop_decision import ExecutionRecord
-from stepbridge.operators.start_state import CurrentExecution, ExecutionNames, ReusedExecution
+from stepbridge.operators.start_state import StartState
 from stepbridge.sensors.input import BEGAN_KEY
 from stepbridge.triggers.stop_reasons import WAITING_TRY_KEY, was_stopped_for_another_try
 
@@ -75,22 +75,23 @@ def test_an_execution_has_the_same_name(context: Any) -> None:
     execution_input = parse_execution_input(OLD["execution_input_values"], "parameters")
     assert json.loads(execution_input.to_json()) == OLD["execution_input"]
     assert execution_input.digest() == OLD["input_digest"]
-    names = ExecutionNames("flight-delay", context, execution_input.digest())
+    state = StartState(context, "flight-delay", execution_input.digest())
     identities = [Identity(clear, attempt) for clear in (0, 1) for attempt in (0, 1)]
-    assert {f"{at.clear_number}.{at.attempt}": names.name(at) for at in identities} == OLD["execution_names"]
+    assert {f"{at.clear_number}.{at.attempt}": state.name(at) for at in identities} == OLD["execution_names"]
 
 
 def test_a_start_reads_what_earlier_tries_saved(context: Any) -> None:
     """The current execution, and the one of an earlier clear that this clear reuses."""
-    assert CurrentExecution(context).arn == ARN
-    assert ReusedExecution(context, 1, OLD["input_digest"]).identity() == Identity(0, 2)
+    state = StartState(context, "flight-delay", OLD["input_digest"])
+    assert (state.current_arn(), state.reused()) == (ARN, Identity(0, 2))
 
 
 def test_a_start_saves_in_the_same_form(context: Any) -> None:
     """So a downgrade reads it, too."""
     context["task_state_store"].clear()
-    CurrentExecution(context).save(ARN)
-    ReusedExecution(context, 1, OLD["input_digest"]).save(Identity(0, 2))
+    state = StartState(context, "flight-delay", OLD["input_digest"])
+    state.save_current(ARN)
+    state.save_reused(Identity(0, 2))
     assert {**context["task_state_store"], BEGAN_KEY: "1 1795000000.25"} == OLD["task_state_store"]
 
 
