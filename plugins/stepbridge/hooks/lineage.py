@@ -52,7 +52,7 @@ class Lineage:
         from openlineage.client.generated.input_statistics_input_dataset import InputStatisticsInputDatasetFacet
         from openlineage.client.generated.output_statistics_output_dataset import OutputStatisticsOutputDatasetFacet
 
-        read, written = (_figures(listing) for listing in (self.inputs, self.outputs))
+        read, written = _figures(self.inputs), _figures(self.outputs)
         inputs = [InputDataset(*_name(self.input_uri))] if self.input_uri else []
         outputs = [OutputDataset(*_name(self.output_uri))] if self.output_uri else []
         for source in inputs if read else []:

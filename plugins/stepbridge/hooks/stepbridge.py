@@ -7,8 +7,9 @@ config_kwargs, verify, service_config) mean what they mean there.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
@@ -28,10 +29,17 @@ if TYPE_CHECKING:
 
 __all__ = ["StepbridgeHook"]
 
+Typed = TypeVar("Typed")
+
 _DEFAULTS: Final = Config(retries={"mode": "standard", "total_max_attempts": 8}, connect_timeout=10)
 """Retries for throttling and short failures; the connection's config_kwargs go before it."""
 
 _AWS_DOMAINS: Final = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
+
+
+def _service(typed: Callable[[Any], Typed], name: str) -> cached_property[Typed]:
+    """The typed client of the service that boto3 calls ``name``, made when it is first used."""
+    return cached_property(lambda hook: typed(hook._client_of(name)))
 
 
 class StepbridgeHook(AwsGenericHook[Any]):
@@ -40,6 +48,14 @@ class StepbridgeHook(AwsGenericHook[Any]):
     :param aws_conn_id: the Airflow connection; None means boto3's own search for credentials.
     :param region_name: overrides the connection's region.
     """
+
+    step_functions = _service(StepFunctions, "stepfunctions")
+    sagemaker = _service(SageMaker, "sagemaker")
+    ecr = _service(Ecr, "ecr")
+    s3 = _service(S3, "s3")
+    codebuild = _service(CodeBuild, "codebuild")
+    sqs = _service(Sqs, "sqs")
+    logs = _service(CloudWatchLogs, "logs")
 
     def __init__(self, aws_conn_id: str | None = "aws_default", region_name: str | None = None) -> None:
         super().__init__(aws_conn_id=aws_conn_id, region_name=region_name)
@@ -56,34 +72,6 @@ class StepbridgeHook(AwsGenericHook[Any]):
         if "conn_config" in vars(self):
             vars(other)["conn_config"] = self.conn_config
         return other
-
-    @cached_property
-    def step_functions(self) -> StepFunctions:
-        return StepFunctions(self._client_of("stepfunctions"))
-
-    @cached_property
-    def sagemaker(self) -> SageMaker:
-        return SageMaker(self._client_of("sagemaker"))
-
-    @cached_property
-    def ecr(self) -> Ecr:
-        return Ecr(self._client_of("ecr"))
-
-    @cached_property
-    def s3(self) -> S3:
-        return S3(self._client_of("s3"))
-
-    @cached_property
-    def codebuild(self) -> CodeBuild:
-        return CodeBuild(self._client_of("codebuild"))
-
-    @cached_property
-    def sqs(self) -> Sqs:
-        return Sqs(self._client_of("sqs"))
-
-    @cached_property
-    def logs(self) -> CloudWatchLogs:
-        return CloudWatchLogs(self._client_of("logs"))
 
     def local_endpoint(self, service: str) -> str | None:
         """The endpoint in use when it is not AWS's own (the local AWS, say); None when it is.

@@ -44,8 +44,15 @@ def is_the_dags_own(context: Context, declared: Mapping[str, Any], key: str, val
 
 def rendered_from_form(template: str, context: Context, deployment: Deployment) -> str:
     """The text that the form's template gives. Raises jinja2.TemplateError for whatever it may not use."""
+    run = context["dag_run"]
+    allowed = {
+        **{name: context[name] for name in _DATES if context.get(name) is not None},
+        "dag_run": SimpleNamespace(logical_date=run.logical_date, run_id=run.run_id),
+        "params": json.loads(json.dumps(dict(context["params"]), default=str)),
+        "var": SimpleNamespace(json=SimpleNamespace(stepbridge=json.loads(deployment.to_json()))),
+    }
     environment = ImmutableSandboxedEnvironment(undefined=_NotAllowed, autoescape=False)
-    return environment.from_string(template).render(_allowed(context, deployment))
+    return environment.from_string(template).render(allowed)
 
 
 class _NotAllowed(jinja2.StrictUndefined):
@@ -54,14 +61,3 @@ class _NotAllowed(jinja2.StrictUndefined):
     @property
     def _undefined_message(self) -> str:
         return f"{super()._undefined_message} for a value from the form, which may use {', '.join(ALLOWED)}"
-
-
-def _allowed(context: Mapping[str, Any] | Context, deployment: Deployment) -> dict[str, Any]:
-    run = context["dag_run"]
-    dates = {name: context[name] for name in _DATES if context.get(name) is not None}
-    return {
-        **dates,
-        "dag_run": SimpleNamespace(logical_date=run.logical_date, run_id=run.run_id),
-        "params": json.loads(json.dumps(dict(context["params"]), default=str)),
-        "var": SimpleNamespace(json=SimpleNamespace(stepbridge=json.loads(deployment.to_json()))),
-    }

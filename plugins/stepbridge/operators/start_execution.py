@@ -14,10 +14,9 @@ from stepbridge.hooks.lineage import Lineage, LineageMixin
 from stepbridge.hooks.task_instance import describe_task
 from stepbridge.links.addresses import execution_address
 from stepbridge.links.stepbridge import ExecutionLink
-from stepbridge.operators.execution_starter import ExecutionStarter
+from stepbridge.operators.execution_starter import ExecutionStarter, StartState
 from stepbridge.operators.kill_guard import KillGuard
 from stepbridge.operators.run_parameters import ParameterisedOperator
-from stepbridge.operators.start_state import StartState
 from stepbridge.triggers.deferral import deadline_has_passed, defer_until_end
 
 __all__ = ["StartExecutionOperator"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ from airflow.sdk import Context
 from stepbridge.aws.arns import S3Uri
 from stepbridge.errors import FolderError
 from stepbridge.images.build_context import FolderFile, entries_of, require_files, scripts_folder
-from stepbridge.images.digest import FileEntry, content_digest
+from stepbridge.images.digest import content_digest
 from stepbridge.links.addresses import objects_address
 from stepbridge.links.stepbridge import ObjectsLink
 from stepbridge.operators.base import CONTAINER_STAGE, StepbridgeOperator
@@ -63,7 +64,8 @@ class UploadScriptsOperator(StepbridgeOperator):
             return str(prefix)
         for file in files:
             self.hook.s3.upload(file.source, prefix.child(file.path))
-        self.hook.s3.write(manifest, _manifest(entries), "application/json")
+        content = json.dumps({"files": [asdict(entry) for entry in entries]}, indent=2)
+        self.hook.s3.write(manifest, content.encode(), "application/json")
         self.log.info("%d files uploaded to %s", len(files), prefix)
         return str(prefix)
 
@@ -80,8 +82,3 @@ def _require_small(folder: Path, files: Sequence[FolderFile]) -> None:
             f"scripts of at most {LARGEST_FOLDER_BYTES} bytes together",
             "keep data and model files elsewhere: data comes from input_uri, models belong into the container folder",
         )
-
-
-def _manifest(entries: Sequence[FileEntry]) -> bytes:
-    files = [{"path": entry.path, "sha256": entry.sha256, "executable": entry.executable} for entry in entries]
-    return json.dumps({"files": files}, indent=2).encode()

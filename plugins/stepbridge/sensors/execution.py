@@ -84,7 +84,6 @@ class ExecutionSensor(LineageMixin, BaseSensorOperator):
         self.deployment = deployment
         self.aws_conn_id = aws_conn_id
         self.region_name = region_name
-        self._state_changes: StateChanges | None = None
         self._age_seconds = 0.0
         self._failures = 0
         self._not_before = 0.0
@@ -106,6 +105,10 @@ class ExecutionSensor(LineageMixin, BaseSensorOperator):
         of_model = f" (model {self.model})" if self.model else ""
         return ExecutionStop(self.hook, self.log, self.execution_arn, self._task_instance + of_model)
 
+    @cached_property
+    def _state_changes(self) -> StateChanges:
+        return StateChanges(self.hook.step_functions, self.execution_arn)
+
     def execute(self, context: Context) -> Any:
         """The run report as JSON. Raises ExecutionFailedError, WaitTimeoutError, WatchError and ``AwsError``."""
         if not self.execution_arn:
@@ -120,10 +123,7 @@ class ExecutionSensor(LineageMixin, BaseSensorOperator):
         if context["ti"].try_number > 1:
             execution = self._redriver.after_retry(execution)
         execution = self._redriver.after_stop_for_another_try(execution, context["run_id"])
-        if self.deferrable:
-            return self._report_or_defer(context, execution)
-        self._state_changes = StateChanges(self.hook.step_functions, self.execution_arn)
-        return self._wait_in_worker(context)
+        return self._report_or_defer(context, execution) if self.deferrable else self._wait_in_worker(context)
 
     def resume(self, context: Context, event: dict[str, Any]) -> Any:
         """Called in the worker with the event that the trigger fired. Raises as ``execute`` does."""
@@ -169,10 +169,8 @@ class ExecutionSensor(LineageMixin, BaseSensorOperator):
 
     def end_events_queue_url(self) -> str:
         """The queue that will receive the execution's end; empty when there is none. Never fails a wait."""
-        if self.events_queue_url is not None:
-            return self.events_queue_url
-        if not self.deployment:
-            return ""
+        if self.events_queue_url is not None or not self.deployment:
+            return self.events_queue_url or ""
         try:
             deployed = parse_deployment(self.deployment)
         except DeploymentDocumentError as error:
@@ -209,12 +207,11 @@ class ExecutionSensor(LineageMixin, BaseSensorOperator):
         self._stop.raise_if_killed()
         if time.monotonic() < self._not_before:
             return PokeReturnValue(is_done=False)
-        execution = self._polled_execution()
-        if execution and execution_status(execution.status).terminal and not self._stop.killed:
-            execution = self._redriver.after_stop_for_another_try(execution, context["run_id"])
-        if execution and execution_status(execution.status).terminal:
-            return PokeReturnValue(is_done=True, xcom_value=self._report(context, execution))
-        if execution:
+        if execution := self._polled_execution():
+            if execution_status(execution.status).terminal and not self._stop.killed:
+                execution = self._redriver.after_stop_for_another_try(execution, context["run_id"])
+            if execution_status(execution.status).terminal:
+                return PokeReturnValue(is_done=True, xcom_value=self._report(context, execution))
             self._stop.seconds_left(execution, self.timeout)
             self._age_seconds = (datetime.now(UTC) - execution.latest_start).total_seconds()
         seconds = backoff_seconds(self._failures) if self._failures else poll_interval(self._age_seconds)
@@ -225,7 +222,7 @@ class ExecutionSensor(LineageMixin, BaseSensorOperator):
         """The execution, with its changes of state logged; None after an error that passes by itself."""
         try:
             execution = self.hook.step_functions.describe(self.execution_arn)
-            for line in self._state_changes.new_lines() if self._state_changes else []:
+            for line in self._state_changes.new_lines():
                 self.log.info("%s", line)
         except TRANSIENT_ERRORS as error:
             self._failures += 1

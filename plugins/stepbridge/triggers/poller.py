@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from stepbridge.aws.arns import region_of, state_machine_arn
@@ -103,13 +104,9 @@ class Poller:
         """What the ``missing`` executions ended with. A single one is left to its trigger: that is one call too."""
         if len(missing) < 2:
             return {}
-        found: dict[str, str] = {}
-        for execution in client.latest(self._state_machine, MOST_LISTED):
-            if execution.arn in missing and execution_status(execution.status).terminal:
-                found[execution.arn] = execution.status
-                if len(found) == len(missing):
-                    break
-        return found
+        found = (one for one in client.latest(self._state_machine, MOST_LISTED) if one.arn in missing)
+        ended = ((one.arn, one.status) for one in found if execution_status(one.status).terminal)
+        return dict(islice(ended, len(missing)))  # no page is read after the last of them
 
     def _connected(self) -> StepbridgeHook:
         hook = self._hook = self._hook or hook_of(self._arguments)

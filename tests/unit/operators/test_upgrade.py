@@ -19,7 +19,7 @@ from stepbridge.core.execution_input import parse_execution_input
 from stepbridge.core.start_decision import Identity
 from stepbridge.hooks.task_instance import EXECUTION_KEY, describe_task, record_execution, redrive_token
 from stepbridge.listeners.stop_decision import ExecutionRecord
-from stepbridge.operators.start_state import StartState
+from stepbridge.operators.execution_starter import StartState
 from stepbridge.sensors.input import BEGAN_KEY
 from stepbridge.triggers.stop_reasons import WAITING_TRY_KEY, was_stopped_for_another_try
 
