@@ -15,7 +15,7 @@ from stepbridge.errors import AwsError
 from stepbridge.hooks.prices import configured_prices
 from stepbridge.links.addresses import execution_address, job_address, log_address
 from stepbridge.links.stepbridge import JobLogsLink
-from stepbridge.reporting import gather_report, last_log_lines, write_report
+from stepbridge.reporting.run_report import gather_report, last_log_lines, write_report
 from stepbridge.sensors.errors import EmptyOutputError, ExecutionFailedError
 
 if TYPE_CHECKING:
