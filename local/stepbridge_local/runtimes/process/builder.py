@@ -34,7 +34,7 @@ from stepbridge_local.runtimes.process.plan import (
     base_of,
     plan_dockerfile,
 )
-from stepbridge_local.runtimes.process.python_installation import find_python, own_python
+from stepbridge_local.runtimes.process.python_installation import describe_other, find_python, own_python
 from stepbridge_local.runtimes.process.sandbox import host_layout
 
 __all__ = ["ImageBuilder"]
@@ -87,6 +87,8 @@ class ImageBuilder:
     ) -> BuiltImage:
         """Build ``context/dockerfile``. Raises ImageBuildError; DockerfileError for what cannot be honoured."""
         prepared = self._prepare(context, dockerfile, build_args)
+        if prepared.base.config.other_python:
+            log(prepared.base.config.other_python)
         for note in prepared.plan.notes:
             log(f"note: {note}")
         layers = self._known_layers(prepared)
@@ -133,9 +135,11 @@ class ImageBuilder:
         return base, wrong_platform
 
     def _python(self, reference: BaseReference) -> _Base:
-        python = find_python(reference.python_version or "", self._environ)
+        wanted = reference.python_version or ""
+        python = find_python(wanted, self._environ)
+        other = "" if python.is_a(wanted) else f"FROM {reference.image}: {describe_other(wanted, python)}"
         chain = _key("python", LAYOUT_VERSION, asdict(python))
-        return _Base(python, python_image_config(python.version), chain)
+        return _Base(python, python_image_config(python.version, other), chain)
 
     def _image_base(self, reference: BaseReference, where: str) -> _Base:
         expected = "python:<version>, from any registry, or an image in the local registry"

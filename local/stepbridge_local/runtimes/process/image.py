@@ -9,6 +9,7 @@ from typing import Any, Final
 __all__ = ["ENVIRONMENT_PATH", "ImageConfig", "PythonInstallation", "command_of", "python_image_config"]
 
 ENVIRONMENT_PATH: Final = "/opt/venv"  # where an image's virtual environment lies, in every container
+_OTHER_PYTHON_LABEL: Final = "stepbridge.local.other-python"
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,11 @@ class PythonInstallation:
     @property
     def minor_version(self) -> str:
         return ".".join(self.version.split(".")[:2])
+
+    def is_a(self, wanted: str) -> bool:
+        """Whether it answers to ``wanted``: empty, ``3``, ``3.11`` or ``3.11.7``; the last number may differ."""
+        minor = ".".join(wanted.split(".")[:2])
+        return not wanted or f"{self.version}.".startswith(f"{minor}.")
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,11 @@ class ImageConfig:
     user: str = ""
     labels: tuple[tuple[str, str], ...] = ()
     exposed_ports: tuple[str, ...] = ()
+
+    @property
+    def other_python(self) -> str:
+        """One line that says why the image runs on another Python than its FROM names; empty when it does not."""
+        return dict(self.labels).get(_OTHER_PYTHON_LABEL, "")
 
     def to_oci(self) -> dict[str, Any]:
         """The configuration as the OCI image specification and `docker inspect` write it."""
@@ -70,11 +81,15 @@ class ImageConfig:
         )
 
 
-def python_image_config(version: str) -> ImageConfig:
-    """What the official image ``python:<version>`` sets, with the image's own environment first on PATH."""
+def python_image_config(version: str, other_python: str = "") -> ImageConfig:
+    """What the official image ``python:<version>`` sets, with the image's own environment first on PATH.
+
+    ``other_python`` is kept as a label, so that images built on this one have it too: ``ImageConfig.other_python``.
+    """
     search_path = f"{ENVIRONMENT_PATH}/bin:/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
     env = (("PATH", search_path), ("LANG", "C.UTF-8"), ("PYTHON_VERSION", version))
-    return ImageConfig(env=env, cmd=("python3",))
+    labels = ((_OTHER_PYTHON_LABEL, other_python),) if other_python else ()
+    return ImageConfig(env=env, cmd=("python3",), labels=labels)
 
 
 def command_of(

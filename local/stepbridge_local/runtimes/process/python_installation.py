@@ -1,4 +1,4 @@
-"""Finds a Python of a wanted version on this machine."""
+"""Finds a Python of a wanted version on this machine, or the nearest one."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from typing import Final
 from stepbridge_local.runtimes.process.errors import USE_DOCKER, PythonNotFoundError
 from stepbridge_local.runtimes.process.image import PythonInstallation
 
-__all__ = ["find_python", "own_python"]
+__all__ = ["describe_other", "find_python", "nearest_first", "own_python"]
 
 _PROBE_SECONDS: Final = 20
+_OLDEST_MINOR: Final = 8  # of another Python than the wanted one: the packages' wheels of today end there
+_NEWEST_MINOR: Final = 20  # looked for; there is none of these yet
+_DEFAULT_PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 _PROBE: Final = """
 import json, os, sys
 executable = os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
@@ -30,31 +33,61 @@ def own_python() -> PythonInstallation:
     return PythonInstallation(version, str(Path(sys.base_prefix).resolve()), str(Path(base).resolve()))
 
 
-def find_python(wanted: str, environ: Mapping[str, str]) -> PythonInstallation:
-    """A Python whose version begins with ``wanted`` (``3``, ``3.11`` or ``3.11.7``; the last number may differ).
+def find_python(wanted: str, environ: Mapping[str, str], own: PythonInstallation | None = None) -> PythonInstallation:
+    """A Python that answers to ``wanted`` (see ``PythonInstallation.is_a``), or else the nearest one of this machine.
 
-    This program's own comes first, then those on PATH, of uv and of pyenv. Raises PythonNotFoundError.
+    Of each minor version this program's own (``own``) comes first, then those on PATH, of uv and of pyenv. Nearest are
+    the next newer ones, then the next older ones from 3.8 on. Raises PythonNotFoundError, for instance for Python 2.
     """
-    minor = ".".join(wanted.split(".")[:2])
-    own = own_python()
-    if not wanted or _begins(own.version, minor):
+    own = own or own_python()
+    if own.is_a(wanted):
         return own
-    found = []
-    for candidate in _candidates(minor, environ):
-        installation = _probed(candidate)
-        if installation is not None and _begins(installation.version, minor):
-            return installation
-        found += [str(candidate)] if installation is None else []
+    minor = ".".join(wanted.split(".")[:2])
+    broken: list[str] = []
+    for version in (minor, *nearest_first(minor)):
+        found = _find_minor(version, environ, own, broken)
+        if found is not None:
+            return found
     raise PythonNotFoundError(
         f"Python {wanted}",
-        "not on this machine" + (f" (these did not start: {', '.join(found)})" if found else ""),
+        "not on this machine" + (f" (these did not start: {', '.join(broken)})" if broken else ""),
         f"a Python {minor} on PATH, or FROM python:{own.minor_version}",
         f"install it (`uv python install {minor}`), or {USE_DOCKER}",
     )
 
 
-def _begins(version: str, wanted: str) -> bool:
-    return f"{version}.".startswith(f"{wanted}.")
+def nearest_first(minor: str) -> list[str]:
+    """The minor versions that may stand in for ``minor``, like ``3.11``: newer ones, then older ones down to 3.8.
+
+    Programs and wheels for a Python more often work on a newer one. Empty for anything but Python 3.
+    """
+    major, _, number = minor.partition(".")
+    if major != "3" or not number:
+        return []
+    newer = range(int(number) + 1, _NEWEST_MINOR + 1)
+    older = range(int(number) - 1, _OLDEST_MINOR - 1, -1)
+    return [f"3.{other}" for other in (*newer, *older) if other >= _OLDEST_MINOR]
+
+
+def describe_other(wanted: str, python: PythonInstallation) -> str:
+    """Why ``python`` runs what asked for ``wanted``."""
+    minor = ".".join(wanted.split(".")[:2])
+    return f"this machine has no Python {minor}; running on {python.version}, the nearest it has"
+
+
+def _find_minor(
+    minor: str, environ: Mapping[str, str], own: PythonInstallation, broken: list[str]
+) -> PythonInstallation | None:
+    """A Python of this minor version. Those that do not start are added to ``broken``."""
+    if own.is_a(minor):
+        return own
+    for candidate in _candidates(minor, environ):
+        installation = _probed(candidate)
+        if installation is None:
+            broken.append(str(candidate))
+        elif installation.is_a(minor):
+            return installation
+    return None
 
 
 def _candidates(minor: str, environ: Mapping[str, str]) -> Iterator[Path]:
@@ -62,8 +95,7 @@ def _candidates(minor: str, environ: Mapping[str, str]) -> Iterator[Path]:
     data = Path(environ.get("XDG_DATA_HOME") or home / ".local/share")
     managed = Path(environ.get("UV_PYTHON_INSTALL_DIR") or data / "uv/python")
     pyenv = Path(environ.get("PYENV_ROOT") or home / ".pyenv") / "versions"
-    folders = [Path(folder) for folder in environ.get("PATH", os.defpath).split(":") if folder]
-    for folder in (*folders, Path("/usr/local/bin"), Path("/usr/bin")):
+    for folder in map(Path, filter(None, environ.get("PATH", _DEFAULT_PATH).split(":"))):
         if os.access(folder / f"python{minor}", os.X_OK):
             yield folder / f"python{minor}"
     for folder, pattern in ((managed, f"cpython-{minor}*/bin/python{minor}"), (pyenv, f"{minor}*/bin/python{minor}")):

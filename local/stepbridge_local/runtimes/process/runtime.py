@@ -82,6 +82,8 @@ class ProcessRuntime:
                 binds=[Bind(str(spec.ml_folder.resolve()), "/opt/ml", read_only=False)],
                 network_isolated=spec.network_isolated,
             )
+            if image.config.other_python:
+                on_line(image.config.other_python)
             return self._containers.launch(launch, on_line)
         except OSError as error:
             return FailedContainer(f"the container could not be started: {error}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import threading
@@ -268,3 +269,31 @@ def test_the_version_of_python_is_the_one_asked_for(runtime: ProcessRuntime, tmp
     dockerfile = f"FROM registry.example.com/library/python:{minor}-slim\n{command}"
     image, _ = built(runtime, write_context(tmp_path / "c", {"Dockerfile": dockerfile}))
     assert output(runtime, image, tmp_path) == [str(tuple(sys.version_info[:2]))]
+
+
+@pytest.mark.parametrize("difference", [-1, 1])
+def test_an_image_runs_on_the_nearest_python_and_says_so(difference: int, tmp_path: Path) -> None:
+    """On a machine that has this Python only: in the build's log, and once at the top of each job's."""
+    wanted = f"3.{sys.version_info.minor + difference}"
+    hidden = {"PATH": str(tmp_path), "HOME": str(tmp_path), "PYENV_ROOT": str(tmp_path)}
+    gone = ("UV_PYTHON_INSTALL_DIR", "XDG_DATA_HOME")
+    environ = {name: value for name, value in os.environ.items() if name not in gone} | hidden
+    files = {"Dockerfile": f"FROM python:{wanted}-slim\nRUN pip install six\nCOPY a.py /\nCMD python /a.py"}
+    files["a.py"] = "import six, sys; print('%d.%d.%d' % sys.version_info[:3])"
+    context = write_context(tmp_path / "c", files)
+    own = "{}.{}.{}".format(*sys.version_info[:3])
+    reason = f"FROM python:{wanted}-slim: this machine has no Python {wanted}; running on {own}, the nearest it has"
+    runtime = ProcessRuntime(tmp_path / "images", tmp_path / "work", environ=environ)
+    try:
+        image, lines = built(runtime, context)
+        assert lines[0] == reason
+        assert reason in image.config["Labels"].values()
+        assert output(runtime, image, tmp_path) == [reason, own]
+        again, lines = built(runtime, context)
+        assert (again, lines[:-1]) == (image, [reason, "Nothing has changed since it was built"])
+        (context / "Dockerfile").write_text(files["Dockerfile"].replace(wanted, own))
+        exact, lines = built(runtime, context)
+        assert exact.image_id != image.image_id
+        assert output(runtime, exact, tmp_path) == [own]
+    finally:
+        runtime.close()
