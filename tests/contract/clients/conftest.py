@@ -17,7 +17,7 @@ from stepbridge_local.testing import ACCOUNT, REGION, LocalAwsProcess
 ROLE_ARN = f"arn:aws:iam::{ACCOUNT}:role/clients"
 REGISTRY = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
 DOCKERFILE = """\
-FROM python:3.11-slim
+FROM python:3-slim
 WORKDIR /app
 COPY run.py .
 ENTRYPOINT ["python3", "/app/run.py"]

@@ -225,7 +225,7 @@ def engine_with_base() -> str:
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A local AWS with each runtime, and a project that builds and pushes images of the repository ``models``."""
     runtime = str(request.param)
-    base_image = "python:3.11" if runtime == "process" else engine_with_base()
+    base_image = "python:3" if runtime == "process" else engine_with_base()
     folder: Path = tmp_path_factory.mktemp(f"{runtime}-local-aws")
     (folder / "prebuilt").mkdir()
     (folder / "prebuilt" / "Dockerfile").write_text(PREBUILT.format(unique=uuid4()))
