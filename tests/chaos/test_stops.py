@@ -41,7 +41,7 @@ def add_models(project: Path) -> None:
     for card in (project / "dags/models").iterdir():
         card.unlink()
     (project / "dags/sleepers.py").write_text(DAGS)
-    (project / "containers/scikit_learn/Dockerfile").write_text('FROM python:3.11-slim\nENTRYPOINT ["python3"]\n')
+    (project / "containers/scikit_learn/Dockerfile").write_text('FROM python:3-slim\nENTRYPOINT ["python3"]\n')
 
 
 @pytest.fixture(scope="module")

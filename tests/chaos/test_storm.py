@@ -98,7 +98,7 @@ def components(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Components]
     for file in (project / "dags").rglob("*.*"):
         file.unlink()
     (project / "dags/storm.py").write_text(DAG)
-    (project / "containers/scikit_learn/Dockerfile").write_text('FROM python:3.11-slim\nENTRYPOINT ["python3"]\n')
+    (project / "containers/scikit_learn/Dockerfile").write_text('FROM python:3-slim\nENTRYPOINT ["python3"]\n')
     with components_of(project, folder, make_runs) as components:
         yield components
 

@@ -120,7 +120,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("iam-stack")
     scikit_learn = folder / "scikit_learn"
     scikit_learn.mkdir()
-    (scikit_learn / "Dockerfile").write_text("FROM python:3.11\n")
+    (scikit_learn / "Dockerfile").write_text("FROM python:3\n")
     (folder / "project").mkdir()
     aws = LocalAwsProcess(folder / "data", ("--enforce-iam", "--scikit-learn", str(scikit_learn)))
     aws.start()

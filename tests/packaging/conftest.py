@@ -13,7 +13,7 @@ import pytest
 
 from .environments import Environment, build_wheels, made_once, make_environment, outside_variables, pins_of_the_lock
 
-SCIKIT_LEARN = 'FROM python:3.11-slim\nENTRYPOINT ["python3"]\n'
+SCIKIT_LEARN = 'FROM python:3-slim\nENTRYPOINT ["python3"]\n'
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import boto3
 
 from .environments import Environment
 
-DOCKERFILE = 'FROM python:3.11-slim\nCOPY predict.py /app/predict.py\nENTRYPOINT ["python3", "/app/predict.py"]\n'
+DOCKERFILE = 'FROM python:3-slim\nCOPY predict.py /app/predict.py\nENTRYPOINT ["python3", "/app/predict.py"]\n'
 SCRIPT = """from pathlib import Path
 
 for source in Path("/opt/ml/processing/input").glob("*.txt"):

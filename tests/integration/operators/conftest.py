@@ -27,7 +27,7 @@ CREDENTIALS = {
     "aws_secret_access_key": "local-secret-key",
     "region_name": "us-east-1",
 }
-SCIKIT_LEARN = 'FROM python:3.11-slim\nENTRYPOINT ["python3"]\n'
+SCIKIT_LEARN = 'FROM python:3-slim\nENTRYPOINT ["python3"]\n'
 
 
 @pytest.fixture(scope="session")

@@ -77,7 +77,7 @@ def test_a_job_past_its_maximum_runtime(airflow: AirflowRuns, model: TinyModel) 
 def test_a_dockerfile_that_cannot_be_honoured(airflow: AirflowRuns, model: TinyModel) -> None:
     """The build's own words and the phase are in the error; nothing is started."""
     dockerfile = model.context_folder / "Dockerfile"
-    dockerfile.write_text("FROM python:3.11-slim\nRUN apt-get install -y gfortran\nCOPY predict.py .\n")
+    dockerfile.write_text("FROM python:3-slim\nRUN apt-get install -y gfortran\nCOPY predict.py .\n")
     run, failures = failed_run(airflow, model)
     error = failures.of("build_image")
     assert isinstance(error, ImageBuildError)

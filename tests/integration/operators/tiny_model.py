@@ -25,7 +25,7 @@ for source in Path("/opt/ml/processing/input").glob("*.txt"):
     print("{stage} reads", source.name, flush=True)
     Path("/opt/ml/processing/output", source.name).write_text(text + "{stage}\\n")
 """
-DOCKERFILE = """FROM python:3.11-slim
+DOCKERFILE = """FROM python:3-slim
 WORKDIR /app
 COPY predict.py .
 ENTRYPOINT ["python3", "/app/predict.py"]
