@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from airflow.sdk import Context
@@ -58,7 +59,10 @@ class StartExecutionOperator(LineageMixin, ParameterisedOperator):
         self.environment = dict(environment or {})
         self.tags = dict(tags or {})
         self.hold_until_end = hold_until_end
-        self._guard = KillGuard()
+
+    @cached_property
+    def _guard(self) -> KillGuard:
+        return KillGuard()  # made by the copy of the operator that Airflow makes for each try
 
     def execute(self, context: Context) -> str:
         """The execution's ARN.
