@@ -15,7 +15,7 @@ from stepbridge.cli.local_site.airflow_client import AirflowClient
 from stepbridge.cli.local_site.local_aws import local_session
 from stepbridge.cli.local_site.site import RunningSite
 
-pytestmark = pytest.mark.xdist_group("site")
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("site")]
 
 DAY = date(2013, 7, 1)
 EXITS_THREE = """\

@@ -41,6 +41,7 @@ def test_a_run_with_a_wrong_parameter_is_refused(airflow: Airflow) -> None:
     assert "0 is less than the minimum of 1" in done.stdout + done.stderr
 
 
+@pytest.mark.long
 def test_a_run_with_right_parameters_is_queued(airflow: Airflow, listed: Listed) -> None:
     """What the form lets through, Airflow takes."""
     conf = '{"stages": ["inference"], "instance_type": "ml.m5.xlarge", "input_uri": "s3://b/{{ ds }}/"}'
@@ -50,6 +51,7 @@ def test_a_run_with_right_parameters_is_queued(airflow: Airflow, listed: Listed)
     assert run["state"] == "queued"
 
 
+@pytest.mark.long
 def test_days_of_2013_can_be_backfilled(airflow: Airflow) -> None:
     """A run per night, whose logical date is the day that the data is of, at 02:30 in New York."""
     done = airflow(

@@ -40,7 +40,8 @@ from .expected_executions import ExpectedExecutions, KnownExecution
 from .fault_proxy import FaultProxy, states_through
 from .task_tries import TaskTries
 
-EXAMPLES = int(os.environ.get("STEPBRIDGE_ANY_ORDER", "10"))
+FEW_EXAMPLES = 4
+MANY_EXAMPLES = int(os.environ.get("STEPBRIDGE_ANY_ORDER", "20"))
 STEPS = 16
 START, WAIT = "start_execution", "wait_for_execution"
 KILLS = ("kill before", "kill after")
