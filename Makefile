@@ -33,7 +33,7 @@ test: $(READY) ## Run the tests, a real Airflow among them (8 minutes on two cor
 	$(call tests,-m "not long")
 
 test-all: $(READY) ## Run what takes long besides: storms, restarts, robustness at size, Docker (20 minutes)
-	$(call tests,-m long)
+	$(call tests,-m long $(IGNORE))
 
 test-pythons: $(READY) ## Run the unit tests on every Python 3.11, 3.12 and 3.13 of this machine, pyenv's and uv's too
 	@failed=; for python in $$(.ci/pythons --all); do \
