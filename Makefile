@@ -29,10 +29,10 @@ define tests
 @(cd local && ../$(BIN)/$(PYTEST) $(1)); local=$$?; $(BIN)/$(PYTEST) $(1) && exit $$local
 endef
 
-test: $(READY) ## Run the tests, a real Airflow among them (8 minutes on two cores)
+test: $(READY) ## Run the tests, a real Airflow among them
 	$(call tests,-m "not long")
 
-test-all: $(READY) ## Run what takes long besides: storms, restarts, robustness at size, Docker (20 minutes)
+test-all: $(READY) ## Run what takes long besides: storms, restarts, robustness at size, Docker
 	$(call tests,-m long $(IGNORE))
 
 test-pythons: $(READY) ## Run the unit tests on every Python 3.11, 3.12 and 3.13 of this machine, pyenv's and uv's too
