@@ -28,7 +28,8 @@ os.chmod("/opt/ml/processing/output", 0o700)
 def image(runtime: DockerRuntime, folder: Path, chown: bool) -> str:
     folder.mkdir()
     rest = "" if chown else "RUN rm -f /bin/chown /usr/bin/chown\n"
-    (folder / "Dockerfile").write_text(f"FROM {BASE_IMAGE}\n{rest}")
+    own = f"LABEL test={folder.parent.name}\n"  # an image of its own: other tests run containers of the base image
+    (folder / "Dockerfile").write_text(f"FROM {BASE_IMAGE}\n{own}{rest}")
     return runtime.build(folder, "Dockerfile", {}, print).image_id
 
 
