@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
+import jinja2
+import pendulum
 from airflow.sdk import BaseOperator, Context
 
 from stepbridge.core.deployment import DEPLOYMENT_TEMPLATE, Deployment, parse_deployment
 from stepbridge.core.names import STAGES
-from stepbridge.errors import ConfigurationError
+from stepbridge.errors import ConfigurationError, ExecutionInputError, Problem
+from stepbridge.operators.form_templates import TEMPLATE_FAILURES
 
 if TYPE_CHECKING:
     from stepbridge.hooks.stepbridge import StepbridgeHook
@@ -29,6 +32,7 @@ class StepbridgeOperator(BaseOperator):
     :param aws_conn_id: the Airflow connection; None means boto3's own search for credentials.
     :param region_name: overrides the deployment's region.
     :param stages: the stages to run; by default the run's parameter ``stages``, else all.
+    :param timezone: the IANA time zone of ``local_ds`` and ``local_ds_nodash`` in templates; by default the DAG's.
     """
 
     template_fields: Sequence[str] = ("deployment",)
@@ -42,14 +46,37 @@ class StepbridgeOperator(BaseOperator):
         aws_conn_id: str | None = "aws_default",
         region_name: str | None = None,
         stages: Sequence[str] | None = None,
+        timezone: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.timezone = timezone
         self.model = model
         self.deployment = deployment
         self.aws_conn_id = aws_conn_id
         self.region_name = region_name
         self.stages = None if stages is None else tuple(stages)
+
+    def render_template(self, content: Any, context: Context, *args: Any, **kwargs: Any) -> Any:
+        """As Airflow renders it, mapped tasks too, with ``local_dates``. Raises ExecutionInputError, not retried."""
+        if not isinstance(content, str):
+            return super().render_template(content, context, *args, **kwargs)
+        try:
+            return super().render_template(content, self.with_local_dates(context), *args, **kwargs)
+        except TEMPLATE_FAILURES as error:
+            raise ExecutionInputError("templates", [unrendered(content, context, error)]) from error
+
+    def with_local_dates(self, context: Context) -> Context:
+        """The context with ``local_ds`` and ``local_ds_nodash``, unless the run has no date.
+
+        They are the date in ``timezone`` of the run's logical date, or else of its partition.
+        """
+        moment = context.get("logical_date") or context.get("partition_date")
+        if moment is None:
+            return context
+        zone = pendulum.timezone(self.timezone) if self.timezone else self.dag.timezone
+        day = moment.astimezone(zone)
+        return cast(Context, {**context, "local_ds": f"{day:%Y-%m-%d}", "local_ds_nodash": f"{day:%Y%m%d}"})
 
     def wanted_stages(self, context: Context) -> tuple[str, ...]:
         """The stages that this run is to run."""
@@ -88,3 +115,16 @@ class StepbridgeOperator(BaseOperator):
                 "set endpoint_url in the connection's extra, or deploy to AWS with `stepbridge deploy`",
             )
         return hook
+
+
+def unrendered(template: object, context: Context, error: BaseException) -> Problem:
+    """The problem of a template that could not be rendered."""
+    found = f"{template!r} cannot be rendered: {error or type(error).__name__}"
+    if isinstance(error, jinja2.UndefinedError) and context.get("logical_date") is None:
+        return Problem(
+            "template",
+            f"{found}, since this run has no logical date",
+            "a run with a logical date, or a value without dates",
+            "trigger the DAG with a logical date, or write the whole value into the form",
+        )
+    return Problem("template", found, "Jinja expressions that Airflow can render")

@@ -1,32 +1,68 @@
-"""Jinja typed into a run's form, rendered in a sandbox.
+"""Jinja expressions typed into a run's form, evaluated by what they may be.
 
 Anybody who may trigger a DAG may type a template into its form. The author of a model card or a DAG file may read all
-that Airflow's tasks may read, connections and Variables included; a user of the form may not. So a value from the form
-is rendered in a sandbox that knows the run's dates and names, its parameters and the deployment document only.
+that Airflow's tasks may read, and run code; a user of the form may not. So of a value from the form only the syntax is
+Jinja's: what it may hold is listed here, knows the run's dates and names, its parameters and the deployment document,
+and takes time and memory in proportion to its length.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from types import SimpleNamespace
+import operator
+import re
+from collections.abc import Callable, Mapping
+from datetime import date
 from typing import Any, Final
 
 import jinja2
 from airflow.sdk import Context
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from airflow.sdk.definitions._internal.templater import FILTERS as DATE_FILTERS
+from jinja2 import nodes
+from jinja2.exceptions import SecurityError
 
 from stepbridge.core.deployment import Deployment
 
-__all__ = ["ALLOWED", "is_the_dags_own", "rendered_from_form"]
+__all__ = ["ALLOWED", "TEMPLATE_FAILURES", "is_the_dags_own", "rendered_from_form"]
+
+TEMPLATE_FAILURES: Final = (
+    jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError,
+    ValueError,
+)  # fmt: skip
+"""What a template that cannot be rendered ends with. It would end so again."""
+
+LONGEST: Final = 4096
+"""Characters that the template and each text on the way may have. An S3 URI has at most 1024."""
 
 # Only plain values: none of them leads to an object of Airflow's.
-_DATES: Final = (
-    "ds", "ds_nodash", "ts", "ts_nodash", "ts_nodash_with_tz", "logical_date", "data_interval_start",
-    "data_interval_end", "run_id",
+_NAMES: Final = (
+    "ds", "ds_nodash", "ts", "ts_nodash", "ts_nodash_with_tz", "local_ds", "local_ds_nodash", "logical_date",
+    "data_interval_start", "data_interval_end", "run_id",
 )  # fmt: skip
-ALLOWED: Final = (*_DATES, "dag_run.logical_date", "dag_run.run_id", "params", "var.json.stepbridge")
+ALLOWED: Final = (*_NAMES, "dag_run.logical_date", "dag_run.run_id", "params", "var.json.stepbridge")
 """What a template in the form may use."""
+
+_ATTRIBUTES: Final = {"year", "month", "day", "hour", "minute", "second", "day_of_week", "day_of_year", "week_of_year"}
+_METHODS: Final[Mapping[type, set[str]]] = {
+    date: {
+        *("strftime", "format", "isoformat", "isoweekday", "weekday", "date", "replace", "add", "subtract"),
+        *("start_of", "end_of", "in_timezone", "in_tz"),
+    },
+    str: {
+        *("lower", "upper", "title", "strip", "lstrip", "rstrip", "replace", "removeprefix", "removesuffix", "split"),
+        *("startswith", "endswith"),
+    },
+    dict: {"get"},
+}
+_FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
+    **DATE_FILTERS, "lower": str.lower, "upper": str.upper, "trim": str.strip, "replace": str.replace, "string": str,
+    "int": int, "first": operator.itemgetter(0), "last": operator.itemgetter(-1),
+}  # fmt: skip
+_OPERATORS: Final[Mapping[type[nodes.BinExpr], Callable[[Any, Any], Any]]] = {
+    nodes.Add: operator.add, nodes.Sub: operator.sub,
+}  # fmt: skip
+_COMPARISONS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {"eq": operator.eq, "ne": operator.ne}
+_WIDTH: Final = re.compile(r"%[^A-Za-z%]*\d")  # %900000000Y is a year of that many digits
 
 
 def is_the_dags_own(context: Context, declared: Mapping[str, Any], key: str, value: object) -> bool:
@@ -42,22 +78,94 @@ def is_the_dags_own(context: Context, declared: Mapping[str, Any], key: str, val
     return type(declared[key]) is type(value) and declared[key] == value
 
 
-def rendered_from_form(template: str, context: Context, deployment: Deployment) -> str:
-    """The text that the form's template gives. Raises jinja2.TemplateError for whatever it may not use."""
+def rendered_from_form(template: str, context: Mapping[str, Any], deployment: Deployment) -> str:
+    """The text that the form's template gives. Raises one of ``TEMPLATE_FAILURES`` for whatever it may not use."""
     run = context["dag_run"]
-    allowed = {
-        **{name: context[name] for name in _DATES if context.get(name) is not None},
-        "dag_run": SimpleNamespace(logical_date=run.logical_date, run_id=run.run_id),
+    names = {
+        **{name: context[name] for name in _NAMES if context.get(name) is not None},
+        "dag_run": {"logical_date": run.logical_date, "run_id": run.run_id},
         "params": json.loads(json.dumps(dict(context["params"]), default=str)),
-        "var": SimpleNamespace(json=SimpleNamespace(stepbridge=json.loads(deployment.to_json()))),
+        "var": {"json": {"stepbridge": json.loads(deployment.to_json())}},
     }
-    environment = ImmutableSandboxedEnvironment(undefined=_NotAllowed, autoescape=False)
-    return environment.from_string(template).render(allowed)
+    parts: list[nodes.Node] = []
+    for node in jinja2.Environment(autoescape=False).parse(_bounded(template)).body:
+        if not isinstance(node, nodes.Output):
+            raise SecurityError("a value from the form may hold {{ expressions }}, no {% statements %}")
+        parts += node.nodes
+    return _text(nodes.Concat(parts), names)
 
 
-class _NotAllowed(jinja2.StrictUndefined):
-    """A name that a form's template may not use, or that this run does not have."""
+def _text(node: nodes.Concat, names: Mapping[str, Any]) -> str:
+    values = [_value(part, names) for part in node.nodes]
+    if wrong := [value for value in values if not isinstance(value, str | int | float | date)]:
+        raise TypeError(f"an expression gives a {type(wrong[0]).__name__}, not a text, a number or a date")
+    return str(_bounded("".join(map(str, values))))
 
-    @property
-    def _undefined_message(self) -> str:
-        return f"{super()._undefined_message} for a value from the form, which may use {', '.join(ALLOWED)}"
+
+def _bounded(value: Any) -> Any:
+    if isinstance(value, str) and len(value) > LONGEST:
+        raise ValueError(f"it has {len(value)} characters; a value from the form may have {LONGEST}")
+    return value
+
+
+def _value(node: nodes.Node, names: Mapping[str, Any]) -> Any:
+    """The value of an expression, in one visit of each of its parts."""
+
+    def of(inner: Any) -> Any:
+        return None if inner is None else _value(inner, names)
+
+    match node:
+        case nodes.TemplateData(data=value) | nodes.Const(value=value):
+            return value
+        case nodes.Name(name=name):
+            return _member(names, name)
+        case nodes.Getattr(node=inner, attr=name):
+            return _member(of(inner), name)
+        case nodes.Getitem(node=inner, arg=nodes.Slice(start=start, stop=stop, step=None)):
+            return of(inner)[of(start) : of(stop)]
+        case nodes.Getitem(node=inner, arg=key):
+            return _member(of(inner), of(key))
+        case nodes.Call(node=nodes.Getattr(node=inner, attr=name), dyn_args=None, dyn_kwargs=None):
+            named = {each.key: of(each.value) for each in node.kwargs}
+            return _bounded(_called(of(inner), name, [of(each) for each in node.args], named))
+        case nodes.Filter(node=inner, name="default" | "d", args=[otherwise], kwargs=[]):
+            try:
+                return of(inner)
+            except jinja2.UndefinedError:
+                return of(otherwise)
+        case nodes.Filter(node=inner, name=name, args=args, kwargs=[]) if name in _FILTERS:
+            return _bounded(_FILTERS[name](of(inner), *map(of, args)))
+        case nodes.Concat():
+            return _text(node, names)
+        case nodes.Neg(node=inner):
+            return -of(inner)
+        case nodes.Add() | nodes.Sub():
+            return _bounded(_OPERATORS[type(node)](of(node.left), of(node.right)))
+        case nodes.Or(left=left, right=right):
+            return of(left) or of(right)
+        case nodes.CondExpr(test=test, expr1=first, expr2=second):
+            return of(first) if of(test) else of(second)
+        case nodes.Compare(expr=left, ops=[nodes.Operand(op=op, expr=right)]) if op in _COMPARISONS:
+            return _COMPARISONS[op](of(left), of(right))
+    raise SecurityError(f"{_kind(node)} may not stand in a value from the form")
+
+
+def _kind(node: nodes.Node) -> str:
+    return f"the filter {node.name!r}" if isinstance(node, nodes.Filter) else type(node).__name__
+
+
+def _member(value: Any, key: Any) -> Any:
+    if (isinstance(value, list | str) and isinstance(key, int)) or (isinstance(value, Mapping) and key in value):
+        return value[key]
+    if isinstance(value, date) and key in _ATTRIBUTES and hasattr(value, key):
+        return getattr(value, key)
+    raise jinja2.UndefinedError(f"{key!r} is undefined for a value from the form, which may use {', '.join(ALLOWED)}")
+
+
+def _called(value: Any, name: str, args: list[Any], named: dict[str, Any]) -> Any:
+    allowed = {method for kind, methods in _METHODS.items() if isinstance(value, kind) for method in methods}
+    if name not in allowed or not all(isinstance(each, int) for each in named.values()):
+        raise SecurityError(f"{name}() may not be called like this in a value from the form")
+    if name == "strftime" and any(_WIDTH.search(each) for each in args):
+        raise SecurityError("strftime() takes no widths in a value from the form")
+    return getattr(value, name)(*args, **named)

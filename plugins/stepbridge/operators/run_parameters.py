@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
-import jinja2
 from airflow.sdk import Context
 from airflow.sdk.definitions.param import ParamsDict
 
-from stepbridge.errors import ExecutionInputError, Problem
+from stepbridge.errors import ExecutionInputError
 from stepbridge.hooks.task_instance import describe_task
-from stepbridge.operators.base import StepbridgeOperator
-from stepbridge.operators.form_templates import is_the_dags_own, rendered_from_form
+from stepbridge.operators.base import StepbridgeOperator, unrendered
+from stepbridge.operators.form_templates import TEMPLATE_FAILURES, is_the_dags_own, rendered_from_form
 
 __all__ = ["FORM_KEYS", "ParameterisedOperator"]
 
@@ -47,8 +47,8 @@ class ParameterisedOperator(StepbridgeOperator):
         for key, value in given.items():
             try:
                 rendered[key] = self._rendered_value(context, key, value)
-            except jinja2.TemplateError as error:
-                problems.append(_unrendered(context, key, value, error))
+            except ExecutionInputError as error:
+                problems += [replace(problem, where=key) for problem in error.problems]
         if problems:
             raise ExecutionInputError(f"parameters of {describe_task(context)}", problems)
         return rendered
@@ -62,15 +62,9 @@ class ParameterisedOperator(StepbridgeOperator):
         return self._rendered_from_form(context, value)
 
     def _rendered_from_form(self, context: Context, value: Any) -> Any:
-        return rendered_from_form(value, context, self.deployed) if isinstance(value, str) else value
-
-
-def _unrendered(context: Context, key: str, value: object, error: jinja2.TemplateError) -> Problem:
-    if isinstance(error, jinja2.UndefinedError) and context.get("logical_date") is None:
-        return Problem(
-            key,
-            f"{value!r} cannot be rendered: {error.message}, since this run has no logical date",
-            "a run with a logical date, or a value without dates",
-            "trigger the DAG with a logical date, or write the whole value into the form",
-        )
-    return Problem(key, f"{value!r} cannot be rendered: {error.message}", "a Jinja expression that Airflow can render")
+        if not isinstance(value, str):
+            return value
+        try:
+            return rendered_from_form(value, self.with_local_dates(context), self.deployed)
+        except TEMPLATE_FAILURES as error:
+            raise ExecutionInputError("form", [unrendered(value, context, error)]) from error
