@@ -10,12 +10,14 @@ To add a failure, add a row above the more general ones: the first row that matc
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from fnmatch import fnmatchcase
 from typing import Final
 
 from stepbridge.core.instance_types import alternatives
+from stepbridge.core.names import STAGES
 from stepbridge.core.permissions import Denial, denial_in
 from stepbridge.errors import StepbridgeError
 
@@ -28,6 +30,7 @@ __all__ = [
     "RETRY_GROWTH",
     "RETRY_LATER_SECONDS",
     "STOPPED",
+    "SUPERSEDED",
     "TASK_ERRORS",
     "BackOff",
     "ExecutionFailure",
@@ -54,6 +57,9 @@ KILLED: Final = "stepbridge.Killed"
 
 STOPPED: Final = "stepbridge.Stopped"
 """The error of an execution that went on past a deadline; the cause likewise."""
+
+SUPERSEDED: Final = "stepbridge.Superseded"
+"""The error of an execution in whose place start_execution has started another one. No task redrives it."""
 
 
 class Retry(Enum):
@@ -116,8 +122,17 @@ class TaskError:
     code: str = ""
 
 
-_AGAIN: Final = "then clear the failed task: the execution goes on with the stage that failed"
-_OTHER_TYPE: Final = "choose another instance_type{alternatives}"
+ANY_SOURCE: Final = "build_image or upload_scripts"
+SOURCES: Final[Mapping[str | None, str]] = {
+    stage: "build_image" if stage == "inference" else "upload_scripts" for stage in STAGES
+}
+"""The task that brings what a stage runs to AWS; it has to be cleared once that was mended."""
+
+_AGAIN: Final = "then clear wait_for_execution: the execution goes on with the stage that failed"
+_ANEW: Final = "then clear start_execution and the tasks after it: a new execution is started"
+_MENDED: Final = "then clear {source} and the tasks after it: a new execution is started with it"
+_VALUE: Final = "in the card and clear start_execution and the tasks after it, or trigger a new run with it in the form"
+_OTHER_TYPE: Final = f"choose another instance_type{{alternatives}} {_VALUE}"
 _SCRIPT: Final = "the script or container failed, and would fail again on the same input"
 _UNUSABLE: Final = "SageMaker could not use the input, the image or the role as they are"
 _MACHINE: Final = "the state machine cannot process this input"
@@ -128,62 +143,63 @@ _THROTTLED_TEXT: Final = "Throttl|Rate exceeded"
 _SERVICE_TEXT: Final = "Status Code: 5|Unable to execute HTTP request"
 _THROTTLED: Final = f"SageMaker takes few requests a second: start fewer runs at once, {_AGAIN}."
 _SERVICE: Final = (
-    "SageMaker itself failed, after several attempts: clear the failed task; the execution goes on with the stage "
-    "that failed. If it stays so, look at the AWS Health Dashboard."
+    f"SageMaker itself failed, after several attempts: wait a while, {_AGAIN}. If it stays so, look at the AWS Health "
+    "Dashboard."
 )
 _ABORTED: Final = (
-    "The execution was stopped, not failed: to go on with the stage it had reached, clear the failed task."
+    "The execution was stopped, not failed: to go on with the stage it had reached, clear wait_for_execution."
 )
-_DEPLOY: Final = "run 'stepbridge deploy' so that the deployed definition is the one of this version"
+_DEPLOY: Final = (
+    "run 'stepbridge deploy' so that the deployed definition is the one of this version, "
+    "then clear start_execution and the tasks after it"
+)
 
 _Row = ExecutionFailure
 EXECUTION_FAILURES: Final[tuple[ExecutionFailure, ...]] = (
     _Row("InvalidInput", "the execution input is not valid", Retry.NEVER, why="the execution input is not valid",
-         remedy="Correct the execution input as the text says and start again; nothing was run."),
+         remedy=f"Nothing was run: correct the execution input as the text says, {_ANEW}."),
     # The stage's own code, by its output.
     _Row("AlgorithmError", "a script needs a module that its image lacks", Retry.NEVER, why=_SCRIPT,
          text=r"ModuleNotFoundError: No module named '(?P<module>[\w.]+)'",
          remedy="The stage's image lacks the module {module}: for inference add its distribution to the container's "
-         "requirements.txt; preprocessing and postprocessing have what the prebuilt scikit-learn image has. Then "
-         "clear build_image."),
+         "requirements.txt; preprocessing and postprocessing have what the prebuilt scikit-learn image has; "
+         f"{_MENDED}."),
     _Row("AlgorithmError", "a script asks for a file that is not there", Retry.NEVER, why=_SCRIPT,
          text=r"FileNotFoundError: .*?(?P<path>/opt/ml/processing/\S+?)['\"]?(?:\n|$)",
          remedy="The script asked for {path}, which is not there: compare the name with the objects below the stage's "
-         "input, and remember that an input lands in /opt/ml/processing/input. Correct the one or the other and clear "
-         "the run's tasks."),
+         "input, and remember that an input lands in /opt/ml/processing/input. Correct the objects and clear "
+         "start_execution and the tasks after it, or correct the script and clear {source} and the tasks after it."),
     _Row("AlgorithmError", "a stage runs out of memory", Retry.NEVER, why=_SCRIPT,
          text=r"(?i)exit(ed with)? (code|status):? 137|\bMemoryError\b|out of memory|\bOOM\b",
-         remedy="The stage ran out of memory: choose a larger instance_type in the card or in the trigger's form, or "
-         "let the script read less at once."),
+         remedy=f"The stage ran out of memory: choose a larger instance_type {_VALUE}; or let the script read less at "
+         f"once, {_MENDED}."),
     _Row("AlgorithmError", "a job's volume is full", Retry.NEVER, why=_SCRIPT, text="No space left on device",
-         remedy="The job's volume is full: raise volume_size in the card or in the trigger's form."),
+         remedy=f"The job's volume is full: raise volume_size {_VALUE}."),
     _Row("AlgorithmError", "a script or a container fails", Retry.NEVER, why=_SCRIPT,
          remedy="The stage's own code ended with an error; its last log lines say where. It is not retried, since it "
-         "would fail again: correct the script or the image, then clear the run's tasks."),
+         f"would fail again: correct the script or the image, {_MENDED}; or correct the data, {_ANEW}."),
     # What SageMaker could not use.
     _Row("ClientError", "the input is empty or missing", Retry.NEVER, why=_UNUSABLE,
          text=r"(?i)no S3 objects found|NoSuchKey|does not exist under|found no object",
          remedy="There was nothing to read below the stage's input: check input_uri, and whether the day's data has "
-         f"arrived; {_AGAIN}."),
+         f"arrived; {_ANEW}."),
     _Row("ClientError", "the image cannot be pulled", Retry.NEVER, why=_UNUSABLE,
          text=r"(?i)image.*(not found|does not exist|cannot be pulled|pull)|RepositoryNotFound|ImageNotFound",
          remedy="The image could not be pulled: check that it is in ECR and that the processing role may read it; "
-         "clear build_image to build it again."),
+         "then clear build_image and the tasks after it: an image that is gone is built again."),
     _Row("ClientError", "SageMaker cannot use the input, the image or the role", Retry.NEVER, why=_UNUSABLE,
-         remedy=f"The request does not suit SageMaker or S3, as the reason says: correct the card, {_AGAIN}."),
+         remedy=f"The request does not suit SageMaker or S3, as the reason says: correct the card, {_ANEW}."),
     # What passes with time.
     _Row("CapacityError", "AWS has no such instance free", Retry.LATER, machine=BACK_OFF,
-         remedy="AWS had no such instance free, after several attempts: clear the failed task later, and the "
-         f"execution goes on with the stage that failed; or {_OTHER_TYPE} in the card or in the trigger's form, which "
-         "starts a new execution."),
+         remedy=f"AWS had no such instance free, after several attempts: wait a while, {_AGAIN}; or {_OTHER_TYPE}."),
     _Row("InternalServerError", "SageMaker itself fails", Retry.AS_SET, machine=BACK_OFF, remedy=_SERVICE),
     # What stopped a job.
     _Row("JobStopped", "a job runs past max_runtime", Retry.NEVER, text="MaxRuntime", why=_TIMEOUT,
-         remedy="The job ran past max_runtime and was stopped: raise max_runtime in the card or in the trigger's "
-         "form, or let the stage do less at once, then clear the run's tasks."),
+         remedy=f"The job ran past max_runtime and was stopped: raise max_runtime {_VALUE}; or let the stage do less "
+         f"at once, {_MENDED}."),
     _Row("JobStopped", "somebody stops a job", Retry.NEVER, why="somebody stopped the Processing job",
-         remedy="The job was stopped: by somebody, or because it ran past max_runtime. Raise max_runtime if it needs "
-         f"longer, {_AGAIN}."),
+         remedy="The job was stopped. If somebody stopped it, clear wait_for_execution: the execution goes on with the "
+         f"stage that failed. If it ran past max_runtime, raise that {_VALUE}."),
     # What SageMaker's API answers.
     _Row("SageMaker.ResourceLimitExceededException", "a quota is reached", Retry.LATER, machine=QUOTA_RETRIER,
          text=r"service limit '(?P<quota>[^']+)' is (?P<limit>\d+)",
@@ -202,17 +218,18 @@ EXECUTION_FAILURES: Final[tuple[ExecutionFailure, ...]] = (
     _Row("SageMaker.*", "SageMaker throttles", Retry.LATER, text=_THROTTLED_TEXT, remedy=_THROTTLED),
     _Row("SageMaker.*", "SageMaker itself fails", Retry.AS_SET, text=_SERVICE_TEXT, remedy=_SERVICE),
     _Row("SageMaker.ResourceInUseException", "a job's name is taken", Retry.NEVER, why=_REFUSED,
-         remedy="A job of that name exists already: start a new execution under another name."),
+         remedy="A job of that name exists already: clear start_execution and the tasks after it, so that an execution "
+         "under another name is started."),
     _Row("SageMaker.ResourceNotFoundException", "the request names something that does not exist", Retry.NEVER,
          why=_REFUSED,
          remedy="Something that the request names does not exist: check role, image and S3 URIs in the execution "
-         "input."),
+         f"input, {_ANEW}."),
     _Row("SageMaker.*", "SageMaker refuses a request", Retry.NEVER, why=_REFUSED,
-         remedy=f"SageMaker refused the request, as the text says: correct the execution input, {_AGAIN}."),
+         remedy=f"SageMaker refused the request, as the text says: correct the execution input, {_ANEW}."),
     # What Step Functions itself ends a stage with.
     _Row("States.Timeout", "a stage does not end in time", Retry.NEVER, why=_TIMEOUT,
          remedy="The stage did not end within max_runtime and an hour more: look at the job's log for what it waits "
-         f"for, or raise max_runtime, {_AGAIN}."),
+         f"for, and correct it, {_MENDED}; or raise max_runtime {_VALUE}."),
     _Row("States.QueryEvaluationError", "the state machine cannot process the input", Retry.NEVER, why=_MACHINE,
          remedy=f"An expression of the state machine failed: {_DEPLOY}; if it stays so, the definition is wrong."),
     _Row("States.Runtime", "the state machine cannot process the input", Retry.NEVER, why=_MACHINE,
@@ -220,19 +237,22 @@ EXECUTION_FAILURES: Final[tuple[ExecutionFailure, ...]] = (
     _Row("States.DataLimitExceeded", "the input or a result is too large", Retry.NEVER,
          why="the input or a result is larger than Step Functions takes",
          remedy="The execution input or a result is larger than the 256 KiB that Step Functions takes: shorten the "
-         "card's environment and tags, then clear the run's tasks."),
+         f"card's environment and tags, {_ANEW}."),
     _Row("States.TaskFailed", "a job fails without a reason", Retry.AS_SET,
-         remedy=f"The job failed and gave no reason: its log says more; correct it, {_AGAIN}."),
+         remedy=f"The job failed and gave no reason: its log says more; correct it, {_MENDED}."),
     _Row("*", "anything else", Retry.AS_SET,
          remedy="Look at the execution's history in Step Functions for the event that failed."),
     # What ended the execution as a whole.
     _Row(KILLED, "stepbridge stops the execution with its task", Retry.AS_SET, status="ABORTED", remedy=_ABORTED),
     _Row(STOPPED, "stepbridge stops the execution with its task", Retry.AS_SET, status="ABORTED", remedy=_ABORTED),
+    _Row(SUPERSEDED, "another execution takes its place", Retry.AS_SET, status="ABORTED",
+         remedy="start_execution has started another execution: it was cleared, or its input has changed. The next try "
+         "of wait_for_execution waits for that one; if there is no next try, clear wait_for_execution."),
     _Row("*", "somebody stops the execution outside of Airflow", Retry.NEVER, status="ABORTED", remedy=_ABORTED,
          why="the execution was aborted outside of Airflow, and somebody meant that"),
     _Row("*", "the execution does not end in time", Retry.NEVER, status="TIMED_OUT", why=_TIMEOUT,
-         remedy="The execution ran past the state machine's own TimeoutSeconds: look for the stage that hangs, "
-         f"{_AGAIN}."),
+         remedy="The execution ran past the state machine's own TimeoutSeconds: look for the stage that hangs and "
+         f"correct it, {_MENDED}."),
 )  # fmt: skip
 
 TASK_ERRORS: Final[tuple[TaskError, ...]] = (
@@ -270,17 +290,19 @@ def task_error(exception: BaseException) -> TaskError | None:
     return None
 
 
-def remedy_for(status: str, error: str | None, text: str, instance_type: str | None = None) -> str:
+def remedy_for(
+    status: str, error: str | None, text: str, instance_type: str | None = None, stage: str | None = None
+) -> str:
     """What to do about an execution that ended with ``status`` and ``error``; ``text`` is its cause, reason and log.
 
-    ``instance_type`` is the failed stage's. Always a sentence: for an unknown error, where to look.
+    ``stage`` is the one that failed, ``instance_type`` its own. Always a sentence: for an unknown error, where to look.
     """
     row, match = _matched(status, error or "", text)
     if error and row.status == "FAILED":
         denial = denial_in(text)
         if denial is not None:
             return _permission_remedy(denial)
-    return row.remedy.format(**match.groupdict(), **_instances(instance_type))
+    return row.remedy.format(**match.groupdict(), **_instances(instance_type), source=SOURCES.get(stage, ANY_SOURCE))
 
 
 def _matched(status: str, error: str, text: str) -> tuple[ExecutionFailure, re.Match[str]]:

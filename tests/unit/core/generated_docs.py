@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from pydantic_core import PydanticUndefined
 
-from stepbridge.core.failures import EXECUTION_FAILURES, BackOff, ExecutionFailure, Retrier
+from stepbridge.core.failures import ANY_SOURCE, EXECUTION_FAILURES, BackOff, ExecutionFailure, Retrier
 from stepbridge.core.model_card import ModelCard
 
 DOCS: Final = Path(__file__).parents[3] / "docs"
@@ -92,7 +92,7 @@ def _machine(row: ExecutionFailure) -> str:
 
 def _plain(remedy: str) -> str:
     """The remedy with the names of its gaps, in a table's cell."""
-    text = remedy.replace("{alternatives}", " of the same size")
+    text = remedy.replace("{alternatives}", " of the same size").replace("{source}", ANY_SOURCE)
     return re.sub(r"\{(\w+)\}", lambda match: f"*{match[1].replace('_', ' ')}*", text)
 
 

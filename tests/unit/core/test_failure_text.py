@@ -1,11 +1,14 @@
 """The text about a failure: stage and job, reasons, the last lines of the log, and what to do."""
 
+import re
+
 import botocore.session
 import pytest
 from tests.unit.core.execution_builder import ExecutionBuilder, execution, job_arn, recorded
 
-from stepbridge.core.failures import remedy_for
+from stepbridge.core.failures import EXECUTION_FAILURES, SOURCES, remedy_for
 from stepbridge.core.instance_types import alternatives
+from stepbridge.core.names import STAGES
 from stepbridge.core.run_report import build_run_report, failure_text
 from stepbridge.core.run_report.failure_text import traceback_of
 
@@ -34,7 +37,8 @@ def test_failed_script_word_for_word():
         f"    | {TRACEBACK[1]}",
         "  what to do: The script asked for /opt/ml/processing/input/x.csv, which is not there: compare the name with "
         "the objects below the stage's input, and remember that an input lands in /opt/ml/processing/input. Correct "
-        "the one or the other and clear the run's tasks.",
+        "the objects and clear start_execution and the tasks after it, or correct the script and clear upload_scripts "
+        "and the tasks after it.",
         "  finished before and not run again by a redrive: preprocessing, inference",
     ]
 
@@ -83,7 +87,8 @@ def test_invalid_input_has_no_stage():
     assert failure_text(report, {}).splitlines() == [
         "Execution run FAILED after 0.20 s: InvalidInput",
         "  cause: stages is empty",
-        "  what to do: Correct the execution input as the text says and start again; nothing was run.",
+        "  what to do: Nothing was run: correct the execution input as the text says, then clear start_execution and "
+        "the tasks after it: a new execution is started.",
     ]
 
 
@@ -155,7 +160,7 @@ def test_cause_of_many_lines_is_indented():
         ("CapacityError", "", "choose another instance_type in the card"),
         ("InternalServerError", "", "SageMaker itself failed"),
         ("JobStopped", "ClientError: MaxRuntimeExceeded", "ran past max_runtime and was stopped: raise max_runtime"),
-        ("JobStopped", "", "stopped: by somebody"),
+        ("JobStopped", "", "If somebody stopped it, clear wait_for_execution"),
         (
             "SageMaker.ResourceLimitExceededException",
             "The account-level service limit 'ml.m5.large for processing job usage' is 4 Instances",
@@ -220,3 +225,27 @@ def test_the_script_s_traceback_is_the_last_whole_one():
     assert traceback_of([f"    {line}" for line in chain]) == chain[6:10]
     assert traceback_of(["reading", "done"]) == []
     assert traceback_of(["Traceback (most recent call last):"]) == []
+
+
+TASKS = {"build_image", "upload_scripts", "start_execution", "wait_for_execution"}
+
+
+@pytest.mark.parametrize("row", EXECUTION_FAILURES, ids=lambda row: f"{row.status} {row.error} {row.kind}")
+@pytest.mark.parametrize("stage", [*STAGES, None])
+def test_advice_names_the_task_to_clear(row, stage):
+    """It is there whatever the number of stages; what a stage runs comes from one of two tasks, by the stage."""
+    groups = dict.fromkeys(re.compile(row.text).groupindex, "x")
+    remedy = row.remedy.format(**groups, instance_type="t", alternatives="", source=SOURCES.get(stage, "build_image"))
+    for cleared in re.findall(r"\bclear\b(?: (\w+))?", remedy):
+        assert cleared in TASKS, remedy
+    other = {"inference": "upload_scripts", None: ""}.get(stage, "build_image")
+    if other and "image that is gone" not in remedy:
+        assert f"clear {other}" not in remedy
+
+
+def test_a_script_and_an_image_come_from_tasks_of_their_own():
+    """So the remedy for the same error names another task for another stage."""
+    texts = {stage: remedy_for("FAILED", "AlgorithmError", "ValueError: 3", stage=stage) for stage in STAGES}
+    assert "clear upload_scripts and the tasks after it" in texts["preprocessing"]
+    assert "clear build_image and the tasks after it" in texts["inference"]
+    assert texts["postprocessing"] == texts["preprocessing"]

@@ -44,7 +44,8 @@ def failure_text(
     lines += [f"  {what}: {address}" for what, address in (links or {}).items()]
     instance_type = (stage.instance_type if stage else None) or report.input.get("instance_type")
     text = _all_text(report, stage, [*raised, *log])
-    lines.append(f"  what to do: {remedy_for(report.status, _error(report, stage), text, instance_type)}")
+    remedy = remedy_for(report.status, _error(report, stage), text, instance_type, stage.stage if stage else None)
+    lines.append(f"  what to do: {remedy}")
     done = [each.stage for each in report.stages if each.succeeded]
     if done:
         lines.append(f"  finished before and not run again by a redrive: {', '.join(done)}")
