@@ -22,9 +22,10 @@ up: $(READY) ## Start Airflow and the local AWS and leave them running
 down: $(READY) ## End what `make up` started
 	@$(BIN)/stepbridge down
 
-# Both distributions' tests, one after the other. A process takes the next test when it has none left; tests that share
-# what is expensive to start are an xdist_group, which one process takes as a whole.
-PYTEST = python -m pytest --numprocesses 2 --dist loadgroup
+# Both distributions' tests, one after the other. Three processes, since many tests wait for something. A process takes
+# the next test when it has none left; tests that share what is expensive to start are an xdist_group, which one process
+# takes as a whole.
+PYTEST = python -m pytest --numprocesses 3 --dist loadgroup
 define tests
 @(cd local && ../$(BIN)/$(PYTEST) $(1)); local=$$?; $(BIN)/$(PYTEST) $(1) && exit $$local
 endef

@@ -25,7 +25,7 @@ def test_the_plugin_is_loaded_once_with_its_listener_and_its_links(installed: En
     assert "EntryPoint" in str(found["source"])
 
 
-@pytest.mark.parametrize("distribution", ["installed", "copied"])
+@pytest.mark.parametrize("distribution", ["installed", pytest.param("copied", marks=pytest.mark.long)])
 def test_a_mounted_plugins_folder_registers_the_plugin_unless_the_wheel_does(
     installed: Environment, stepbridge_folder: Path, shared: Path, distribution: str
 ) -> None:

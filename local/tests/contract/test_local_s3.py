@@ -227,6 +227,7 @@ def test_parts_copied_from_an_object(s3: Any, bucket: str) -> None:
     assert read(s3, bucket, "b") == body
 
 
+@pytest.mark.long
 @pytest.mark.load_dependent
 def test_a_big_object_is_never_held_in_memory(local_aws: LocalAwsProcess, s3: Any, bucket: str, tmp_path: Path) -> None:
     """300 MB in one request, in parts, copied and back: the process grows by a fraction of that."""

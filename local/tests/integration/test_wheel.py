@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 import uv
 
+pytestmark = pytest.mark.xdist_group("wheel")
+
 LOCAL = Path(__file__).parents[2]
 EXAMPLE = LOCAL / "docs" / "examples"
 MOST_PACKAGES = 55

@@ -23,6 +23,8 @@ from stepbridge_local.testing import REGION
 
 from .conftest import Site
 
+pytestmark = pytest.mark.xdist_group("airflow provider")
+
 SYNC = "arn:aws:states:::sagemaker:createProcessingJob.sync"
 
 
@@ -70,6 +72,7 @@ def statuses(site: Site, *names: str) -> list[str]:
     return [sagemaker.describe_processing_job(ProcessingJobName=name)["ProcessingJobStatus"] for name in names]
 
 
+@pytest.mark.long
 def test_processing_operators_wait_for_their_jobs(airflow: AirflowRuns, site: Site) -> None:
     """An input is put and sensed; one job is waited for in the worker, one in the triggerer; the result is the job."""
     plain, deferred = site.unique("operator"), site.unique("operator-deferred")
@@ -121,6 +124,7 @@ def test_a_processing_operator_finds_a_new_name_and_reads_an_output(
     assert done.xcom("again")["OutputFiles"] == {"numbers": [1, "TWO"]}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("deferrable", [False, True])
 def test_a_processing_operator_fails_with_its_job(airflow: AirflowRuns, site: Site, deferrable: bool) -> None:
     """The task fails, with the reason of the job's failure where it waits in the worker."""
@@ -194,6 +198,7 @@ def test_an_execution_that_fails_fails_its_waits(airflow: AirflowRuns, site: Sit
     assert done.xcom("read") == "States.TaskFailed"
 
 
+@pytest.mark.long
 def test_a_failed_execution_is_redriven(airflow: AirflowRuns, site: Site) -> None:
     """``is_redrive_execution`` continues the execution of that name."""
     name = site.unique("redriven")

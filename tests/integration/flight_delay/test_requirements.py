@@ -9,6 +9,7 @@ import pytest
 import uv
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("python_version", ["3.12", "3.13"])
 @pytest.mark.parametrize("image", ["scikit_learn", "flight_delay"])
 def test_there_are_wheels_for_newer_pythons(image: str, python_version: str, project: Path) -> None:

@@ -84,6 +84,7 @@ def cli(site: Site, executable: Path, tmp_path: Path) -> Cli:
     return Cli(executable, site.environment | home, tmp_path)
 
 
+@pytest.mark.long
 def test_s3_copies_a_big_file_there_and_back(cli: Cli, site: Site) -> None:
     """``aws s3 cp`` uploads in parts and downloads in ranges; ``ls`` shows the size; ``-`` is standard output."""
     content = b"0123456789abcde\n" * 600_000  # 9.6 MB: above the CLI's threshold of 8 MB
@@ -117,6 +118,7 @@ def test_s3_syncs_a_folder_and_then_nothing(cli: Cli, site: Site) -> None:
     }
 
 
+@pytest.mark.long
 def test_a_processing_job_is_created_awaited_and_described(cli: Cli, site: Site) -> None:
     """``create-processing-job --cli-input-json``, ``wait``, ``describe``; ``logs tail`` shows what it printed."""
     name = site.with_input("cli-job")
@@ -134,6 +136,7 @@ def test_a_processing_job_is_created_awaited_and_described(cli: Cli, site: Site)
     assert "(ResourceInUse) when calling the CreateProcessingJob operation: Job name must be unique" in again.stderr
 
 
+@pytest.mark.long
 def test_waiting_for_a_job_that_fails_ends_with_255(cli: Cli, site: Site) -> None:
     """``wait`` says that the waiter met a terminal failure."""
     name = site.run_job("cli-failure", "fail")["ProcessingJobName"]
@@ -179,6 +182,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.long
 def test_the_stack_is_packaged_and_deployed(cli: Cli, site: Site, project: Path) -> None:
     """``cloudformation package`` and ``deploy`` of infra/stack.yaml; again changes nothing, a new value does."""
     source = (project / "infra" / "stack.yaml", site.bucket, project / "packaged.yaml")

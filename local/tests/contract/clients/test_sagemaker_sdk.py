@@ -16,7 +16,7 @@ import pytest
 
 from .conftest import Site
 
-pytestmark = pytest.mark.xdist_group("sagemaker sdk")
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("sagemaker sdk")]
 
 PROGRAMS = Path(__file__).with_name("sdk_programs")
 MAIN = """\

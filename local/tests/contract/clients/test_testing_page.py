@@ -7,11 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from stepbridge_local.testing import LocalAwsProcess
 
 PAGE = Path(__file__).parents[3] / "docs" / "testing.md"
 
 
+@pytest.mark.long
 def test_the_example_passes(tmp_path: Path) -> None:
     """As a file of somebody's own suite."""
     (example,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)

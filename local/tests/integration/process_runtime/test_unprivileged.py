@@ -67,6 +67,7 @@ def open_folder() -> Iterator[Path]:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="this user is not root: the other tests here are what this one repeats")
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_everything_holds_without_privileges(open_folder: Path) -> None:
     """Builds, isolation, signals, ends: the same tests in a process that has no capability at all."""
