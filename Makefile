@@ -22,19 +22,19 @@ up: $(READY) ## Start Airflow and the local AWS and leave them running
 down: $(READY) ## End what `make up` started
 	@$(BIN)/stepbridge down
 
-# Both distributions' tests, one after the other. Three processes, since many tests wait for something. A process takes
-# the next test when it has none left; tests that share what is expensive to start are an xdist_group, which one process
-# takes as a whole.
-PYTEST = python -m pytest --numprocesses 3 --dist loadgroup
+# Both distributions' tests, one after the other. A process takes the next test when it has none left; tests that share
+# what is expensive to start are an xdist_group, which one process takes as a whole. Short tests wait for something now
+# and then, so three processes keep two cores busy; two of the long ones do that by themselves.
+PYTEST = python -m pytest --dist loadgroup --numprocesses
 define tests
 @(cd local && ../$(BIN)/$(PYTEST) $(1)); local=$$?; $(BIN)/$(PYTEST) $(1) && exit $$local
 endef
 
 test: $(READY) ## Run the tests, a real Airflow among them
-	$(call tests,-m "not long")
+	$(call tests,3 -m "not long")
 
 test-all: $(READY) ## Run what takes long besides: storms, restarts, robustness at size, Docker
-	$(call tests,-m long $(IGNORE))
+	$(call tests,2 -m long)
 
 test-pythons: $(READY) ## Run the unit tests on every Python 3.11, 3.12 and 3.13 of this machine, pyenv's and uv's too
 	@failed=; for python in $$(.ci/pythons --all); do \
