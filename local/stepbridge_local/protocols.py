@@ -126,10 +126,15 @@ class ContainerSpec:
 
 @dataclass(frozen=True)
 class ContainerExit:
-    """How a container ended. ``error`` is set when it could not be started at all; then ``exit_code`` is None."""
+    """How a container ended. ``error`` is set when it could not be started at all; then ``exit_code`` is None.
+
+    ``left_behind`` are the names of what it made in its ``working_folder``, as far as the runtime knows.
+    """
 
     exit_code: int | None
     error: str | None = None
+    working_folder: str = field(default="", compare=False)
+    left_behind: Sequence[str] = field(default=(), compare=False)
 
 
 class Container(Protocol):

@@ -32,6 +32,11 @@ class StepbridgeError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
+        return self.summary
+
+    @property
+    def summary(self) -> str:
+        """The text without what is long in it, such as lines of a log: what stands last in a task's log."""
         return _sentence(self.where, self.found, self.expected, self.remedy)
 
 
@@ -56,10 +61,14 @@ class ImageBuildError(StepbridgeError):
     log_lines: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        text = super().__str__()
         if self.log_lines:
-            return "\n".join([text, f"last {len(self.log_lines)} log lines:", *self.log_lines])
-        return f"{text}\n(the build wrote no log)" if self.status else text
+            plural = "" if len(self.log_lines) == 1 else "s"
+            return "\n".join([self.summary, f"last {len(self.log_lines)} log line{plural}:", *self.log_lines])
+        return f"{self.summary}\n(the build wrote no log)" if self.status else self.summary
+
+
+class BrokenImageError(ImageBuildError):
+    """The build failed for its Dockerfile, its files or its packages, and would fail again."""
 
 
 class UnknownStatusError(StepbridgeError):
@@ -94,7 +103,8 @@ class DocumentError(ConfigurationError):
     def source(self) -> str:
         return self.where
 
-    def __str__(self) -> str:
+    @property
+    def summary(self) -> str:
         return "\n".join([f"{self.where}: {self.found}", *(str(problem) for problem in self.problems)])
 
 

@@ -10,7 +10,7 @@ To add a failure, add a row above the more general ones: the first row that matc
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from fnmatch import fnmatchcase
@@ -27,6 +27,8 @@ __all__ = [
     "FIRST_RETRY_SECONDS",
     "KILLED",
     "LONGEST_RETRY_SECONDS",
+    "MENDED",
+    "NO_INPUT",
     "RETRY_GROWTH",
     "RETRY_LATER_SECONDS",
     "STOPPED",
@@ -38,6 +40,7 @@ __all__ = [
     "Retry",
     "TaskError",
     "execution_failure",
+    "missing_module_remedy",
     "remedy_for",
     "task_error",
 ]
@@ -130,7 +133,7 @@ SOURCES: Final[Mapping[str | None, str]] = {
 
 _AGAIN: Final = "then clear wait_for_execution: the execution goes on with the stage that failed"
 _ANEW: Final = "then clear start_execution and the tasks after it: a new execution is started"
-_MENDED: Final = "then clear {source} and the tasks after it: a new execution is started with it"
+MENDED: Final = "then clear {source} and the tasks after it: a new execution is started with it"
 _VALUE: Final = "in the card and clear start_execution and the tasks after it, or trigger a new run with it in the form"
 _OTHER_TYPE: Final = f"choose another instance_type{{alternatives}} {_VALUE}"
 _SCRIPT: Final = "the script or container failed, and would fail again on the same input"
@@ -139,6 +142,8 @@ _MACHINE: Final = "the state machine cannot process this input"
 _REFUSED: Final = "SageMaker refused the request, and would again"
 _TIMEOUT: Final = "it took longer than max_runtime allows"
 
+NO_INPUT: Final = re.compile(r"(?i)no S3 objects found|NoSuchKey|does not exist under|found no object")
+_NO_MODULE: Final = r"ModuleNotFoundError: No module named '(?P<module>[\w.]+)'"
 _THROTTLED_TEXT: Final = "Throttl|Rate exceeded"
 _SERVICE_TEXT: Final = "Status Code: 5|Unable to execute HTTP request"
 _THROTTLED: Final = f"SageMaker takes few requests a second: start fewer runs at once, {_AGAIN}."
@@ -160,10 +165,14 @@ EXECUTION_FAILURES: Final[tuple[ExecutionFailure, ...]] = (
          remedy=f"Nothing was run: correct the execution input as the text says, {_ANEW}."),
     # The stage's own code, by its output.
     _Row("AlgorithmError", "a script needs a module that its image lacks", Retry.NEVER, why=_SCRIPT,
-         text=r"ModuleNotFoundError: No module named '(?P<module>[\w.]+)'",
-         remedy="The stage's image lacks the module {module}: for inference add its distribution to the container's "
-         "requirements.txt; preprocessing and postprocessing have what the prebuilt scikit-learn image has; "
-         f"{_MENDED}."),
+         text=_NO_MODULE,
+         remedy="If {module} is a file of the project, copy it: for inference into the image (COPY), for the other "
+         "stages beside their script. If it is a package, add it to the container's requirements.txt for inference; "
+         f"nothing is installed for the other stages, so do without it there; {MENDED}."),
+    _Row("AlgorithmError", "a script needs a library of the system that its image lacks", Retry.NEVER, why=_SCRIPT,
+         text=r"(?P<library>lib[\w.+-]+\.so[\w.]*): cannot open shared object file",
+         remedy="The image lacks the system library {library}: install the Debian package that has it in the "
+         f"container's Dockerfile, or take a package that brings its own; {MENDED}."),
     _Row("AlgorithmError", "a script asks for a file that is not there", Retry.NEVER, why=_SCRIPT,
          text=r"FileNotFoundError: .*?(?P<path>/opt/ml/processing/\S+?)['\"]?(?:\n|$)",
          remedy="The script asked for {path}, which is not there: compare the name with the objects below the stage's "
@@ -172,15 +181,15 @@ EXECUTION_FAILURES: Final[tuple[ExecutionFailure, ...]] = (
     _Row("AlgorithmError", "a stage runs out of memory", Retry.NEVER, why=_SCRIPT,
          text=r"(?i)exit(ed with)? (code|status):? 137|\bMemoryError\b|out of memory|\bOOM\b",
          remedy=f"The stage ran out of memory: choose a larger instance_type {_VALUE}; or let the script read less at "
-         f"once, {_MENDED}."),
+         f"once, {MENDED}."),
     _Row("AlgorithmError", "a job's volume is full", Retry.NEVER, why=_SCRIPT, text="No space left on device",
          remedy=f"The job's volume is full: raise volume_size {_VALUE}."),
     _Row("AlgorithmError", "a script or a container fails", Retry.NEVER, why=_SCRIPT,
          remedy="The stage's own code ended with an error; its last log lines say where. It is not retried, since it "
-         f"would fail again: correct the script or the image, {_MENDED}; or correct the data, {_ANEW}."),
+         f"would fail again: correct the script or the image, {MENDED}; or correct the data, {_ANEW}."),
     # What SageMaker could not use.
     _Row("ClientError", "the input is empty or missing", Retry.NEVER, why=_UNUSABLE,
-         text=r"(?i)no S3 objects found|NoSuchKey|does not exist under|found no object",
+         text=NO_INPUT.pattern,
          remedy="There was nothing to read below the stage's input: check input_uri, and whether the day's data has "
          f"arrived; {_ANEW}."),
     _Row("ClientError", "the image cannot be pulled", Retry.NEVER, why=_UNUSABLE,
@@ -196,7 +205,7 @@ EXECUTION_FAILURES: Final[tuple[ExecutionFailure, ...]] = (
     # What stopped a job.
     _Row("JobStopped", "a job runs past max_runtime", Retry.NEVER, text="MaxRuntime", why=_TIMEOUT,
          remedy=f"The job ran past max_runtime and was stopped: raise max_runtime {_VALUE}; or let the stage do less "
-         f"at once, {_MENDED}."),
+         f"at once, {MENDED}."),
     _Row("JobStopped", "somebody stops a job", Retry.NEVER, why="somebody stopped the Processing job",
          remedy="The job was stopped. If somebody stopped it, clear wait_for_execution: the execution goes on with the "
          f"stage that failed. If it ran past max_runtime, raise that {_VALUE}."),
@@ -229,7 +238,7 @@ EXECUTION_FAILURES: Final[tuple[ExecutionFailure, ...]] = (
     # What Step Functions itself ends a stage with.
     _Row("States.Timeout", "a stage does not end in time", Retry.NEVER, why=_TIMEOUT,
          remedy="The stage did not end within max_runtime and an hour more: look at the job's log for what it waits "
-         f"for, and correct it, {_MENDED}; or raise max_runtime {_VALUE}."),
+         f"for, and correct it, {MENDED}; or raise max_runtime {_VALUE}."),
     _Row("States.QueryEvaluationError", "the state machine cannot process the input", Retry.NEVER, why=_MACHINE,
          remedy=f"An expression of the state machine failed: {_DEPLOY}; if it stays so, the definition is wrong."),
     _Row("States.Runtime", "the state machine cannot process the input", Retry.NEVER, why=_MACHINE,
@@ -239,7 +248,7 @@ EXECUTION_FAILURES: Final[tuple[ExecutionFailure, ...]] = (
          remedy="The execution input or a result is larger than the 256 KiB that Step Functions takes: shorten the "
          f"card's environment and tags, {_ANEW}."),
     _Row("States.TaskFailed", "a job fails without a reason", Retry.AS_SET,
-         remedy=f"The job failed and gave no reason: its log says more; correct it, {_MENDED}."),
+         remedy=f"The job failed and gave no reason: its log says more; correct it, {MENDED}."),
     _Row("*", "anything else", Retry.AS_SET,
          remedy="Look at the execution's history in Step Functions for the event that failed."),
     # What ended the execution as a whole.
@@ -252,7 +261,7 @@ EXECUTION_FAILURES: Final[tuple[ExecutionFailure, ...]] = (
          why="the execution was aborted outside of Airflow, and somebody meant that"),
     _Row("*", "the execution does not end in time", Retry.NEVER, status="TIMED_OUT", why=_TIMEOUT,
          remedy="The execution ran past the state machine's own TimeoutSeconds: look for the stage that hangs and "
-         f"correct it, {_MENDED}."),
+         f"correct it, {MENDED}."),
 )  # fmt: skip
 
 TASK_ERRORS: Final[tuple[TaskError, ...]] = (
@@ -303,6 +312,38 @@ def remedy_for(
         if denial is not None:
             return _permission_remedy(denial)
     return row.remedy.format(**match.groupdict(), **_instances(instance_type), source=SOURCES.get(stage, ANY_SOURCE))
+
+
+def missing_module_remedy(stage: str, text: str, project_files: Sequence[str]) -> str:
+    """What to do if ``text`` ends with a module that ``stage``, one of ``STAGES``, lacks; else empty.
+
+    ``project_files`` are the project's modules, by their paths: one of them was not copied, and no package is missing.
+    """
+    missing = re.findall(_NO_MODULE, text)
+    if not missing or stage not in SOURCES:
+        return ""
+    module, script = missing[-1], "predict.py" if stage == "inference" else f"{stage}.py"
+    top = module.partition(".")[0]
+    ends = (f"/{top}.py", f"/{top}/__init__.py")
+    own = next((path for path in project_files if f"/{path}".endswith(ends)), "")
+    found = (
+        f"{own} is a file of this project, no package, and is not where {stage} looks"
+        if own
+        else f"{stage} lacks the module {module}"
+    )
+    match bool(own), stage:
+        case True, "inference":
+            remedy = f"put it into the container's folder, COPY it beside {script} and check .dockerignore"
+        case True, _:
+            remedy = f"put it beside {script}; a script stage has the files of its scripts folder only"
+        case False, "inference":
+            remedy = "add the package that has it to the container's requirements.txt"
+        case _:
+            remedy = (
+                "it runs in the prebuilt scikit-learn image, into which nothing is installed: do without it, put its "
+                f"pure Python beside {script}, or move that work to inference, which has a requirements.txt"
+            )
+    return f"{found}: {remedy}; {MENDED.format(source=SOURCES[stage])}."
 
 
 def _matched(status: str, error: str, text: str) -> tuple[ExecutionFailure, re.Match[str]]:

@@ -79,7 +79,8 @@ def _figures(listing: Listing | None) -> dict[str, Any]:
     """Rows, bytes and files; empty when not all objects were counted."""
     if listing is None or not listing.complete:
         return {}
-    return {"rowCount": listing.rows, "size": listing.bytes, "fileCount": listing.count}
+    rows = {} if listing.rows is None else {"rowCount": listing.rows}
+    return {**rows, "size": listing.bytes, "fileCount": listing.count}
 
 
 def _name(uri: str) -> tuple[str, str]:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from stepbridge.aws.arns import S3Uri
 from stepbridge.core.run_report import (
+    LISTED_OBJECTS,
     Listing,
     ObjectReport,
     RowCounter,
     RunReport,
+    StageReport,
     build_run_report,
     cost_of,
     counts_rows,
     job_names,
     listing,
 )
-from stepbridge.errors import AwsError, NotFoundError
+from stepbridge.errors import AwsError
 
 if TYPE_CHECKING:  # parsing a DAG file does not import boto3
     from stepbridge.aws.logs import CloudWatchLogs
@@ -26,7 +30,7 @@ if TYPE_CHECKING:  # parsing a DAG file does not import boto3
     from stepbridge.aws.sagemaker import SageMaker
     from stepbridge.aws.step_functions import Execution, StepFunctions
 
-__all__ = ["gather_report", "last_log_lines", "write_report"]
+__all__ = ["gather_report", "input_of", "log_lines", "project_modules", "write_report"]
 
 LAST_LINES: Final = 200  # a traceback may begin before the 50 that are shown
 REPORT_FOLDER: Final = "_stepbridge/"
@@ -34,6 +38,7 @@ MOST_LISTED: Final = 5000
 """Objects of input and of output that are counted: 5 calls of ListObjectsV2 each."""
 MOST_READ_BYTES: Final = 64 << 20
 """Bytes of output that are read to count rows, of all objects together."""
+MOST_MODULES: Final = 5000
 CLOCK_SKEW: Final = timedelta(seconds=5)
 
 
@@ -68,17 +73,43 @@ def gather_report(
     return report.model_copy(update=found), gaps
 
 
-def last_log_lines(logs: CloudWatchLogs, report: RunReport) -> dict[str, list[str]]:
-    """The last lines of the failed stage's job, by job name; a note in their place when they can't be read."""
-    stage = report.failed_stage
-    if stage is None or not stage.job_name:
-        return {}
+def log_lines(logs: CloudWatchLogs, stages: Iterable[StageReport | None]) -> dict[str, list[str]]:
+    """The last lines of the stages' jobs, by job name; a note in their place when they can't be read."""
+    found = {}
+    for name in [stage.job_name for stage in stages if stage and stage.job_name]:
+        try:
+            found[name] = logs.job_lines(name, LAST_LINES)
+        except AwsError as error:
+            found[name] = [f"(the log can't be read: {error})"]
+    return found
+
+
+def input_of(s3: S3, report: RunReport, stage: StageReport) -> Listing | None:
+    """What lies below the stage's input, the output of the stage before it; None when that is not known."""
+    before = report.stages[: report.stages.index(stage)]
+    if not before or not before[-1].output_uri:
+        return report.inputs
     try:
-        return {stage.job_name: logs.job_lines(stage.job_name, LAST_LINES)}
-    except NotFoundError:
-        return {}
-    except AwsError as error:
-        return {stage.job_name: [f"(the log can't be read: {error})"]}
+        found, complete = s3.objects(S3Uri.parse(before[-1].output_uri), LISTED_OBJECTS)
+    except AwsError:
+        return None
+    return listing(before[-1].output_uri, [_object_report(each) for each in found], complete)
+
+
+def project_modules(folders: Sequence[str]) -> list[str]:
+    """The Python files of the project with these container and scripts folders; hidden folders and environments not."""
+    places = [Path(folder) for folder in folders if Path(folder).is_dir()]
+    roots = {place.parent.parent for place in places if place.parent.name in ("containers", "scripts")} or set(places)
+    found: list[str] = []
+    for root in roots:
+        for parent, names, files in os.walk(root):
+            names[:] = [name for name in names if name[0] not in "._" and not Path(parent, name, "pyvenv.cfg").exists()]
+            found += [str(Path(parent, name).relative_to(root)) for name in files if name.endswith(".py")]
+            if len(found) > MOST_MODULES:
+                break
+    # The model's own files first: another model's module of that name is not the one that is missing.
+    own = {str(place.relative_to(root)) for place in places for root in roots if place.is_relative_to(root)}
+    return sorted(found, key=lambda path: (not path.startswith(tuple(own)), path))
 
 
 def write_report(s3: S3, report: RunReport) -> S3Uri | None:

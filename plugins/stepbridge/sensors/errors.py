@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
 
+from stepbridge.core.run_report import without_log
 from stepbridge.errors import StepbridgeError
 
 __all__ = [
@@ -34,9 +35,21 @@ class ExecutionFailedError(StepbridgeError):
     def __str__(self) -> str:
         return self.text
 
+    @property
+    def summary(self) -> str:
+        return without_log(self.text)
+
 
 class EmptyOutputError(StepbridgeError, AirflowFailException):
-    """The execution succeeded and wrote nothing. Airflow does not retry it: it would be the same again."""
+    """The execution succeeded and wrote nothing. Airflow does not retry it: it would be the same again.
+
+    The text ends with ``details``: what is known of the job's folders, its last log lines, and links.
+    """
+
+    details: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return "\n".join([self.summary, *self.details])
 
 
 class InputCheckError(StepbridgeError, AirflowFailException):

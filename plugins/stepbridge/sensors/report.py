@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow.sdk import Asset, Context
 
+from stepbridge.aws.arns import region_of
 from stepbridge.aws.logs import PROCESSING_LOG_GROUP
 from stepbridge.aws.step_functions import Execution
-from stepbridge.core.run_report import PricesError, RunReport, failure_text, figures, timeline
+from stepbridge.core.run_report import (
+    PricesError,
+    RunReport,
+    StageReport,
+    failure_text,
+    figures,
+    key_lines,
+    output_remedy,
+    shown,
+    silence,
+    timeline,
+)
 from stepbridge.core.statuses import execution_status
 from stepbridge.errors import AwsError
 from stepbridge.hooks.prices import configured_prices
-from stepbridge.links.addresses import execution_address, job_address, log_address
+from stepbridge.links.addresses import execution_address, job_address, log_address, objects_address
 from stepbridge.links.stepbridge import JobLogsLink
-from stepbridge.reporting.run_report import gather_report, last_log_lines, write_report
+from stepbridge.reporting.run_report import gather_report, input_of, log_lines, project_modules, write_report
 from stepbridge.sensors.errors import EmptyOutputError, ExecutionFailedError
 
 if TYPE_CHECKING:
@@ -54,31 +66,45 @@ class ReportPublisher:
             self._log.warning("%s", line)
         for line in (timeline(report), *figures(report)):
             self._log.info("%s", line)
-        pages = self._pages(context, report)
         if execution_status(execution.status).failed:
-            self._publish_failure(context, report, pages)
+            self._publish_failure(context, report)
+        pages = self._pages(context, report, report.stages)
+        logs = log_lines(aws.logs, report.stages)
+        for name, lines in logs.items():
+            for line in key_lines(shown(lines)):
+                self._log.info("%s | %s", name, line)
+        for what, address in pages.items():
+            self._log.info("%s: %s", what, address)
+        self._require_output(context, report, logs, pages)
         self._write(report)
-        self._require_output(context, report)
         for outlet in context["task"].outlets:  # for the DAGs that the asset's event triggers
             if isinstance(outlet, Asset):
                 context["outlet_events"][outlet].extra.update(report.key_figures)
         return report.model_dump(mode="json")
 
-    def _publish_failure(self, context: Context, report: RunReport, pages: Mapping[str, str]) -> None:
+    def _publish_failure(self, context: Context, report: RunReport) -> None:
         """Raises ExecutionFailedError."""
-        text = failure_text(report, last_log_lines(self._hook.logs, report), pages)
+        stage, silent = report.failed_stage, report.silent_stage
+        at_fault = silent or stage
+        logs = log_lines(self._hook.logs, (stage, silent))
+        read = input_of(self._hook.s3, report, stage) if stage else None
+        modules: Sequence[str] = ()
+        if any("ModuleNotFoundError" in line for lines in logs.values() for line in lines):
+            modules = project_modules(_folders(context))
+        text = failure_text(report, logs, self._pages(context, report, [at_fault] if at_fault else ()), read, modules)
         report = report.model_copy(update={"failure": text})
         context["ti"].xcom_push(key=REPORT_KEY, value=report.model_dump(mode="json"))
-        try:
-            self._write(report)
-        except AwsError as error:  # the execution's own failure is what counts
-            self._log.error("the run report could not be written: %s", error)
-        stage = report.failed_stage
+        self._write(report)
         name = report.error or (stage.error if stage else None) or ""
         raise ExecutionFailedError(report.execution_arn, report.status, text, name)
 
     def _write(self, report: RunReport) -> None:
-        uri = write_report(self._hook.s3, report)
+        """Write the report beside the output. An execution's own end is what counts: this never fails it."""
+        try:
+            uri = write_report(self._hook.s3, report)
+        except AwsError as error:
+            self._log.error("the run report could not be written: %s", error)
+            return
         self._log.info("run report: %s", uri or "not written, since the execution's input has no output_uri")
 
     def _known_prices(self) -> Mapping[str, float]:
@@ -88,27 +114,47 @@ class ReportPublisher:
             self._log.error("the report has no cost: %s", error)
             return {}
 
-    def _require_output(self, context: Context, report: RunReport) -> None:
+    def _require_output(
+        self, context: Context, report: RunReport, logs: Mapping[str, Sequence[str]], pages: Mapping[str, str]
+    ) -> None:
         """Raises EmptyOutputError when nothing was written; not when the output could not be listed."""
         if self._allow_empty_output or report.outputs is None or report.outputs.count or not report.outputs.complete:
             return
-        context["ti"].xcom_push(key=REPORT_KEY, value=report.model_dump(mode="json"))
-        raise EmptyOutputError(
+        last = report.stages[-1] if report.stages else None
+        error = EmptyOutputError(
             report.execution_arn,
             f"it SUCCEEDED and wrote nothing below {report.output_uri}",
             "at least one object",
-            "see in its last job's log why, and whether the script writes into /opt/ml/processing/output; a model that "
-            "may write nothing says so with allow_empty_output: true in its card",
+            (f"{output_remedy(last)}; " if last else "")
+            + "a model that may write nothing says so with allow_empty_output: true in its card",
         )
+        if last:
+            about = f"  job: {last.job_name} of {last.stage} is {last.status} ({last.job_arn or 'no ARN known'})"
+            links = [f"  {what}: {address}" for what, address in pages.items()]
+            error.details = (about, *silence(last, logs.get(last.job_name or "", ())), *links)
+        report = report.model_copy(update={"failure": str(error)})
+        context["ti"].xcom_push(key=REPORT_KEY, value=report.model_dump(mode="json"))
+        self._write(report)
+        raise error
 
-    def _pages(self, context: Context, report: RunReport) -> dict[str, str]:
-        """The addresses of the execution, and of its last job and that job's log, if there was a job."""
-        pages = {"execution page": execution_address(report.execution_arn, self._hook.local_endpoint("stepfunctions"))}
-        jobs = [(job.job_arn, job.job_name) for stage in report.stages for job in stage.jobs if job.job_arn]
-        if jobs:
-            arn, name = jobs[-1]
-            pages["job page"] = job_address(arn, self._hook.local_endpoint("sagemaker"))
-            log_page = log_address(arn, PROCESSING_LOG_GROUP, f"{name}/", self._hook.local_endpoint("logs"))
-            pages["job log"] = log_page
-            JobLogsLink.push(context, log_page)
+    def _pages(self, context: Context, report: RunReport, stages: Sequence[StageReport]) -> dict[str, str]:
+        """The addresses of the execution, of the stages' jobs and their logs, and of the output."""
+        local = self._hook.local_endpoint
+        pages = {"execution page": execution_address(report.execution_arn, local("stepfunctions"))}
+        for stage in [stage for stage in stages if stage.job_arn]:
+            of = f" of {stage.stage}" if len(stages) > 1 else ""
+            arn = stage.job_arn or ""
+            pages[f"job page{of}"] = job_address(arn, local("sagemaker"))
+            page = log_address(arn, PROCESSING_LOG_GROUP, f"{stage.job_name}/", local("logs"))
+            pages[f"job log{of}"] = page
+            JobLogsLink.push(context, page)
+        if report.succeeded and report.output_uri:
+            pages["output"] = objects_address(report.output_uri, region_of(report.execution_arn), local("s3"))
         return pages
+
+
+def _folders(context: Context) -> list[str]:
+    """The container and scripts folders of the DAG's tasks."""
+    dag = context["task"].dag
+    tasks = dag.tasks if dag else ()
+    return [folder for task in tasks for folder in map(vars(task).get, ("context_folder", "scripts_folder")) if folder]

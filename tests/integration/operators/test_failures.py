@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import socket
 from typing import Any
 
@@ -45,14 +46,74 @@ def test_a_script_that_exits_3(airflow: AirflowRuns, model: TinyModel, deferrabl
     assert str(pickle.loads(pickle.dumps(error))) == text
 
 
-def test_a_script_that_writes_no_output(airflow: AirflowRuns, model: TinyModel) -> None:
-    """The next stage finds no input, and says so."""
-    model.script("preprocessing", "print('nothing to do')")
-    run, failures = failed_run(airflow, model, stages=["preprocessing", "postprocessing"])
+@pytest.mark.parametrize("stages", [["preprocessing", "postprocessing"], ["preprocessing"]])
+def test_a_script_that_writes_no_output(airflow: AirflowRuns, model: TinyModel, stages: list[str]) -> None:
+    """It is told as that stage's fault, with its log, its files and links, whichever stage comes after it."""
+    model.script("preprocessing", "from pathlib import Path\nprint('writing')\nPath('wrong.csv').write_text('1')\n")
+    run, failures = failed_run(airflow, model, stages=stages)
     text = str(failures.of("wait_for_execution"))
-    assert "stage: postprocessing" in text
-    assert "ClientError" in text
-    assert run.xcom("wait_for_execution", "run_report")["stages"][0]["status"] == "Completed"
+    report = run.xcom("wait_for_execution", "run_report")
+    job = report["stages"][0]["job_name"]
+    assert report["stages"][0]["status"] == "Completed"
+    assert report["failure"] == text
+    assert f"job: {job}" in text
+    assert "    | writing" in text.splitlines()
+    assert "output folder: /opt/ml/processing/output, which is empty" in text
+    assert "working directory: /; the job made wrong.csv there" in text
+    assert "preprocessing.py ended well and left no file in /opt/ml/processing/output" in text
+    assert re.search(rf"job log: http\S+{job}", text)
+    if len(stages) > 1:
+        assert "at fault: preprocessing, which wrote nothing for postprocessing to read" in text
+        assert "check input_uri" not in text
+
+
+def test_a_container_that_writes_no_output(airflow: AirflowRuns, model: TinyModel) -> None:
+    """The image's own working directory is named, and what went below /opt/ml by mistake."""
+    program = (
+        "import os\nos.makedirs('/opt/ml/processing/outputs')\nopen('/opt/ml/processing/outputs/p.csv', 'w').close()\n"
+    )
+    (model.context_folder / "predict.py").write_text(program)
+    _, failures = failed_run(airflow, model, stages=["inference", "postprocessing"])
+    text = str(failures.of("wait_for_execution"))
+    assert "at fault: inference" in text
+    assert "working directory: /app; the job made nothing there" in text
+    assert "elsewhere: the job wrote /opt/ml/processing/outputs/p.csv" in text
+    assert "predict.py, or whatever its image runs, ended well" in text
+
+
+def test_a_file_that_an_earlier_stage_named_otherwise(airflow: AirflowRuns, model: TinyModel) -> None:
+    """What lies in the stage's input is listed, and who wrote it."""
+    model.script("postprocessing", "open('/opt/ml/processing/input/scores.csv')")
+    _, failures = failed_run(airflow, model, stages=["preprocessing", "postprocessing"])
+    assert re.search(r"its input, below s3://\S+/preprocessing: day.txt", str(failures.of("wait_for_execution")))
+
+
+@pytest.mark.parametrize(
+    ("stage", "file", "advice"),
+    [
+        ("preprocessing", "scripts/{m}/lib/helpers.py", "scripts/{m}/lib/helpers.py is a file of this project"),
+        ("preprocessing", "containers/{m}/helpers.py", "put it beside preprocessing.py"),
+        ("preprocessing", "shared/helpers/__init__.py", "shared/helpers/__init__.py is a file of this project"),
+        ("preprocessing", "", "prebuilt scikit-learn image, into which nothing is installed"),
+        ("inference", "containers/{m}/helpers.py", "COPY it beside predict.py and check .dockerignore"),
+        ("inference", "", "add the package that has it to the container's requirements.txt"),
+    ],
+)
+def test_a_missing_module(airflow: AirflowRuns, model: TinyModel, stage: str, file: str, advice: str) -> None:
+    """A file of the project is never told to be installed; a package is told where packages come from."""
+    if file:
+        path = model.root / file.format(m=model.name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x = 1\n")
+    program = "import helpers"
+    if stage == "inference":
+        (model.context_folder / "predict.py").write_text(program)
+    else:
+        model.script(stage, program)
+    _, failures = failed_run(airflow, model, stages=[stage])
+    remedy = str(failures.of("wait_for_execution")).partition("what to do: ")[2]
+    assert advice.format(m=model.name) in remedy
+    assert ("requirements.txt" in remedy) is (not file)
 
 
 def test_an_input_that_does_not_exist(airflow: AirflowRuns, model: TinyModel) -> None:

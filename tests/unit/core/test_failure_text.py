@@ -1,5 +1,6 @@
 """The text about a failure: stage and job, reasons, the last lines of the log, and what to do."""
 
+import json
 import re
 
 import botocore.session
@@ -9,8 +10,17 @@ from tests.unit.core.execution_builder import ExecutionBuilder, execution, job_a
 from stepbridge.core.failures import EXECUTION_FAILURES, SOURCES, remedy_for
 from stepbridge.core.instance_types import alternatives
 from stepbridge.core.names import STAGES
-from stepbridge.core.run_report import build_run_report, failure_text
-from stepbridge.core.run_report.failure_text import traceback_of
+from stepbridge.core.run_report import (
+    ObjectReport,
+    RunReport,
+    build_run_report,
+    failure_text,
+    key_lines,
+    listing,
+    shown,
+    without_log,
+)
+from stepbridge.core.run_report.log_lines import LINE_LENGTH, MESSAGE_LINES, traceback_of
 
 TRACEBACK = (
     "Traceback (most recent call last):",
@@ -140,7 +150,12 @@ def test_cause_of_many_lines_is_indented():
 @pytest.mark.parametrize(
     ("error", "text", "remedy"),
     [
-        ("AlgorithmError", "ModuleNotFoundError: No module named 'lightgbm.basic'", "lacks the module lightgbm.basic"),
+        ("AlgorithmError", "ModuleNotFoundError: No module named 'lightgbm.basic'", "If lightgbm.basic is a file of"),
+        (
+            "AlgorithmError",
+            "ImportError: libgomp.so.1: cannot open shared object file: No such file or directory",
+            "lacks the system library libgomp.so.1",
+        ),
         ("AlgorithmError", "AlgorithmError: , exit code: 137", "ran out of memory: choose a larger instance_type"),
         ("AlgorithmError", "OSError: [Errno 28] No space left on device", "raise volume_size"),
         ("AlgorithmError", "ValueError: 3", "its last log lines say where"),
@@ -206,25 +221,108 @@ def test_every_alternative_is_a_type_that_sagemaker_knows():
     assert alternatives(None) == ()
 
 
-def test_the_script_s_traceback_is_the_last_whole_one():
-    """Of a chain the exception that ended the script; frames and all; what was printed later is not part of it."""
-    chain = [
-        "Traceback (most recent call last):",
-        '  File "a.py", line 1, in <module>',
-        "KeyError: 'x'",
-        "",
-        "During handling of the above exception, another exception occurred:",
-        "",
-        "Traceback (most recent call last):",
-        '  File "/opt/ml/processing/code/preprocessing.py", line 9, in <module>',
-        "    main()",
-        "ValueError: no column x",
-        "bye",
-    ]
-    assert traceback_of(["reading", *chain]) == chain[6:10]
-    assert traceback_of([f"    {line}" for line in chain]) == chain[6:10]
+FRAMES = [
+    "Traceback (most recent call last):",
+    '  File "/opt/ml/processing/code/preprocessing.py", line 9, in <module>',
+    "    main()",
+]
+
+
+@pytest.mark.parametrize(
+    ("before", "raised"),
+    [
+        (["reading"], [*FRAMES, "ValueError: no column x"]),
+        ([FRAMES[0], "KeyError: 'x'", "", "During handling of …", ""], [*FRAMES, "OSError: y"]),
+        ([], [*FRAMES, "ValueError: 2 problems", "first: bad", "", "  second: worse", "see the manual"]),
+        ([], ['  File "/opt/ml/processing/code/preprocessing.py", line 3', "    def x(", "         ^",
+              "SyntaxError: '(' was never closed"]),
+    ],
+)  # fmt: skip
+def test_the_script_s_traceback_is_the_last_and_whole(before: list[str], raised: list[str]) -> None:
+    """Of a chain the exception that ended the script; a message with all its lines; a syntax error has no heading."""
+    assert traceback_of([*before, *raised]) == raised
+    assert traceback_of([*before, *raised, "--- algo-2-1", "reading"]) == raised
+    if raised[0] == FRAMES[0]:
+        assert traceback_of([f"    {line}" for line in [*before, *raised]]) == raised
+
+
+def test_no_traceback_is_made_up() -> None:
+    """A heading alone, or none, is no error; a message without an end is cut."""
     assert traceback_of(["reading", "done"]) == []
-    assert traceback_of(["Traceback (most recent call last):"]) == []
+    assert traceback_of(FRAMES[:1]) == []
+    assert len(traceback_of([*FRAMES, *(f"line {number}" for number in range(100))])) == len(FRAMES) + MESSAGE_LINES
+
+
+@pytest.mark.parametrize("bar", ["\r 10%|█\r100%|███|", " 50%|█▌  | 1/2 [00:01<00:01, 1.0s/it]", "\r 10%\r"])
+def test_a_progress_bar_before_a_traceback_does_not_hide_it(bar: str) -> None:
+    """A bar ends without a line end, so that the traceback begins in its line; of the bar its last state is shown."""
+    lines = shown([f"{bar}{FRAMES[0]}", *FRAMES[1:], "ValueError: x"])
+    assert traceback_of(lines) == [*FRAMES, "ValueError: x"]
+    assert shown(["\r 10%\r 50%\r100%\r"]) == ["100%"]
+    assert shown(["x" * 5000, ""]) == ["x" * LINE_LENGTH, ""]
+
+
+def test_key_lines_are_warnings_and_the_end() -> None:
+    """Of a stage that went well: each warning once, and the last three lines, in order."""
+    warning = "base.py:347: InconsistentVersionWarning: Trying to unpickle estimator"
+    lines = ["one", warning, "two", warning, "three", "four", "WARNING:root:low", "five"]
+    assert key_lines(lines) == [warning, "four", "WARNING:root:low", "five"]
+    assert key_lines([]) == []
+
+
+def test_the_short_text_has_no_log() -> None:
+    """What happened and what to do fits on a screen."""
+    found = recorded()
+    report = build_run_report(found["failed_execution"], found["history"][: found["failed_events"]], found["jobs"])
+    text = failure_text(report, {report.failed_stage.job_name: [f"line {number}" for number in range(60)]})
+    short = without_log(text).splitlines()
+    assert short == [line for line in text.splitlines() if "log lines of" not in line and "| line" not in line]
+    assert len(short) < 10
+
+
+def silent_report(stored: str = "s3://b/out/_stepbridge/run/preprocessing", status: str = "Failed") -> RunReport:
+    """Inference found nothing below ``stored``."""
+    request = {
+        "ProcessingJobName": "a",
+        "ProcessingOutputConfig": {"Outputs": [{"S3Output": {
+            "S3Uri": "s3://b/out/_stepbridge/run/preprocessing", "LocalPath": "/opt/ml/processing/output"}}]},
+    }  # fmt: skip
+    built = ExecutionBuilder().enter(0, "Preprocessing")
+    built.add(0, "TaskScheduled", taskScheduledEventDetails={"parameters": json.dumps(request)})
+    built.succeed(5, "a").enter(5, "Inference").schedule(5, "b").submit(5, "b").fail(6, "States.TaskFailed").job(
+        "a", "Completed", 0, 5
+    )
+    reason = f'ClientError: No S3 objects found under S3 URL "{stored}/" given in input data source.'
+    built.job("b", status, 5, 6, FailureReason=reason)
+    return build_run_report(execution("FAILED", 7, error="ClientError"), built.events, built.jobs)
+
+
+def test_a_stage_that_stored_nothing_is_at_fault() -> None:
+    """On AWS, where nobody says what lay in the container, the text says so, and what is known."""
+    lines = failure_text(silent_report(), {"a": ["reading 0 rows"]}).splitlines()
+    assert "  at fault: preprocessing, which wrote nothing for inference to read" in lines
+    assert any(line.startswith("  output folder: /opt/ml/processing/output; nothing that lay in it") for line in lines)
+    assert any(line.startswith("  working directory: SageMaker does not tell it") for line in lines)
+    assert "    | reading 0 rows" in lines
+    assert lines[-1].startswith(
+        "  what to do: preprocessing.py ended well and left no file in /opt/ml/processing/output"
+    )
+
+
+def test_another_input_that_is_missing_is_nobody_s_fault_before() -> None:
+    """Only the input that the stage before should have written."""
+    report = silent_report("s3://other/reference")
+    assert report.silent_stage is None
+    assert "check input_uri" in failure_text(report, {})
+
+
+def test_objects_of_the_input_are_named_after_an_error() -> None:
+    """So that a wrong name is seen at once."""
+    found = recorded()
+    report = build_run_report(found["failed_execution"], found["history"][: found["failed_events"]], found["jobs"])
+    objects = [ObjectReport(key=f"in/{number:02}.csv", bytes=1, etag="e") for number in range(12)]
+    text = failure_text(report, {report.failed_stage.job_name: TRACEBACK}, None, listing("s3://b/in/", objects, True))
+    assert f"  its input, below s3://b/in/: {', '.join(f'{n:02}.csv' for n in range(10))} and 2 more" in text
 
 
 TASKS = {"build_image", "upload_scripts", "start_execution", "wait_for_execution"}

@@ -79,6 +79,15 @@ def test_a_listing_names_a_hundred_objects_and_counts_all() -> None:
     one_unknown = [*objects, ObjectReport(key="z.parquet", bytes=1, etag="e")]
     assert listing("s3://b/out", one_unknown, complete=True).rows is None
     assert listing("s3://b/out", objects, complete=False).rows is None
+    too_large = [*objects, ObjectReport(key="z.csv.gz", bytes=1, etag="e")]
+    assert listing("s3://b/out", too_large, complete=True).rows is None
+    not_a_table = [
+        *objects,
+        ObjectReport(key="metrics.json", bytes=1, etag="e"),
+        ObjectReport(key="a", bytes=1, etag="e"),
+    ]
+    assert listing("s3://b/out", not_a_table, complete=True).rows == 750
+    assert listing("s3://b/out", not_a_table[-2:], complete=True).rows is None
     assert listing("s3://b/out", [], complete=True).rows is None
 
 
@@ -136,6 +145,16 @@ def test_what_ran_is_told_by_its_digests() -> None:
     tagged = execution("SUCCEEDED", 1, input=json.dumps({"custom_image_uri": "r/m:one", "code_uri": "s3://b/code/"}))
     assert build_run_report(tagged, [], {}).image_digest is None
     assert build_run_report(tagged, [], {}).code_digest is None
+
+
+def test_numbers_are_round_and_nouns_agree() -> None:
+    """No 7.3100000000000005 and no "1 rows"."""
+    built = ExecutionBuilder().ran(0, 2.44, "Preprocessing").ran(3, 5.43, "Inference").ran(6, 8.44, "Postprocessing")
+    report = build_run_report(execution("SUCCEEDED", 9), built.events, built.jobs)
+    assert [str(stage.instance_seconds) for stage in report.stages] == ["4.88", "4.86", "4.88"]
+    assert str(report.instance_seconds) == "14.62"
+    one = listing("s3://b/o", [ObjectReport(key="a.csv", bytes=1, etag="e", rows=1)], complete=True)
+    assert figures(report.model_copy(update={"outputs": one})) == ["  output: 1 object, 1 byte, 1 row below s3://b/o"]
 
 
 def test_figures_in_the_log_and_for_asset_events() -> None:

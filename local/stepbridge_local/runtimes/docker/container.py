@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import PurePosixPath
 
 from docker.errors import APIError, NotFound
 from docker.models.containers import Container as EngineContainer
@@ -22,6 +23,8 @@ _POLL_SECONDS = 0.02
 # How the engine's init process says that there is nothing to run: https://github.com/krallin/tini
 _NOT_EXECUTED_CODES = (126, 127)
 _INIT_FAILED = "[FATAL tini ("
+_ADDED = 1  # https://docs.docker.com/reference/api/engine/ "Get changes on a container's filesystem"
+_MOST_NAMES = 10
 _LONGEST_LINE_BYTES = 256 * 1024  # CloudWatch Logs takes no longer event
 
 
@@ -115,13 +118,21 @@ class DockerContainer:
                 self._on_line(line)
                 last_line = line
             code: int = self._container.wait()["StatusCode"]
+            folder, left = self._left_behind()
             self._remove()
         except NotFound:
             return ContainerExit(137, None)  # removed from outside while it ran: as good as killed
         self._on_exit()
         if code in _NOT_EXECUTED_CODES and last_line.startswith(_INIT_FAILED):
             return ContainerExit(None, f"the container did not start: {last_line.partition('] ')[2]}")
-        return ContainerExit(code)
+        return ContainerExit(code, None, folder, left)
+
+    def _left_behind(self) -> tuple[str, list[str]]:
+        """The working folder, and the names of what was added there."""
+        folder = self._container.attrs["Config"].get("WorkingDir") or "/"
+        added = [PurePosixPath(entry["Path"]) for entry in self._container.diff() or () if entry["Kind"] == _ADDED]
+        names = [path.name for path in added if str(path.parent) == folder and str(path) != "/opt"]
+        return folder, sorted(names)[:_MOST_NAMES]
 
 
 def _lines(chunks: Iterator[tuple[bytes | None, bytes | None]]) -> Iterator[str]:

@@ -167,8 +167,9 @@ class ProcessContainer:
         with os.fdopen(self._status, "rb") as status:
             message = status.read()
         code = self._process.wait()
-        if message:
+        if message and not message.startswith(b"\0"):  # which begins what the command left behind
             return ContainerExit(None, start_failure(message, self.spec))
         if failure:
             return ContainerExit(None, failure)
-        return ContainerExit(128 - code if code < 0 else code)
+        left = tuple(os.fsdecode(name) for name in message.split(b"\0") if name)
+        return ContainerExit(128 - code if code < 0 else code, None, self.spec.working_folder, left)

@@ -32,10 +32,11 @@ from stepbridge_local.services.sagemaker.errors import (
 from stepbridge_local.services.sagemaker.host import Host, hosts_of
 from stepbridge_local.services.sagemaker.inputs import S3Inputs
 from stepbridge_local.services.sagemaker.job import Event, Outcome, ProcessingJob, Status
-from stepbridge_local.services.sagemaker.job_logs import LogStream
+from stepbridge_local.services.sagemaker.job_logs import LOG_GROUP, LogStream
 from stepbridge_local.services.sagemaker.outcome import StopCause, exit_message, job_outcome
 from stepbridge_local.services.sagemaker.outputs import ContinuousUpload, upload_at_end
 from stepbridge_local.services.sagemaker.pipe_inputs import PipeFeeds
+from stepbridge_local.services.sagemaker.stored_nothing import notes_on_silence
 
 __all__ = ["JobRun", "JobServices", "remove_tree"]
 
@@ -73,6 +74,7 @@ class JobRun:
         self._lock = Lock()
         self._containers: list[Container] = []
         self._cause: StopCause | None = None
+        self._began = 0.0
         self._feeds = PipeFeeds(lambda: self.stop(StopCause.INPUT))
 
     def run(self) -> Outcome:
@@ -105,17 +107,27 @@ class JobRun:
         ml_folders = [host.ml_folder for host in hosts]
         store, scope = self._services.store, self._job.scope
         continuous = ContinuousUpload(store, scope, outputs, ml_folders)
-        outcome = self._outcome(self._run_containers(hosts, image_id, continuous))
+        exits = self._run_containers(hosts, image_id, continuous)
+        outcome = self._outcome(exits)
         try:
             continuous.finish()
             if outcome.status is Status.COMPLETED:  # what failed or was stopped uploads nothing at its end
                 upload_at_end(store, scope, outputs, ml_folders)
+                self._note_silence(hosts, exits)
         except DataUploadError as error:
             if outcome.status is Status.COMPLETED:
                 outcome = Outcome(Status.FAILED, error.failure_reason)
             else:  # the job keeps the reason it has
                 _log.warning("processing job %s: %s", self._job.name, error)
         return self._with_message(outcome, hosts)
+
+    def _note_silence(self, hosts: Sequence[Host], exits: Sequence[ContainerExit]) -> None:
+        """Say in the log of a job on one instance that it stored nothing, and what it left where."""
+        if len(hosts) == len(exits) == 1:
+            host = hosts[0]
+            lines = notes_on_silence(self._job.request, host.ml_folder, exits[0], self._began)
+            if lines:
+                self._services.logs.write(self._job.scope, LOG_GROUP, host.log_stream_name(int(self._began)), lines)
 
     def _outcome(self, exits: Sequence[ContainerExit]) -> Outcome:
         return job_outcome(exits, self._cause, self._job.max_runtime_seconds, self._feeds.error)
@@ -147,10 +159,10 @@ class JobRun:
         """Start a container for each host and wait until all have ended; their exits, in the order they came."""
         with ExitStack() as streams:
             ended: SimpleQueue[ContainerExit | None] = SimpleQueue()
-            now = int(time.time())
+            self._began = time.time()
             try:
                 for host in hosts:
-                    stream = LogStream(self._services.logs, self._job.scope, host.log_stream_name(now))
+                    stream = LogStream(self._services.logs, self._job.scope, host.log_stream_name(int(self._began)))
                     container = self._start(host, image_id, streams.enter_context(stream))
                     if container is not None:
                         Thread(target=_hand_over, args=(container, ended), name=f"{host.name}-end", daemon=True).start()

@@ -67,6 +67,13 @@ def test_an_entrypoint_replaces_the_images_command(runtime: DockerRuntime, tmp_p
     assert run(runtime, spec) == (ContainerExit(0), ["mine"])
 
 
+def test_an_end_says_what_is_new_in_the_working_folder(runtime: DockerRuntime, tmp_path: Path) -> None:
+    image = build(runtime, tmp_path / "context", "open('mine.csv', 'w').close(); open('/tmp/other', 'w').close()")
+    outcome, _ = run(runtime, ContainerSpec("job-7", image, ml_folder(tmp_path)))
+    assert outcome is not None
+    assert (outcome.working_folder, list(outcome.left_behind)) == ("/app", ["mine.csv"])
+
+
 def test_stop_sends_sigterm_then_kills_after_the_grace(
     runtime: DockerRuntime, engine: docker.DockerClient, tmp_path: Path
 ) -> None:

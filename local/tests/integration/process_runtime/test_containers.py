@@ -46,6 +46,19 @@ def test_the_environment_is_the_images_and_the_jobs_and_nothing_of_the_machines(
     assert "host-secret" not in "\n".join(every.lines)
 
 
+def test_its_end_says_what_is_new_in_the_working_folder(run: Start) -> None:
+    """After a command that succeeded; at most ten names, and none that was there before."""
+    made = run("/bin/sh", "-c", "pwd; ls; touch b.csv; mkdir a; touch a/c").end()
+    assert made is not None
+    assert list(made.left_behind) == ["a", "b.csv"]
+    assert made.working_folder
+    many = run("/bin/sh", "-c", "for n in 1 2 3 4 5 6 7 8 9 10 11 12; do touch $n; done").end()
+    assert many is not None
+    assert len(many.left_behind) == 10
+    failed = run("/bin/sh", "-c", "touch b.csv; exit 3").end()
+    assert failed == ContainerExit(3)
+
+
 def test_the_machines_files_are_not_there(run: Start, tmp_path: Path) -> None:
     """Neither its home, nor this repository, nor its /tmp, nor its processes."""
     secret = tmp_path / "secret"

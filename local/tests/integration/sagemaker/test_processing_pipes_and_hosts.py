@@ -164,9 +164,9 @@ except OSError as error:
     aws.finished(job(script, "open"))
     aws.finished(job(script, "closed", NetworkConfig={"EnableNetworkIsolation": True}))
     server.close()
-    assert aws.log("closed/") == ["['lo']", "not reached"]
+    assert aws.log("closed/")[:2] == ["['lo']", "not reached"]
     if aws.runtime.name == "process":
-        assert aws.log("open/")[-1] == "reached"
+        assert "reached" in aws.log("open/")
 
 
 def test_the_first_of_the_instance_preferences_is_selected(aws: Aws, job: Job) -> None:

@@ -5,9 +5,10 @@ Pure: the input is boto3's responses as they are, and ``now`` is the time.
 
 from stepbridge.core.run_report.build import build_run_report
 from stepbridge.core.run_report.cost import PricesError, cost_of, parse_prices
-from stepbridge.core.run_report.failure_text import failure_text
+from stepbridge.core.run_report.failure_text import failure_text, output_remedy, silence, without_log
 from stepbridge.core.run_report.history import job_names
-from stepbridge.core.run_report.model import NOT_STARTED, UNKNOWN, Listing, ObjectReport, RunReport
+from stepbridge.core.run_report.log_lines import key_lines, shown
+from stepbridge.core.run_report.model import NOT_STARTED, UNKNOWN, Listing, ObjectReport, RunReport, StageReport
 from stepbridge.core.run_report.objects import LISTED_OBJECTS, RowCounter, counts_rows, listing
 from stepbridge.core.run_report.timeline import duration, figures, timeline
 
@@ -20,6 +21,7 @@ __all__ = [
     "PricesError",
     "RowCounter",
     "RunReport",
+    "StageReport",
     "build_run_report",
     "cost_of",
     "counts_rows",
@@ -27,7 +29,12 @@ __all__ = [
     "failure_text",
     "figures",
     "job_names",
+    "key_lines",
     "listing",
+    "output_remedy",
     "parse_prices",
+    "shown",
+    "silence",
     "timeline",
+    "without_log",
 ]

@@ -56,7 +56,7 @@ def build_run_report(
         output_uri=given.get("output_uri"),
         input=dict(given),
         stages=stages,
-        instance_seconds=sum(stage.instance_seconds for stage in stages),
+        instance_seconds=round(sum(stage.instance_seconds for stage in stages), 3),
         image_uri=given.get("custom_image_uri"),
         image_digest=_digest_in(given.get("custom_image_uri"), _IMAGE_DIGEST),
         code_uri=given.get("code_uri"),
@@ -106,10 +106,11 @@ def _stage(
         seconds=clock.between(attempts[0].scheduled_at, ended_at or clock.end),
         instance_type=last_job.instance_type if last_job else None,
         instance_count=last_job.instance_count if last_job else None,
-        instance_seconds=sum(job.instance_seconds for job in jobs),
+        instance_seconds=round(sum(job.instance_seconds for job in jobs), 3),
         exit_message=last_job.exit_message if last_job else None,
         failure_reason=last_job.failure_reason if last_job else None,
-        output_uri=_output_uri(last.request),
+        output_uri=_output(last.request, "S3Uri"),
+        output_folder=_output(last.request, "LocalPath"),
         attempts=len(attempts),
         error=last.error,
         cause=last.cause,
@@ -158,6 +159,6 @@ def _job_state(attempt: Attempt, description: Mapping[str, Any]) -> str:
     return "Completed" if attempt.succeeded else UNKNOWN
 
 
-def _output_uri(request: Mapping[str, Any]) -> str | None:
+def _output(request: Mapping[str, Any], member: str) -> str | None:
     outputs = request.get("ProcessingOutputConfig", {}).get("Outputs", [])
-    return next((output.get("S3Output", {}).get("S3Uri") for output in outputs), None)
+    return next((output.get("S3Output", {}).get(member) for output in outputs), None)

@@ -1,85 +1,116 @@
-"""The text about a failed execution: what a failed task writes into its log."""
+"""The texts about an execution that failed or wrote nothing: what a failed task writes into its log."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from stepbridge.core.failures import remedy_for
+from stepbridge.core.failures import ANY_SOURCE, MENDED, SOURCES, missing_module_remedy, remedy_for
 from stepbridge.core.run_report.history import parsed_object
-from stepbridge.core.run_report.model import NOT_STARTED, RunReport, StageReport
+from stepbridge.core.run_report.log_lines import last_lines, shown, traceback_of
+from stepbridge.core.run_report.model import NOT_STARTED, Listing, RunReport, StageReport
 from stepbridge.core.run_report.timeline import duration
 
-__all__ = ["failure_text", "traceback_of"]
+__all__ = ["failure_text", "output_remedy", "silence", "without_log"]
 
-LOG_LINES: Final = 50
 CAUSE_LENGTH: Final = 1500
-STREAM_MARK: Final = "--- algo-"
-TRACEBACK_MARK: Final = "Traceback (most recent call last):"
+NAMED_OBJECTS: Final = 10
+LOCAL_NOTE: Final = "[local AWS] "
+"""How the local AWS begins the lines that it adds to a job's log, about the files of a job that stored none."""
+_LOG_HEAD, _LOG_LINE = "  last ", "    | "
 
 
 def failure_text(
-    report: RunReport, log_lines: Mapping[str, Sequence[str]], links: Mapping[str, str] | None = None
+    report: RunReport,
+    log_lines: Mapping[str, Sequence[str]],
+    links: Mapping[str, str] | None = None,
+    stage_input: Listing | None = None,
+    project_files: Sequence[str] = (),
 ) -> str:
     """The stage, state, job, exit message, failure reason, last log lines, links, and what to do.
 
     ``log_lines`` maps job names to the lines of their logs. The last 50 are shown: 50 of each container where a line
-    ``--- <stream>`` begins each one's. ``links`` maps a page's name to its address. For an execution that did not fail
-    the text says just that.
+    ``--- <stream>`` begins each one's. ``links`` maps a page's name to its address, ``stage_input`` is what the failed
+    stage had to read, ``project_files`` the project's modules. For an execution that did not fail the text says that.
     """
     if report.succeeded or report.status == "RUNNING":
         return f"Execution {report.execution_name} is {report.status}: nothing failed."
-    stage = report.failed_stage
-    logged = log_lines.get(stage.job_name or "", ()) if stage else ()
-    log, raised = _last(logged), traceback_of(logged)
+    stage, silent = report.failed_stage, report.silent_stage
+    log = shown(log_lines.get(stage.job_name or "", ())) if stage else []
+    raised = traceback_of(log)
     lines = [_headline(report, stage), *(_about_stage(stage) if stage else ()), *_about_cause(report, stage)]
+    if stage and silent:
+        lines.append(f"  at fault: {silent.stage}, which wrote nothing for {stage.stage} to read")
+        lines += [*_about_stage(silent), *silence(silent, log_lines.get(silent.job_name or "", ()))]
     if raised:
         lines.append("  the script's error:")
         lines += [f"    {line}" for line in raised]
-    if log and stage is not None:
-        lines.append(f"  last {len(log)} log line{'' if len(log) == 1 else 's'} of {stage.job_name}:")
-        lines += [f"    | {line}" for line in log]
-    elif stage is not None and stage.job_arn:
-        lines.append(f"  log: {stage.job_name} has none")
+    if stage_input and raised:
+        lines.append(f"  its input, below {stage_input.uri}: {_names(stage_input)}")
+    if stage and not silent:
+        lines += _log(stage, log)
     lines += [f"  {what}: {address}" for what, address in (links or {}).items()]
-    instance_type = (stage.instance_type if stage else None) or report.input.get("instance_type")
-    text = _all_text(report, stage, [*raised, *log])
-    remedy = remedy_for(report.status, _error(report, stage), text, instance_type, stage.stage if stage else None)
-    lines.append(f"  what to do: {remedy}")
-    done = [each.stage for each in report.stages if each.succeeded]
+    lines.append(f"  what to do: {_remedy(report, stage, [*raised, *last_lines(log)], project_files)}")
+    done = [each.stage for each in report.stages if each.succeeded and not silent]
     if done:
         lines.append(f"  finished before and not run again by a redrive: {', '.join(done)}")
     return "\n".join(lines)
 
 
-def traceback_of(lines: Sequence[str]) -> list[str]:
-    """The last traceback in ``lines``, with its error's line; empty when there is none.
+def silence(stage: StageReport, log_lines: Sequence[str]) -> list[str]:
+    """What is known of a job that ended well and stored nothing: its folders, as far as they are known, and its log.
 
-    Of a chain of exceptions it is the last one, which is what ended the script.
+    SageMaker says what was stored, not what lay in the container; the local AWS adds that to the job's log.
     """
-    begin = next((at for at in range(len(lines) - 1, -1, -1) if lines[at].strip() == TRACEBACK_MARK), None)
-    if begin is None:
-        return []
-    margin = len(lines[begin]) - len(lines[begin].lstrip())
-    found = [lines[begin]]
-    for line in lines[begin + 1 :]:
-        found.append(line)
-        if line.strip() and len(line) - len(line.lstrip()) <= margin:
-            break  # the error itself stands below its frames, at the margin
-    return [line[margin:] for line in found] if len(found) > 1 else []
+    log = shown(log_lines)
+    notes = [line.removeprefix(LOCAL_NOTE) for line in log if line.startswith(LOCAL_NOTE)]
+    unknown = (
+        f"output folder: {stage.output_folder}; nothing that lay in it was stored below {stage.output_uri}",
+        "working directory: SageMaker does not tell it, nor what lay in it; print os.getcwd() and os.listdir() to see",
+    )
+    lines = [f"  {note}" for note in notes or unknown]
+    return [*lines, *_log(stage, [line for line in log if not line.startswith(LOCAL_NOTE)])]
 
 
-def _last(lines: Sequence[str]) -> list[str]:
-    """The last lines of each container; a line ``--- <stream>`` begins another one's."""
-    kept: list[str] = []
-    part: list[str] = []
-    for line in lines:
-        if line.startswith(STREAM_MARK):
-            kept += [*part[-LOG_LINES:], line]
-            part = []
-        else:
-            part.append(line)
-    return kept + part[-LOG_LINES:]
+def output_remedy(stage: StageReport) -> str:
+    """What to do about a stage that ended well and stored nothing."""
+    code = "predict.py, or whatever its image runs," if stage.stage == "inference" else f"{stage.stage}.py"
+    return (
+        f"{code} ended well and left no file in {stage.output_folder}, the only folder that is stored: let it write "
+        f"there (a relative path is another folder), or find out why it had nothing to write; "
+        f"{MENDED.format(source=SOURCES.get(stage.stage, ANY_SOURCE))}"
+    )
+
+
+def without_log(text: str) -> str:
+    """``text`` without the lines of a job's log."""
+    return "\n".join(line for line in text.splitlines() if not line.startswith((_LOG_HEAD, _LOG_LINE)))
+
+
+def _log(stage: StageReport, log: Sequence[str]) -> list[str]:
+    last = last_lines(log)
+    if not last:
+        return [f"  log: {stage.job_name} has none"] if stage.job_arn else []
+    plural = "" if len(last) == 1 else "s"
+    return [f"{_LOG_HEAD}{len(last)} log line{plural} of {stage.job_name}:", *(f"{_LOG_LINE}{line}" for line in last)]
+
+
+def _names(listing: Listing) -> str:
+    names = [each.key.rpartition("/")[2] for each in listing.objects[:NAMED_OBJECTS]]
+    return ", ".join(names) + (f" and {listing.count - len(names)} more" if listing.count > len(names) else "")
+
+
+def _remedy(report: RunReport, stage: StageReport | None, log: Sequence[str], project_files: Sequence[str]) -> str:
+    if report.silent_stage:
+        return output_remedy(report.silent_stage) + "."
+    text = _all_text(report, stage, log)
+    missing = (
+        missing_module_remedy(stage.stage, text, project_files) if stage and stage.error != "States.Timeout" else ""
+    )
+    instance_type = (stage.instance_type if stage else None) or report.input.get("instance_type")
+    return missing or remedy_for(
+        report.status, _error(report, stage), text, instance_type, stage.stage if stage else None
+    )
 
 
 def _headline(report: RunReport, stage: StageReport | None) -> str:

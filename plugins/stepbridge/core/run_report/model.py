@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from stepbridge.core.failures import NO_INPUT
 from stepbridge.core.statuses import EXECUTION_STATUSES, JOB_STATUSES
 
 __all__ = ["NOT_STARTED", "UNKNOWN", "CostReport", "JobReport", "Listing", "ObjectReport", "RunReport", "StageReport"]
@@ -60,6 +61,7 @@ class StageReport(_Processed):
     job_name: str | None = None
     offset_seconds: float | None = None
     output_uri: str | None = None
+    output_folder: str | None = None
     attempts: int = 0
     error: str | None = None
     cause: str | None = None
@@ -158,6 +160,16 @@ class RunReport(_Value):
         return next((stage for stage in reversed(self.stages) if not stage.succeeded), None)
 
     @property
+    def silent_stage(self) -> StageReport | None:
+        """The stage that stored nothing for the failed one to read; None when that failed for another reason."""
+        failed = self.failed_stage
+        before = self.stages[: self.stages.index(failed)] if failed else ()
+        if not failed or not before or not before[-1].succeeded or not before[-1].output_uri:
+            return None
+        text = f"{failed.failure_reason or failed.cause}"
+        return before[-1] if NO_INPUT.search(text) and before[-1].output_uri.rstrip("/") in text else None
+
+    @property
     def key_figures(self) -> dict[str, Any]:
         """What an asset event holds of the run: where the output is, and the numbers that people watch."""
         outputs = self.outputs
@@ -167,9 +179,7 @@ class RunReport(_Value):
             "seconds": self.seconds,
             "instance_seconds": self.instance_seconds,
             "cost": self.cost.total if self.cost else None,
-            "objects": outputs.count if outputs else None,
-            "bytes": outputs.bytes if outputs else None,
-            "rows": outputs.rows if outputs else None,
+            **({"objects": outputs.count, "bytes": outputs.bytes, "rows": outputs.rows} if outputs else {}),
             "image_digest": self.image_digest,
             "code_digest": self.code_digest,
             "redrive_count": self.redrive_count,

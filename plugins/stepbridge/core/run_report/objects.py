@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -14,17 +15,18 @@ LISTED_OBJECTS: Final = 100
 
 _HEADED: Final = (".csv", ".tsv")
 _PLAIN: Final = (".jsonl", ".ndjson")
+_TABLE: Final = re.compile(r"\.(csv|tsv|jsonl|ndjson|parquet|orc|avro|feather|arrow|xlsx?)(\.\w+)?$", re.IGNORECASE)
 
 
 def listing(uri: str, objects: Sequence[ObjectReport], complete: bool) -> Listing:
-    """The listing of ``objects``; only the first ``LISTED_OBJECTS`` are named."""
-    rows = [each.rows for each in objects if each.rows is not None]
-    counted = complete and bool(objects) and len(rows) == len(objects)
+    """The listing of ``objects``; only the first ``LISTED_OBJECTS`` are named. What is no table has no rows."""
+    tables = [each.rows for each in objects if _TABLE.search(each.key)]
+    rows = [each for each in tables if each is not None]
     return Listing(
         uri=uri,
         count=len(objects),
         bytes=sum(each.bytes for each in objects),
-        rows=sum(rows) if counted else None,
+        rows=sum(rows) if complete and rows and rows == tables else None,
         complete=complete,
         objects=tuple(objects[:LISTED_OBJECTS]),
     )

@@ -50,9 +50,9 @@ def figures(report: RunReport) -> list[str]:
     for what, found in (("input", report.inputs), ("output", report.outputs)):
         if found is not None:
             more = "" if found.complete else "more than "
-            rows = "" if found.rows is None else f", {found.rows} rows"
-            objects = "1 object" if found.count == 1 else f"{found.count} objects"
-            lines.append(f"  {what}: {more}{objects}, {found.bytes} bytes{rows} below {found.uri}")
+            rows = "" if found.rows is None else f", {_count(found.rows, 'row')}"
+            objects, size = _count(found.count, "object"), _count(found.bytes, "byte")
+            lines.append(f"  {what}: {more}{objects}, {size}{rows} below {found.uri}")
     if report.cost is not None and report.cost.total is not None:
         lines.append(f"  cost at the configured prices: {report.cost.total:.4f}")
     elif report.cost is not None:
@@ -81,6 +81,10 @@ def _facts(stage: StageReport) -> str:
     if stage.attempts > 1:
         facts.append(f"{stage.attempts} attempts")
     return ", ".join(facts)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def _times(count: int) -> str:

@@ -1,7 +1,7 @@
 """The three processes of a container: the one that watches, the first of the pid namespace, and the command."""
 
 # pathlib takes longer to import than all of this takes to run.
-# ruff: noqa: PTH103, PTH123
+# ruff: noqa: PTH103, PTH123, PTH208
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ EXIT_NOT_EXECUTABLE = 126
 EXIT_NOT_FOUND = 127
 ENOENT = 2
 LENGTH_BYTES = 8
+MOST_NAMES = 10  # of new files that are reported: they fit into the pipe
 AWAITED_SIGNALS = (signal.SIGTERM, signal.SIGCHLD)
 OUT_OF_MEMORY_SCORE = "500"  # of 1000: when memory runs out the container is killed, and not what started it
 
@@ -191,11 +192,14 @@ def bring_up_loopback() -> None:
 
 
 def run_and_reap(spec: dict[str, Any], status: int) -> int:
-    """Start the command, forward SIGTERM to it and collect every process that ends, until it does itself."""
+    """Start the command, forward SIGTERM to it and collect every process that ends, until it does itself.
+
+    After a command that succeeded, say what is new in its working folder.
+    """
+    before = names_in(spec["working_folder"])
     command = os.fork()
     if command == 0:
         become_command(spec, status)
-    os.close(status)
     redirect_to_null(1, 2)
     while True:
         if signal.sigwait(AWAITED_SIGNALS) == signal.SIGTERM:
@@ -203,7 +207,18 @@ def run_and_reap(spec: dict[str, Any], status: int) -> int:
             continue
         exit_code = reap(command)
         if exit_code is not None:
+            if exit_code == 0:
+                new = [name for name in names_in(spec["working_folder"]) if name not in before]
+                os.write(status, os.fsencode("\0".join(["", *new[:MOST_NAMES]])))
             return exit_code
+
+
+def names_in(folder: str) -> list[str]:
+    """The names in a folder; none when it cannot be read."""
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []
 
 
 def reap(command: int) -> int | None:
