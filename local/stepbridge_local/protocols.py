@@ -1,8 +1,9 @@
 """What the services of the local AWS need from each other, as protocols and plain values.
 
 SageMaker and CodeBuild know neither moto nor a container engine: they see an ``ObjectStore``, a ``LogSink``, an
-``ImageRegistry`` and a ``ContainerRuntime``. The first three are implemented on moto, by ``services.s3.moto``,
-``services.logs.moto`` and ``services.ecr.moto``; the last by ``runtimes.process`` and ``runtimes.docker``.
+``ImageRegistry``, a ``ContainerRuntime`` and a ``CommandSandbox``. The first three are implemented on moto, by
+``services.s3.moto``, ``services.logs.moto`` and ``services.ecr.moto``; the others by ``runtimes.process`` and
+``runtimes.docker``.
 """
 
 from __future__ import annotations
@@ -126,9 +127,10 @@ class ContainerSpec:
 
 @dataclass(frozen=True)
 class ContainerExit:
-    """How a container ended. ``error`` is set when it could not be started at all; then ``exit_code`` is None.
+    """How a container ended.
 
-    ``left_behind`` are the names of what it made in its ``working_folder``, as far as the runtime knows.
+    ``error`` is set when it could not be started at all, and then ``exit_code`` is None; or when it was killed for what
+    it did. ``left_behind`` are the names of what it made in its ``working_folder``, as far as the runtime knows.
     """
 
     exit_code: int | None
@@ -171,6 +173,37 @@ class ContainerRuntime(Protocol):
         """Kill every container that still runs. Idempotent."""
 
 
+# --- the commands of builds -------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class SharedFolder:
+    """``source`` of this machine, seen in a sandbox at ``target``."""
+
+    source: Path
+    target: str
+    read_only: bool
+
+
+class CommandSandbox(Protocol):
+    """Where the shell commands of builds run: apart from this machine's files, environment and processes."""
+
+    @property
+    def python(self) -> str:
+        """The path of the Python that is there."""
+
+    def start(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        folders: Sequence[SharedFolder],
+        working_folder: str,
+        on_line: Callable[[str], None],
+    ) -> Container:
+        """Start a command with nothing but this environment and these folders.
+
+        One that cannot be started is a container whose ``wait`` has ``error``.
+        """
+
+
 # --- the docker commands of builds ------------------------------------------------------------------------------------
 Output = Callable[[str, bool], None]
 """``output(line, is_error)``: one line to a command's standard output or error."""
@@ -178,13 +211,18 @@ Output = Callable[[str, bool], None]
 
 @dataclass(frozen=True)
 class CommandCall:
-    """A command that a build ran. ``standard_input`` is read for commands that take a password from there."""
+    """A command that a build ran. ``standard_input`` is read for commands that take a password from there.
+
+    The files that it names are those of the build's sandbox: ``fetch(path)`` gives a copy of a file or folder, made for
+    this command, with the links in it as they are. ``path`` is relative to the folder that the command runs in.
+    FileNotFoundError where there is none.
+    """
 
     program: str
     arguments: tuple[str, ...]
-    folder: Path
     environment: Mapping[str, str]
     standard_input: str
+    fetch: Callable[[str], Path]
     is_abandoned: Callable[[], bool] = lambda: False  # whether the command was killed while it is answered
 
 

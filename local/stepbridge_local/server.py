@@ -25,7 +25,7 @@ from stepbridge_local.persistence.data_folder import DataFolder
 from stepbridge_local.persistence.executions import RECORDS_FILE as EXECUTIONS_FILE
 from stepbridge_local.persistence.executions import ExecutionRecords
 from stepbridge_local.protocols import ContainerRuntime
-from stepbridge_local.runtimes.selection import open_containers, plain_containers
+from stepbridge_local.runtimes.selection import build_sandbox, open_containers, plain_containers
 from stepbridge_local.services import installation
 from stepbridge_local.services.codebuild.history import RECORDS_FILE as BUILDS_FILE
 from stepbridge_local.services.codebuild.history import BuildHistory
@@ -102,7 +102,7 @@ class LocalAws:
         for folder in (settings.images_folder, settings.work_folder, settings.jobs_folder):
             folder.mkdir(parents=True, exist_ok=True)
         containers = (
-            plain_containers(self._runtime)
+            plain_containers(self._runtime, build_sandbox(settings, cleanup))
             if self._runtime
             # late: the registry builds with this runtime
             else open_containers(settings, lambda uri: registry.resolve(uri), cleanup)
@@ -137,7 +137,7 @@ class LocalAws:
         )
         cleanup.callback(processing.stop_all)
         builds = BuildService(
-            BuildServices(store, registry, containers.docker_commands),
+            BuildServices(store, registry, containers.docker_commands, containers.sandbox),
             logs,
             permissions=permissions,
             history=BuildHistory(settings.data_dir.resolve() / "builds" / BUILDS_FILE),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from stepbridge_local.errors import ConfigurationError
 from stepbridge_local.protocols import (
+    CommandSandbox,
     ContainerRuntime,
     DockerCommands,
     DockerCommandsFactory,
@@ -17,9 +18,11 @@ from stepbridge_local.protocols import (
 )
 from stepbridge_local.runtimes.docker_commands.daemon import DockerDaemon
 from stepbridge_local.runtimes.process import ProcessRuntime
+from stepbridge_local.runtimes.process.build_sandbox import BuildSandbox
+from stepbridge_local.runtimes.process.containers import RunningContainers
 from stepbridge_local.settings import DEFAULT_RUNTIME, LocalAwsSettings
 
-__all__ = ["Containers", "open_containers", "plain_containers"]
+__all__ = ["Containers", "build_sandbox", "open_containers", "plain_containers"]
 
 
 @dataclass(frozen=True)
@@ -31,12 +34,20 @@ class Containers:
 
     runtime: ContainerRuntime
     docker_commands: DockerCommandsFactory
+    sandbox: CommandSandbox
     holder: ImageHolder | None = None
 
 
-def plain_containers(runtime: ContainerRuntime) -> Containers:
+def plain_containers(runtime: ContainerRuntime, sandbox: CommandSandbox) -> Containers:
     """A runtime that builds images itself, with its own ``docker`` commands."""
-    return Containers(runtime, lambda registry, passwords: DockerDaemon(runtime, registry, passwords))
+    return Containers(runtime, lambda registry, passwords: DockerDaemon(runtime, registry, passwords), sandbox)
+
+
+def build_sandbox(settings: LocalAwsSettings, cleanup: ExitStack) -> CommandSandbox:
+    """Where the commands of builds run beside a runtime that has no sandbox of its own; ``cleanup`` ends it."""
+    sandbox = BuildSandbox(RunningContainers(settings.work_folder.resolve()))
+    cleanup.callback(sandbox.close)
+    return sandbox
 
 
 def open_containers(settings: LocalAwsSettings, resolve: Callable[[str], str], cleanup: ExitStack) -> Containers:
@@ -80,9 +91,9 @@ def _docker(settings: LocalAwsSettings, cleanup: ExitStack) -> Containers | None
         network = None if runtime.has_bridge else "host"
         return BuildCommands(BuildEngine(program, oci, images, registry, network), passwords)
 
-    return Containers(runtime, docker_commands, images)
+    return Containers(runtime, docker_commands, build_sandbox(settings, cleanup), images)
 
 
 def _processes(settings: LocalAwsSettings, resolve: Callable[[str], str]) -> Containers:
     runtime = ProcessRuntime(settings.images_folder.resolve(), settings.work_folder.resolve(), resolve=resolve)
-    return plain_containers(runtime)
+    return plain_containers(runtime, runtime.command_sandbox)

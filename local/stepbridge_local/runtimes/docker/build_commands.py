@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import posixpath
 import re
 import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from stepbridge_local.errors import UnsupportedCommandError
 from stepbridge_local.protocols import CommandCall, ImageRegistry, Output, Scope, ServiceError
-from stepbridge_local.runtimes.docker.build_options import BuildOptions, read_build
+from stepbridge_local.runtimes.docker.build_options import BuildOptions, read_build, read_run
 from stepbridge_local.runtimes.docker.command_line import DockerProgram
 from stepbridge_local.runtimes.docker.ecr_names import (
     base_arguments,
@@ -23,29 +26,17 @@ from stepbridge_local.runtimes.docker.engine_images import EngineImages
 from stepbridge_local.runtimes.docker.oci_registry import OciRegistry
 from stepbridge_local.runtimes.docker_commands.ecr_login import EcrLogin
 from stepbridge_local.runtimes.docker_commands.parser import Login, PushImage, parse_docker
+from stepbridge_local.runtimes.process.build_context import resolve_in_root
 
 __all__ = ["BuildCommands", "BuildEngine"]
 
 FAILED: Final = 1
 UNSUPPORTED: Final = 125
-# What goes to the program as it is, but for names of images. Commands on what others run on the engine are not there.
-_PASSED_ON: Final = frozenset(
-    (
-        "--version",
-        "-v",
-        "version",
-        "info",
-        "images",
-        "image",
-        "inspect",
-        "history",
-        "tag",
-        "run",
-        "save",
-        "rmi",
-        "logout",
-    )
-)
+# What goes to the program as it is, but for names of images. The program runs on this machine and the engine as root:
+# there is no command that reads or writes files here, nor one on what others run on the engine.
+_PASSED_ON: Final = frozenset(("--version", "-v", "version", "images", "history", "tag", "rmi", "logout"))
+_OF_IMAGES: Final = frozenset(("ls", "inspect", "history", "rm"))
+_PASSED_VARIABLES: Final = frozenset(("BUILDKIT_PROGRESS", "DOCKER_BUILDKIT", "LANG", "SOURCE_DATE_EPOCH"))
 _PUSHED: Final = re.compile(r".*: digest: (?P<digest>sha256:[0-9a-f]{64}) size: \d+")
 _ECR: Final = re.compile(r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.[a-z0-9.]+/(?P<name>[^:@]+)")
 
@@ -85,10 +76,14 @@ class BuildCommands:
             "push": self._push,
             "pull": self._pull,
             "login": self._log_in,
+            "run": self._run_container,
+            "inspect": self._inspect,
         }
         try:
             if words and words[0] in handlers:
                 return handlers[words[0]](words, call, output)
+            if words[:1] == ["image"] and words[1:2] and words[1] in _OF_IMAGES:
+                return self._pass_on(words, call, output)
             if words and words[0] in _PASSED_ON:
                 return self._pass_on(words, call, output)
             available = ", ".join(sorted([*handlers, *_PASSED_ON]))
@@ -102,39 +97,60 @@ class BuildCommands:
     def _pass_on(self, words: list[str], call: CommandCall, output: Output) -> int:
         if words[0] == "tag" and len(words) == 3:
             self._named.add(self._local(words[2]))
-        if words[0] == "run" and self._engine.network and not any(word.startswith("--net") for word in words):
-            words = ["run", f"--network={self._engine.network}", *words[1:]]
         return self._run([self._local(word) for word in words], call, output)
+
+    def _inspect(self, words: list[str], call: CommandCall, output: Output) -> int:
+        return self._pass_on(["image", *words], call, output)  # a container's would show what others run
+
+    def _run_container(self, words: list[str], call: CommandCall, output: Output) -> int:
+        options, rest = read_run(words[1:], call.environment)
+        if self._engine.network and not any(option.startswith("--network") for option in options):
+            options.append(f"--network={self._engine.network}")
+        return self._run(["run", *options, *map(self._local, rest)], call, output)
 
     # --- docker build -------------------------------------------------------------------------------------------------
     def _build(self, words: list[str], call: CommandCall, output: Output) -> int:
-        read = read_build(words[1:], classic=self._engine.network is not None)
-        original = read.dockerfile(call.folder)
+        read = read_build(words[1:], call.environment, classic=self._engine.network is not None)
+        try:
+            context, original = call.fetch(read.context), self._dockerfile(read, call)
+        except FileNotFoundError as error:
+            output(f"ERROR: unable to prepare context: path {error} not found", True)
+            return FAILED
         text = original.read_text(errors="surrogateescape") if original.is_file() else ""
         bases = base_arguments(text)
         self._fetch(ecr_references(text) + [name for word in read.build_arguments for name in ecr_references(word)])
         arguments = [self._argument(word, bases) for word in read.build_arguments]
         rewritten = rewritten_dockerfile(text, self._engine.oci.address)
         if rewritten == text:
-            return self._run(self._build_words(read, arguments, read.file), call, output)
+            return self._run(self._build_words(read, arguments, str(original), context), call, output)
         with tempfile.NamedTemporaryFile("w", prefix="Dockerfile-", errors="surrogateescape") as file:
             file.write(rewritten)
             file.flush()
-            return self._run(self._build_words(read, arguments, file.name), call, output)
+            return self._run(self._build_words(read, arguments, file.name, context), call, output)
 
-    def _build_words(self, read: BuildOptions, arguments: Sequence[str], file: str | None) -> list[str]:
+    def _dockerfile(self, read: BuildOptions, call: CommandCall) -> Path:
+        """The Dockerfile's copy: in that of the context, with the ignore file beside it, or one of its own."""
+        name = read.file or posixpath.join(read.context, "Dockerfile")
+        below = posixpath.relpath(name, read.context)
+        if below.startswith("../"):
+            return call.fetch(name)
+        file = resolve_in_root(call.fetch(read.context), below, {})
+        if not file.is_file():
+            raise FileNotFoundError(name)
+        return file
+
+    def _build_words(self, read: BuildOptions, arguments: Sequence[str], file: str, context: Path) -> list[str]:
         tags = [self._local(tag) for tag in read.tags]
         self._named.update(_with_tag(tag) for tag in tags)
         network = [f"--network={self._engine.network}"] if self._engine.network and not read.names_network else []
-        named = [f"--file={file}"] if file else []
         return [
             "build",
             *network,
-            *named,
+            f"--file={file}",
             *(f"--tag={tag}" for tag in tags),
             *(f"--build-arg={argument}" for argument in arguments),
             *read.others,
-            read.context,
+            str(context),
         ]
 
     def _argument(self, word: str, bases: Collection[str]) -> str:
@@ -218,13 +234,16 @@ class BuildCommands:
 
     def _run(self, words: Sequence[str], call: CommandCall, output: Output) -> int:
         address = self._engine.oci.address
-        return self._engine.program.run(
-            words,
-            call.folder,
-            {**call.environment, **self._engine.environment},
-            lambda line, is_error: output(ecr_name(line, address), is_error),
-            call.is_abandoned,
-        )
+        # Of the build's variables those without power over the program, which finds libraries and plugins by others.
+        passed = {name: value for name, value in call.environment.items() if name in _PASSED_VARIABLES}
+        with tempfile.TemporaryDirectory(prefix="docker-") as home:
+            return self._engine.program.run(
+                words,
+                Path(home),
+                {"PATH": os.defpath, "HOME": home, **passed, **self._engine.environment},
+                lambda line, is_error: output(ecr_name(line, address), is_error),
+                call.is_abandoned,
+            )
 
 
 def _without_group(arguments: Sequence[str]) -> list[str]:

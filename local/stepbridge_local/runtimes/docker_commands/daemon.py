@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import threading
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -55,14 +56,15 @@ class DockerDaemon:
         return 0
 
     def _build(self, command: BuildImage, call: CommandCall, output: Output) -> int:
-        folder = call.folder
-        context = (folder / command.context).resolve()
-        file = (folder / command.dockerfile).resolve() if command.dockerfile else context / "Dockerfile"
-        if not context.is_dir():
+        file = command.dockerfile or posixpath.join(command.context, "Dockerfile")
+        dockerfile = posixpath.relpath(file, command.context)
+        if dockerfile.startswith("../"):
+            raise UnsupportedCommandError("docker build --file", file, f"a file inside the context {command.context}")
+        try:
+            context = call.fetch(command.context)
+        except FileNotFoundError:
             output(f"ERROR: unable to prepare context: path {command.context!r} not found", True)
             return FAILED
-        if not file.is_relative_to(context):
-            raise UnsupportedCommandError("docker build --file", str(file), f"a file inside the context {context}")
         for note in command.notes:
             output(note, True)
         log: Callable[[str], None] = (lambda _: None) if command.quiet else (lambda line: output(line, True))
@@ -72,7 +74,7 @@ class DockerDaemon:
             if value is not None or name in call.environment
         }
         try:
-            image = self._runtime.build(context, str(file.relative_to(context)), arguments, log)
+            image = self._runtime.build(context, dockerfile, arguments, log)
         except ImageBuildError as error:
             for line in f"ERROR: failed to build: {error}".splitlines():
                 output(line, True)

@@ -64,10 +64,14 @@ class BuildContext:
     def __init__(self, folder: Path, dockerfile: str) -> None:
         self.folder = folder.resolve()
         self.dockerfile = dockerfile
-        ignore_file = next((name for name in ignore_file_names(dockerfile) if (self.folder / name).is_file()), None)
+        ignore_file = next((name for name in ignore_file_names(dockerfile) if self._has(name)), None)
         self._ignore = DockerIgnore()
         if ignore_file:
             self._ignore = parse_dockerignore((self.folder / ignore_file).read_text("utf-8-sig"), ignore_file)
+
+    def _has(self, name: str) -> bool:
+        file = (self.folder / name).resolve()
+        return file.is_file() and file.is_relative_to(self.folder)
 
     def sources(self, step: CopyFiles) -> tuple[list[Source], list[Problem]]:
         """What the step copies, and what stands against it: sources that are missing, ignored or outside."""

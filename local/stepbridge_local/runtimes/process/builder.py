@@ -222,8 +222,8 @@ class ImageBuilder:
 
 def _parsed(context: Path, dockerfile: str) -> Dockerfile:
     path = context / dockerfile
-    if not path.is_file():
-        raise ImageBuildError(str(path), "no such file", "a Dockerfile", "write one, or name another")
+    if not path.is_file() or not path.resolve().is_relative_to(context.resolve()):
+        raise ImageBuildError(str(path), "no such file in the context", "a Dockerfile", "write one, or name another")
     try:
         return parse_dockerfile(path.read_text("utf-8"), dockerfile)
     except UnicodeDecodeError as error:

@@ -14,13 +14,14 @@ from typing import IO, Final, cast
 from stepbridge_local.protocols import ContainerExit
 from stepbridge_local.runtimes.process.python_installation import own_python
 from stepbridge_local.runtimes.process.sandbox import LaunchSpec
-from stepbridge_local.runtimes.process.start_failure import start_failure
+from stepbridge_local.runtimes.process.start_failure import killed_for, start_failure
 
 __all__ = ["MAX_LINE_BYTES", "FailedContainer", "LineSplitter", "ProcessContainer"]
 
 MAX_LINE_BYTES: Final = 256 * 1024  # the largest event of CloudWatch Logs
 # The package is imported, not run as a script, for its byte code to be kept; from behind the standard library.
 START: Final = "import sys; sys.path.append(sys.argv[1]); from launcher.processes import main; main()"
+KILLED: Final = 137
 _READ_BYTES: Final = 64 * 1024
 
 
@@ -167,6 +168,8 @@ class ProcessContainer:
         with os.fdopen(self._status, "rb") as status:
             message = status.read()
         code = self._process.wait()
+        if killed := killed_for(message):
+            return ContainerExit(KILLED, killed)
         if message and not message.startswith(b"\0"):  # which begins what the command left behind
             return ContainerExit(None, start_failure(message, self.spec))
         if failure:

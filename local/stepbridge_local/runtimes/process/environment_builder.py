@@ -46,8 +46,8 @@ COMPILE: Final = (
 class EnvironmentBuilder:
     """Makes layers of virtual environments for one store.
 
-    New environments grow inside of uv's cache where that is on the store's file system: uv can then link files instead
-    of copying them (a link cannot cross a mount), and a package that many images use is on disk once.
+    New environments grow inside of the cache of packages where that is on the store's file system: uv can then link
+    files instead of copying them (a link cannot cross a mount), and a package that many images use is on disk once.
     """
 
     def __init__(self, store: ImageStore, environ: Mapping[str, str], containers: RunningContainers) -> None:
@@ -127,7 +127,7 @@ class EnvironmentBuilder:
                 self._cache.mkdir(parents=True, exist_ok=True)
                 one_disk = self._cache.stat().st_dev == self._store.folder.stat().st_dev
                 self._temporary = SessionFolder(
-                    self._cache / "stepbridge" if one_disk else self._store.temporary_folder
+                    self._cache / "environments" if one_disk else self._store.temporary_folder
                 )
             return self._temporary.new(key[:12])
 

@@ -65,7 +65,11 @@ def _paths(environment: Mapping[str, str]) -> Iterator[str]:
 
 
 def cache_folder(environ: Mapping[str, str]) -> Path:
-    """Where uv keeps its cache on this machine."""
+    """Where builds keep packages: below uv's cache on this machine, and apart from it.
+
+    Code that a package runs while it is installed can write to it, so what this user's own uv installs is not there.
+    """
     if environ.get("UV_CACHE_DIR"):
-        return Path(environ["UV_CACHE_DIR"])
-    return Path(environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME", "/nonexistent"), ".cache")) / "uv"
+        return Path(environ["UV_CACHE_DIR"], "stepbridge")
+    home = environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME", "/nonexistent"), ".cache")
+    return Path(home) / "uv" / "stepbridge"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from stepbridge_local.protocols import BuiltImage, Container, ContainerSpec
+from stepbridge_local.runtimes.process.build_sandbox import BuildSandbox
 from stepbridge_local.runtimes.process.builder import ImageBuilder
 from stepbridge_local.runtimes.process.container import FailedContainer
 from stepbridge_local.runtimes.process.containers import RunningContainers
@@ -43,6 +44,7 @@ class ProcessRuntime:
         self._containers = RunningContainers(work_folder.resolve())
         self._store = ImageStore(images_folder)
         self._environments = EnvironmentBuilder(self._store, settings, self._containers)
+        self.command_sandbox = BuildSandbox(self._containers)
         self._builder = ImageBuilder(self._store, self._environments, settings, resolve)
 
     def build(

@@ -32,6 +32,8 @@ ACCOUNTS: Final[Mapping[str, str]] = {
     "/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
 }
 HOSTNAME_LENGTH: Final = 63
+LEAST_MAX_PROCESSES: Final = 4096  # a fork bomb is past it at once; numerical libraries need many for each core
+MAX_PROCESSES_PER_CORE: Final = 128
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class LaunchSpec:
     folders: Mapping[str, int] = field(default_factory=lambda: dict(FOLDERS))
     network_isolated: bool = False
     overlay: bool = True  # False: do as on a system without overlay mounts
+    max_processes: int = LEAST_MAX_PROCESSES  # threads included; with more of them, everything in it is killed
 
     def to_plain(self) -> dict[str, Any]:
         """The specification as ``launcher`` reads it, without the two members that belong to the process."""
@@ -139,6 +142,7 @@ def launch_spec(
         binds=(*shared, *binds),
         network_isolated=network_isolated,
         overlay=overlay,
+        max_processes=max(LEAST_MAX_PROCESSES, MAX_PROCESSES_PER_CORE * (os.cpu_count() or 1)),
     )
 
 

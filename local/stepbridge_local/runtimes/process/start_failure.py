@@ -1,4 +1,4 @@
-"""Why a container was not started, in words that say what to do."""
+"""Why a container was not started, or was killed for what it did, in words that say what to do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import Final
 from stepbridge_local.runtimes.process.errors import USE_DOCKER
 from stepbridge_local.runtimes.process.sandbox import LaunchSpec
 
-__all__ = ["start_failure"]
+__all__ = ["killed_for", "start_failure"]
+
+_TOO_MANY: Final = b"more processes than "
 
 _FORBIDDEN: Final = frozenset({errno.EPERM, errno.EACCES, errno.ENOSPC, errno.ENOSYS, errno.EINVAL, errno.EUSERS})
 
@@ -30,6 +32,17 @@ _SETTINGS: Final = (
 def _setting(path: str) -> str:
     file = Path(path)
     return file.read_text().strip() if file.is_file() else ""
+
+
+def killed_for(message: bytes) -> str:
+    """The text for what ``launcher`` reported when it killed a container; empty for a failed start."""
+    if not message.startswith(_TOO_MANY):
+        return ""
+    bound = message.removeprefix(_TOO_MANY).partition(b"\0")[0].decode()
+    return (
+        f"all of its processes were killed: they were more than {bound}, threads included; "
+        "start fewer at a time (a program that starts itself again and again is a common cause)"
+    )
 
 
 def start_failure(message: bytes, spec: LaunchSpec, setting: Callable[[str], str] = _setting) -> str:

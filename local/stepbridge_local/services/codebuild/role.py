@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
 from stepbridge_local.protocols import CommandCall, DockerCommands, ImageRegistry, Output, ServiceError
@@ -28,6 +27,7 @@ def as_role(services: BuildServices, role: AssumedRole) -> BuildServices:
         store=RoleStore(services.store, role),
         registry=RoleRegistry(services.registry, role),
         docker_commands=docker_commands,
+        sandbox=services.sandbox,
         check_login=lambda: role.require(login_needs()),
     )
 
@@ -57,5 +57,8 @@ def _base_images(call: CommandCall) -> Sequence[str]:
         return []
     named = [word.partition("=")[2] for word in words if word.startswith("--file=")]
     named += [words[at + 1] for at, word in enumerate(words[:-1]) if word in ("-f", "--file")]
-    file = call.folder / named[-1] if named else call.folder / Path(words[-1]) / "Dockerfile"
+    try:
+        file = call.fetch(named[-1] if named else f"{words[-1]}/Dockerfile")
+    except FileNotFoundError:
+        return []
     return _FROM.findall(file.read_text(errors="replace")) if file.is_file() else []

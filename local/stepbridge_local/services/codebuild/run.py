@@ -8,24 +8,33 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from stepbridge_local.protocols import DockerCommandsFactory, ImageRegistry, ObjectStore, Scope
+from stepbridge_local.protocols import (
+    CommandSandbox,
+    Container,
+    DockerCommandsFactory,
+    ImageRegistry,
+    ObjectStore,
+    Scope,
+    SharedFolder,
+)
 from stepbridge_local.services.codebuild.aws_command import AwsCli
 from stepbridge_local.services.codebuild.buildspec import PHASES, Buildspec, PhaseCommands, parse_buildspec
 from stepbridge_local.services.codebuild.errors import BuildError, BuildspecError
 from stepbridge_local.services.codebuild.record import BuildRecord
-from stepbridge_local.services.codebuild.shell import BuildShell, ShellStoppedError
+from stepbridge_local.services.codebuild.shell import CONTROL, BuildShell, SandboxError, ShellStoppedError
 from stepbridge_local.services.codebuild.shims import ShimServer
-from stepbridge_local.services.codebuild.source import fetch_source
+from stepbridge_local.services.codebuild.source import fetch_source, inside
 
 __all__ = ["BuildPlan", "BuildRun", "BuildServices"]
 
+SOURCE: Final = "/codebuild/output/src"  # where a build sees its source
 SYSTEM_PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 ABORTS_BY_DEFAULT: Final = frozenset({"install", "pre_build"})  # after a failed build phase, post_build still runs
 
@@ -37,6 +46,7 @@ class BuildServices:
     store: ObjectStore
     registry: ImageRegistry
     docker_commands: DockerCommandsFactory
+    sandbox: CommandSandbox
     check_login: Callable[[], None] = lambda: None  # raises ServiceError when the build may not log in to ECR
 
 
@@ -97,8 +107,7 @@ class BuildRun:
         try:
             with self._phase("PROVISIONING"):
                 folder = scratch / "src"
-                for name in (folder, scratch / "home", scratch / "tmp"):
-                    name.mkdir()
+                folder.mkdir()
             buildspec: Buildspec | None = None
             with self._phase("DOWNLOAD_SOURCE") as fail:
                 try:
@@ -119,21 +128,34 @@ class BuildRun:
             fetch_source(self._services.store, plan.scope, plan.source_location, folder, scratch)
         if "\n" in plan.buildspec or ":" in plan.buildspec:
             return parse_buildspec(plan.buildspec, "buildspec")
-        file = folder / (plan.buildspec or "buildspec.yml")
+        name = plan.buildspec or "buildspec.yml"
+        file = inside(folder, name, "buildspec")
         if not file.is_file():
-            raise BuildspecError(str(file.relative_to(folder)), "not in the source", "a buildspec")
-        return parse_buildspec(file.read_text(), plan.buildspec or "buildspec.yml")
+            raise BuildspecError(name, "not in the source", "a buildspec")
+        return parse_buildspec(file.read_text(errors="replace"), name)
 
     # --- the buildspec's phases ---------------------------------------------------------------------------------------
     def _commands(self, buildspec: Buildspec, folder: Path, scratch: Path) -> bool:
         passwords: dict[str, str] = {}
-        environment = self._environment(buildspec, folder, scratch)
+        environment = self._environment(buildspec)
         services = self._services
         docker = services.docker_commands(services.registry, passwords)
         aws = AwsCli(self._plan.scope, services.registry.find_digest, passwords, services.check_login)
-        shims = ShimServer(scratch, lambda call, out: (docker if call.program == "docker" else aws).answer(call, out))
-        environment["PATH"] = f"{shims.bin}:{SYSTEM_PATH}"
-        shell = BuildShell(buildspec.shell, folder, environment, scratch / "tmp", self._write_log)
+        control = scratch / "control"
+        control.mkdir()
+        shims = ShimServer(
+            control,
+            CONTROL,
+            services.sandbox.python,
+            scratch / "copies",
+            lambda call, out: (docker if call.program == "docker" else aws).answer(call, out),
+        )
+        folders = (SharedFolder(folder, SOURCE, False), SharedFolder(control, CONTROL, True))
+
+        def start(command: Sequence[str], on_line: Callable[[str], None]) -> Container:
+            return services.sandbox.start(command, environment, folders, SOURCE, on_line)
+
+        shell = BuildShell(buildspec.shell, start, control, self._write_log)
         with self._lock:
             self._shell = shell
         try:
@@ -149,16 +171,23 @@ class BuildRun:
             phase = buildspec.phases.get(name, PhaseCommands())
             if not self._run_phase(name.upper(), phase, shell):
                 if succeeding and phase.commands:
-                    shell.run("export CODEBUILD_BUILD_SUCCEEDING=0")
+                    with suppress(SandboxError):
+                        shell.run("export CODEBUILD_BUILD_SUCCEEDING=0")
                 succeeding = False
                 if phase.aborts if phase.aborts is not None else name in ABORTS_BY_DEFAULT:
                     break
         self._record.exported = [
             {"name": name, "value": value}
             for name in buildspec.exported_variables
-            if (value := shell.variable(name)) is not None
+            if (value := self._variable(shell, name)) is not None
         ]
         return succeeding
+
+    def _variable(self, shell: BuildShell, name: str) -> str | None:
+        try:
+            return shell.variable(name)
+        except SandboxError:
+            return None
 
     def _run_phase(self, name: str, phase: PhaseCommands, shell: BuildShell) -> bool:
         with self._phase(name) as fail:
@@ -172,23 +201,28 @@ class BuildRun:
     def _first_failure(self, commands: tuple[str, ...], shell: BuildShell) -> str | None:
         for command in commands:
             self._log(f"Running command {command}")
-            status = shell.run(command)
+            try:
+                status = shell.run(command)
+            except SandboxError as error:
+                self._log(f"Command did not end {command}: {error}")
+                return f"Error while executing command: {command}. Reason: {error}"
             if status != 0:
                 self._log(f"Command did not exit successfully {command} exit status {status}")
                 return f"Error while executing command: {command}. Reason: exit status {status}"
         return None
 
-    def _environment(self, buildspec: Buildspec, folder: Path, scratch: Path) -> dict[str, str]:
+    def _environment(self, buildspec: Buildspec) -> dict[str, str]:
         """Nothing of this process's own environment: no credentials, no settings of the host."""
         return {
-            "HOME": str(scratch / "home"),
-            "TMPDIR": str(scratch / "tmp"),
+            "HOME": "/root",
+            "TMPDIR": "/tmp",
             "LANG": "C.UTF-8",
             **buildspec.variables,
             **self._plan.environment,
             **self._plan.codebuild_environment,
-            "CODEBUILD_SRC_DIR": str(folder),
+            "CODEBUILD_SRC_DIR": SOURCE,
             "CODEBUILD_BUILD_SUCCEEDING": "1",
+            "PATH": f"{CONTROL}/bin:{SYSTEM_PATH}",
         }
 
     # --- phases in record and log -------------------------------------------------------------------------------------

@@ -1,75 +1,102 @@
-"""One shell for all commands of a build, as version 0.2 of buildspecs has it: variables and folder carry over."""
+"""One shell for all commands of a build, as version 0.2 of buildspecs has it: variables and folder carry over.
+
+It runs in a sandbox. Commands reach it through a named pipe that carries the paths of files with commands; it sees
+both at ``CONTROL``, and can write to neither.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import os
+import queue
 import secrets
 import shlex
-import signal
-import subprocess
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-__all__ = ["BuildShell", "ShellStoppedError"]
+from stepbridge_local.protocols import Container, ContainerExit
+from stepbridge_local.services.codebuild.errors import BuildError
 
-KILL_AFTER_SECONDS: Final = 2.0
+__all__ = ["CONTROL", "BuildShell", "SandboxError", "ShellStoppedError"]
+
+CONTROL: Final = "/run/stepbridge"
+LOOK_SECONDS: Final = 0.2  # for the end of a sandbox that says nothing
+ENDING_SECONDS: Final = 10.0
+
+# Starts the shell, and another one when a command has ended it. What a shell says about the end of the one before is
+# nothing that the build wrote.
+_KEEPER: Final = """\
+exec 3<{control}/queue 0</dev/null 4>&2 2>/dev/null
+while :; do
+  (exec {shell} -c {driver} 2>&4 4>&-)
+  printf '%s %s\\n' {token} "$?"
+done
+"""
 
 # Reads paths of files with commands, runs each in this very shell, and writes its exit status after its output.
 _DRIVER: Final = """\
-exec 3<&0 0</dev/null
 while IFS= read -r __command <&3; do
   . "$__command"
   printf '%s %s\\n' {token} "$?"
 done
 """
 
-# Waits for the end of its input, which comes when the local AWS is gone, however that happened; then kills the group.
-_GUARD: Final = 'read -r _; kill -s KILL -- "-$1"'
+Start = Callable[[Sequence[str], Callable[[str], None]], Container]
+"""``start(command, on_line)``: the command in the build's sandbox."""
 
 
 class ShellStoppedError(Exception):
     """The shell was stopped from outside while a command ran."""
 
 
+class SandboxError(BuildError):
+    """The sandbox of a build could not be started, or was ended for what ran in it."""
+
+
 class BuildShell:
     """Runs commands one after the other, each line of output to ``on_line``. One thread runs, any thread may stop.
 
     A command that ends the shell (``exit``, or a failure after ``set -e``) has the shell's exit code; the next command
-    gets a new shell, in ``folder`` again and with the first environment.
+    gets a new shell, in the first folder again and with the first environment. ``control`` is a folder of this machine
+    that the sandbox sees at ``CONTROL``.
     """
 
-    def __init__(
-        self, shell: str, folder: Path, environment: Mapping[str, str], scratch: Path, on_line: Callable[[str], None]
-    ) -> None:
-        self._shell = shell
-        self._folder = folder
-        self._environment = dict(environment)
-        self._scratch = scratch
+    def __init__(self, shell: str, start: Start, control: Path, on_line: Callable[[str], None]) -> None:
+        token = f"@{secrets.token_hex(16)}"
+        driver = _DRIVER.format(token=token)
+        script = _KEEPER.format(control=CONTROL, shell=shell, driver=shlex.quote(driver), token=token)
+        self._command = ("/bin/sh", "-c", script)
+        self._token = token
+        self._start = start
+        self._control = control
         self._on_line = on_line
-        self._token = f"@{secrets.token_hex(16)}"
-        self._process: subprocess.Popen[bytes] | None = None
-        self._guard: subprocess.Popen[bytes] | None = None
+        self._statuses: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._container: Container | None = None
         self._count = 0
         self._lock = threading.Lock()
         self._stopped = False
+        os.mkfifo(control / "queue", 0o600)
+        # Read and written, so that neither end waits for the other.
+        self._queue = os.open(control / "queue", os.O_RDWR | os.O_CLOEXEC)
 
     def run(self, command: str) -> int:
-        """Run a command and return its exit status. Raises ShellStoppedError when ``stop`` was called."""
+        """Run a command and return its exit status.
+
+        Raises ShellStoppedError when ``stop`` was called, SandboxError when there is no sandbox (any more).
+        """
         self._count += 1
-        file = self._scratch / f"command-{self._count}.sh"
-        file.write_text(command + "\n")
-        process = self._running_shell()
-        assert process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # the shell ended just now; its exit status is read below
-            process.stdin.write(f"{file}\n".encode())
-            process.stdin.flush()
-        status = self._read_until_status(process)
-        if self._stopped:
-            raise ShellStoppedError
-        return status
+        name = f"command-{self._count}.sh"
+        (self._control / name).write_text(command + "\n", errors="surrogateescape")
+        container = self._running()
+        os.write(self._queue, f"{CONTROL}/{name}\n".encode())
+        while True:
+            end = container.wait(0)
+            try:
+                return self._statuses.get(timeout=LOOK_SECONDS if end is None else 0)
+            except queue.Empty:
+                if end is not None:
+                    raise self._failure(end) from None
 
     def variable(self, name: str) -> str | None:
         """The value that a variable has in the shell now; None when it is not set."""
@@ -85,87 +112,35 @@ class BuildShell:
         """Kill what runs. Later calls of ``run`` raise ShellStoppedError. Idempotent."""
         with self._lock:
             self._stopped = True
-            process = self._process
-        if process is None:
-            return
-        _signal_group(process, signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(KILL_AFTER_SECONDS)
-        _signal_group(process, signal.SIGKILL)  # what the shell left behind too
+            container = self._container
+        if container is not None:
+            container.stop(0)
 
     def close(self) -> None:
         """End the shell, and what its commands left running."""
-        process = self._end_input()
-        if process is None:
-            return
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(KILL_AFTER_SECONDS)
-        _bury(process)
+        self.stop()
+        if self._container is not None:
+            self._container.wait(ENDING_SECONDS)
+        os.close(self._queue)
 
-    def _running_shell(self) -> subprocess.Popen[bytes]:
+    def _running(self) -> Container:
         with self._lock:
             if self._stopped:
                 raise ShellStoppedError
-            if self._process is not None and self._process.poll() is None:
-                return self._process
-            self._process = subprocess.Popen(
-                [self._shell, "-c", _DRIVER.format(token=shlex.quote(self._token))],
-                cwd=self._folder,
-                env=self._environment,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-            self._guard = subprocess.Popen(
-                ["/bin/sh", "-c", _GUARD, "guard", str(self._process.pid)],
-                env={},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-            return self._process
+            if self._container is None:
+                self._container = self._start(self._command, self._take_line)
+            return self._container
 
-    def _read_until_status(self, process: subprocess.Popen[bytes]) -> int:
-        assert process.stdout is not None
-        marker = self._token.encode()
-        for line in process.stdout:
-            text, found, status = line.partition(marker)
-            if text.strip(b"\n") or not found:
-                self._on_line(text.decode(errors="replace").rstrip("\r\n"))
-            if found:
-                return int(status)
-        self._end_input()
-        return _as_shells_count(_bury(process))
+    def _take_line(self, line: str) -> None:
+        text, found, status = line.partition(self._token)
+        if text or not found:
+            self._on_line(text)
+        if found:
+            self._statuses.put(int(status))
 
-    def _end_input(self) -> subprocess.Popen[bytes] | None:
+    def _failure(self, end: ContainerExit) -> Exception:
         with self._lock:
-            process, self._process = self._process, None
-            guard, self._guard = self._guard, None
-        if guard is not None and guard.stdin is not None:
-            guard.kill()
-            guard.wait()
-            guard.stdin.close()
-        if process is not None and process.stdin is not None:
-            process.stdin.close()
-        return process
-
-
-def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, number)
-
-
-def _bury(process: subprocess.Popen[bytes]) -> int:
-    """Kill what is left of a shell and return its exit status."""
-    _signal_group(process, signal.SIGKILL)
-    status = process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
-    return status
-
-
-def _as_shells_count(return_code: int) -> int:
-    """A death by signal is 128 + its number, as a shell reports it."""
-    return 128 - return_code if return_code < 0 else return_code
+            self._container = None  # what comes after gets a new one
+            if self._stopped:
+                return ShellStoppedError()
+        return SandboxError("the build's sandbox", end.error or f"it ended by itself, with exit code {end.exit_code}")

@@ -1,49 +1,61 @@
-"""The commands that a build finds first on its PATH, answered by this process over a Unix socket."""
+"""The commands that a build finds first on its PATH, answered by this process over a Unix socket.
+
+What comes over the socket is what a build wrote, so it is not trusted: it names no path of this machine, and files come
+as copies.
+"""
 
 from __future__ import annotations
 
+import itertools
 import json
 import select
 import shlex
+import shutil
 import socketserver
-import sys
 import threading
 from collections.abc import Callable
 from io import BufferedIOBase
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from stepbridge_local.errors import UnsupportedCommandError
 from stepbridge_local.protocols import CommandCall, Output
+from stepbridge_local.services.codebuild.sent_files import receive
 
 __all__ = ["ShimServer"]
 
 PROGRAMS: Final = ("docker", "aws")
+FAILED: Final = 1
 _CLIENT: Final = Path(__file__).with_name("shim_client.py")
+_MAX_REQUEST_BYTES: Final = 4 * 1024 * 1024
+
+Answer = Callable[[CommandCall, Output], int]
 
 
 class ShimServer:
-    """Puts ``docker``, ``aws`` and this Python's ``python3`` into ``folder / "bin"`` and answers the first two.
+    """Puts ``docker``, ``aws`` and ``python3`` into ``folder / "bin"`` and answers the first two.
 
-    ``answer(call, output)`` gives the exit status. ``folder`` must be private and its path short: the socket's path
-    holds 107 characters at most.
+    ``answer(call, output)`` gives the exit status. The build sees ``folder`` at ``seen_at``, and runs ``python``. What
+    its commands send is kept in ``copies`` while they are answered. ``folder`` must be private and its path short: the
+    socket's path holds 107 characters at most.
     """
 
-    def __init__(self, folder: Path, answer: Callable[[CommandCall, Output], int]) -> None:
-        self.bin = folder / "bin"
-        self.bin.mkdir()
-        socket_path = folder / "s"
-        self._server = socketserver.ThreadingUnixStreamServer(str(socket_path), _handler(answer))
+    def __init__(self, folder: Path, seen_at: str, python: str, copies: Path, answer: Answer) -> None:
+        self._bin = folder / "bin"
+        self._bin.mkdir()
+        shutil.copyfile(_CLIENT, folder / _CLIENT.name)
+        self._server = socketserver.ThreadingUnixStreamServer(str(folder / "s"), _handler(answer, copies))
         self._server.daemon_threads = True
         self._server.block_on_close = False  # a docker build that nobody waits for any more may take long
-        client = f"exec {shlex.quote(sys.executable)} -IS {shlex.quote(str(_CLIENT))} {shlex.quote(str(socket_path))}"
+        client = f"exec {shlex.quote(python)} -IS {seen_at}/{_CLIENT.name} {seen_at}/s"
         for program in PROGRAMS:
             self._write(program, f'{client} {program} "$@"')
         for name in ("python3", "python"):
-            self._write(name, f'exec {shlex.quote(sys.executable)} "$@"')
+            self._write(name, f'exec {shlex.quote(python)} "$@"')
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
     def _write(self, name: str, line: str) -> None:
-        script = self.bin / name
+        script = self._bin / name
         script.write_text(f"#!/bin/sh\n{line}\n")
         script.chmod(0o755)
 
@@ -53,22 +65,54 @@ class ShimServer:
         self._server.server_close()
 
 
-def _handler(answer: Callable[[CommandCall, Output], int]) -> type[socketserver.StreamRequestHandler]:
+def _handler(answer: Answer, copies: Path) -> type[socketserver.StreamRequestHandler]:
+    numbers = itertools.count()
+
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
-            request = json.loads(self.rfile.readline())
+            request = _request(self.rfile.readline(_MAX_REQUEST_BYTES))
+            if request is None:
+                return
+            folder = copies / str(next(numbers))
+            folder.mkdir(parents=True)
+            writer = _Writer(self.wfile)
+            fetched: dict[str, Path] = {}
+
+            def fetch(path: str) -> Path:
+                if path not in fetched:
+                    writer.send({"send": path})
+                    fetched[path] = receive(self.rfile, folder / str(next(numbers)), path)
+                return fetched[path]
+
             call = CommandCall(
-                program=request["program"],
-                arguments=tuple(request["arguments"]),
-                folder=Path(request["folder"]),
-                environment=request["environment"],
-                standard_input=request["input"],
+                **request,
+                fetch=fetch,
                 is_abandoned=lambda: bool(select.select([self.connection], [], [], 0)[0]),  # it says nothing more
             )
-            writer = _Writer(self.wfile)
-            writer.send({"exit": answer(call, lambda line, error: writer.send({"line": line, "error": error}))})
+            try:
+                writer.send({"exit": answer(call, lambda line, error: writer.send({"line": line, "error": error}))})
+            except (OSError, UnsupportedCommandError) as error:
+                writer.send({"line": f"{call.program}: {error}", "error": True})
+                writer.send({"exit": FAILED})
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
 
     return Handler
+
+
+def _request(line: bytes) -> dict[str, Any] | None:
+    """The members of a call; None for what no shim sends."""
+    try:
+        request = json.loads(line)
+        found: dict[str, Any] = {
+            "program": request["program"],
+            "arguments": tuple(map(str, request["arguments"])),
+            "environment": {str(name): str(value) for name, value in request["environment"].items()},
+            "standard_input": str(request["input"]),
+        }
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return found if found["program"] in PROGRAMS else None
 
 
 class _Writer:

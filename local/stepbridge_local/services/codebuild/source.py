@@ -10,7 +10,7 @@ from typing import Final
 from stepbridge_local.protocols import ObjectStore, Scope, ServiceError
 from stepbridge_local.services.codebuild.errors import SourceError
 
-__all__ = ["fetch_source"]
+__all__ = ["fetch_source", "inside"]
 
 _ARN_PREFIX: Final = "arn:aws:s3:::"
 
@@ -41,7 +41,7 @@ def _fetch_prefix(store: ObjectStore, scope: Scope, bucket: str, prefix: str, fo
         if not relative or relative.endswith("/"):
             continue
         found = True
-        destination = _inside(folder, relative, f"s3://{bucket}/{summary.key}")
+        destination = inside(folder, relative, f"s3://{bucket}/{summary.key}")
         destination.parent.mkdir(parents=True, exist_ok=True)
         store.download(scope, bucket, summary.key, destination)
     if not found:
@@ -52,7 +52,7 @@ def _unzip(archive: Path, folder: Path, where: str) -> None:
     try:
         with zipfile.ZipFile(archive) as opened:
             for member in opened.infolist():
-                destination = _inside(folder, member.filename, where)
+                destination = inside(folder, member.filename, where)
                 opened.extract(member, folder)
                 mode = member.external_attr >> 16
                 if not member.is_dir() and stat.S_IMODE(mode):
@@ -61,7 +61,8 @@ def _unzip(archive: Path, folder: Path, where: str) -> None:
         raise SourceError(where, f"not a zip: {error}", "a zip archive") from error
 
 
-def _inside(folder: Path, relative: str, where: str) -> Path:
+def inside(folder: Path, relative: str, where: str) -> Path:
+    """Where a path of the source lies. Raises SourceError for one that leads out of it."""
     parts = PurePosixPath(relative).parts
     if relative.startswith("/") or ".." in parts:
         raise SourceError(where, f"the path {relative!r} leads out of the source folder", "paths within the source")

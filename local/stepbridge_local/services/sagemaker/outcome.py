@@ -50,6 +50,8 @@ def job_outcome(
     if broken_input is not None:
         return Outcome(Status.FAILED, broken_input.failure_reason)
     for ended in exits:
+        if ended.error is not None and ended.exit_code is not None:
+            return Outcome(Status.FAILED, f"AlgorithmError: {ended.error}, exit code: {ended.exit_code}")
         if ended.error is not None:
             return Outcome(Status.FAILED, ContainerStartError("container", ended.error).failure_reason)
         if ended.exit_code != 0:

@@ -83,7 +83,7 @@ class Shown:
         self.error: list[str] = []
         self.passwords: dict[str, str] = {}
         cli = AwsCli(Scope("123456789012", "us-east-1"), self._digest, self.passwords)
-        call = CommandCall("aws", words, Path(), {}, "")
+        call = CommandCall("aws", words, {}, "", Path)
         self.status = cli.answer(call, lambda line, error: (self.error if error else self.out).append(line))
 
     @staticmethod

@@ -162,10 +162,10 @@ def test_files_that_the_settings_name_are_seen_too(tmp_path: Path) -> None:
 
 
 def test_uvs_cache_is_where_uv_has_it() -> None:
-    """UV_CACHE_DIR, then XDG_CACHE_HOME, then the home."""
-    assert cache_folder({"UV_CACHE_DIR": "/c", "HOME": "/h"}) == Path("/c")
-    assert cache_folder({"XDG_CACHE_HOME": "/x", "HOME": "/h"}) == Path("/x/uv")
-    assert cache_folder({"HOME": "/h"}) == Path("/h/.cache/uv")
+    """UV_CACHE_DIR, then XDG_CACHE_HOME, then the home; a folder of its own in each."""
+    assert cache_folder({"UV_CACHE_DIR": "/c", "HOME": "/h"}) == Path("/c/stepbridge")
+    assert cache_folder({"XDG_CACHE_HOME": "/x", "HOME": "/h"}) == Path("/x/uv/stepbridge")
+    assert cache_folder({"HOME": "/h"}) == Path("/h/.cache/uv/stepbridge")
 
 
 # --- folders ----------------------------------------------------------------------------------------------------------

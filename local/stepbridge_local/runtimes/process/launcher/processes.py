@@ -1,7 +1,7 @@
 """The three processes of a container: the one that watches, the first of the pid namespace, and the command."""
 
-# pathlib takes longer to import than all of this takes to run.
-# ruff: noqa: PTH103, PTH123, PTH208
+# pathlib and contextlib take longer to import than all of this takes to run.
+# ruff: noqa: SIM105, PTH103, PTH110, PTH115, PTH116, PTH123, PTH208
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import select
 import sys
 import time
 
-from .root import build_root
+from .root import MARGIN, build_root
 from .syscalls import (
     CLONE_NEWIPC,
     CLONE_NEWNET,
@@ -24,6 +24,8 @@ from .syscalls import (
     checked,
     die_with_parent,
     drop_privileges,
+    forbid_tracing,
+    limit_processes,
     set_hostname,
     unshare,
 )
@@ -39,7 +41,11 @@ ENOENT = 2
 LENGTH_BYTES = 8
 MOST_NAMES = 10  # of new files that are reported: they fit into the pipe
 AWAITED_SIGNALS = (signal.SIGTERM, signal.SIGCHLD)
+COUNTING_SECONDS = 0.1
 OUT_OF_MEMORY_SCORE = "500"  # of 1000: when memory runs out the container is killed, and not what started it
+
+
+TOO_MANY = "more processes than"
 
 
 def main() -> NoReturn:
@@ -64,8 +70,12 @@ def main() -> NoReturn:
         os.close(parent_death)
         os._exit(first_process(spec, status, own_death, in_user_namespace))
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
-    os.close(status)
-    os._exit(exit_code_of(watch(child, parent_death, command)))
+    try:
+        # However many processes run inside, they do not keep this one from counting them.
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+    except OSError:
+        pass  # only root may; for all others RLIMIT_NPROC holds
+    os._exit(exit_code_of(watch(child, parent_death, command, status, spec["max_processes"])))
 
 
 def read_specification() -> tuple[dict[str, Any], bytes]:
@@ -122,25 +132,33 @@ def exit_code_of(code: int) -> int:
 
 
 # --- outside ----------------------------------------------------------------------------------------------------------
-def watch(child: int, parent_death: int, command: bytes) -> int:
+def watch(child: int, parent_death: int, command: bytes, status: int, max_processes: int) -> int:
     """Wait for the namespace's first process; obey the control pipe; kill all when the parent is gone.
 
-    ``command`` is what was read from the control pipe already.
+    ``command`` is what was read from the control pipe already. Nothing inside can reach this process: it counts those
+    inside, and kills all of them when they are too many.
     """
     ended = os.pidfd_open(child)
     poller = select.poll()
     for descriptor in (0, parent_death, ended):
         poller.register(descriptor, select.POLLIN)
     deadline = None
+    counting = True
     while True:
         if command:
             grace = float(command.split()[-1])  # of several requests, the last
             deadline = time.monotonic() + grace
             os.kill(child, signal.SIGTERM if grace > 0 else signal.SIGKILL)
-        patience = None if deadline is None else max(0.0, (deadline - time.monotonic()) * 1000)
-        ready = {descriptor for descriptor, _ in poller.poll(patience)}
+        patience = COUNTING_SECONDS if counting else None
+        if deadline is not None:
+            patience = max(0.0, min(patience or deadline, deadline - time.monotonic()))
+        ready = {descriptor for descriptor, _ in poller.poll(None if patience is None else patience * 1000)}
         if ended in ready:
             return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if counting and count_tasks(child, max_processes) > max_processes:
+            report(status, OSError(0, ""), f"{TOO_MANY} {max_processes}")
+            os.kill(child, signal.SIGKILL)
+            counting = False
         command = os.read(0, 4096) if 0 in ready else b""
         if command:
             continue
@@ -149,6 +167,35 @@ def watch(child: int, parent_death: int, command: bytes) -> int:
             for descriptor in ready:
                 poller.unregister(descriptor)
             deadline = None
+
+
+def count_tasks(first: int, enough: int) -> int:
+    """The processes and threads of the namespace whose first process is ``first``, counted until they are ``enough``.
+
+    This process shares the container's mounts. It has no entry in a /proc of that namespace, which shows nothing else;
+    in the machine's own /proc, those of the namespace have to be told from others.
+    """
+    count = 0
+    try:
+        namespace = os.readlink(f"/proc/{first}/ns/pid") if os.path.exists("/proc/self") else None
+        for name in os.listdir("/proc"):
+            if count > enough:
+                break
+            if name.isdigit():
+                count += tasks_of(name, namespace)
+    except OSError:
+        pass  # the root is being laid out, or taken apart
+    return count
+
+
+def tasks_of(process: str, namespace: str | None) -> int:
+    """How many threads a process has; 0 for one that has ended, or that is in another pid namespace than this."""
+    try:
+        if namespace is not None and os.readlink(f"/proc/{process}/ns/pid") != namespace:
+            return 0
+        return os.stat(f"/proc/{process}/task").st_nlink - 2
+    except OSError:
+        return 0
 
 
 # --- inside -----------------------------------------------------------------------------------------------------------
@@ -165,7 +212,9 @@ def first_process(spec: dict[str, Any], status: int, launcher_death: int, in_use
             bring_up_loopback()
         set_hostname(spec["hostname"])
         build_root(spec, in_user_namespace)
+        limit_processes(spec["max_processes"] + MARGIN)
         drop_privileges()
+        forbid_tracing()
     except OSError as error:
         report(status, error, "set up")
         return EXIT_NOT_STARTED

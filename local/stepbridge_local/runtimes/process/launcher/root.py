@@ -17,6 +17,7 @@ from .syscalls import (
     MS_REC,
     StepError,
     bind,
+    linux_version,
     mount,
     pivot_to_current_folder,
 )
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Any
 
+MARGIN = 512  # between the count of processes that ends a container and the kernel's own bound
+PID_MAX_BY_NAMESPACE = (6, 14)  # before that Linux, pid_max is that of the whole machine
 ELOOP, EOPNOTSUPP = 40, 95
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 READ_ONLY_PROC = ("bus", "fs", "irq", "sys", "sysrq-trigger")  # these two lists are those of container engines
@@ -53,7 +56,7 @@ def build_root(spec: dict[str, Any], in_user_namespace: bool) -> None:
     for source, path, read_only in spec["binds"]:
         make_mount_point(source, inside(path))
         bind(source, inside(path), read_only)
-    mount_proc()
+    mount_proc(spec["max_processes"] + MARGIN)
     mount_devices()
     for path, mode in spec["folders"].items():
         os.makedirs(inside(path), exist_ok=True)
@@ -194,8 +197,11 @@ def cover_system_folder(entry: os.DirEntry[str], path: str) -> None:
 
 
 # --- the kernel's file systems ----------------------------------------------------------------------------------------
-def mount_proc() -> None:
-    """A /proc of this pid namespace, the parts that reach the whole machine covered."""
+def mount_proc(max_process_id: int) -> None:
+    """A /proc of this pid namespace, the parts that reach the whole machine covered.
+
+    Where the namespace can have a largest process id of its own, that bounds its processes and threads.
+    """
     os.makedirs(inside("/proc"), exist_ok=True)
     try:
         mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
@@ -203,6 +209,9 @@ def mount_proc() -> None:
         # An engine that hides parts of its own /proc forbids a new one; the old one shows names, not environments.
         mount("/proc", "proc", flags=MS_BIND | MS_REC)
         return
+    if linux_version() >= PID_MAX_BY_NAMESPACE:
+        with open("proc/sys/kernel/pid_max", "w", encoding="ascii") as stream:
+            stream.write(str(max_process_id))
     for name in READ_ONLY_PROC:
         if os.path.exists(f"proc/{name}"):
             bind(f"proc/{name}", f"proc/{name}")

@@ -10,7 +10,9 @@ CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 1, 2, 4, 8, 32
 MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18
 MNT_DETACH = 2
-PR_SET_PDEATHSIG, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 24, 38
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 4, 24, 38
+RLIMIT_NPROC = 6
+LIMITED_BY_NAMESPACE = (5, 14)  # before that Linux, RLIMIT_NPROC counts all that the user runs
 AT_FDCWD, AT_RECURSIVE = -100, 0x8000
 MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID = 1, 2
 ATIME_FLAGS = 0x1C00  # ST_NOATIME, ST_NODIRATIME and ST_RELATIME as MS_ flags
@@ -88,6 +90,26 @@ def set_hostname(name: str) -> None:
 def die_with_parent() -> None:
     """Be killed when the thread that forked this process ends."""
     checked(libc.prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(SIGKILL), 0, 0, 0), "prctl(PR_SET_PDEATHSIG)")
+
+
+def linux_version() -> tuple[int, ...]:
+    """The first two numbers of the kernel's release."""
+    return tuple(int(digits) for digits in os.uname().release.split("-")[0].split(".")[:2])
+
+
+def limit_processes(count: int) -> None:
+    """Let this user namespace have no more processes and threads than ``count``; no bound for the machine's root."""
+    if linux_version() < LIMITED_BY_NAMESPACE:
+        return
+    limits = (ctypes.c_ulong * 2)()
+    checked(libc.getrlimit(RLIMIT_NPROC, limits), "getrlimit(RLIMIT_NPROC)")
+    limits[0] = limits[1] = min(count, limits[1])
+    checked(libc.setrlimit(RLIMIT_NPROC, limits), "setrlimit(RLIMIT_NPROC)")
+
+
+def forbid_tracing() -> None:
+    """Let no process of the container stop or change this one by ptrace(2). Programs that it starts can be traced."""
+    checked(libc.prctl(PR_SET_DUMPABLE, ctypes.c_ulong(0), 0, 0, 0), "prctl(PR_SET_DUMPABLE)")
 
 
 def drop_privileges() -> None:

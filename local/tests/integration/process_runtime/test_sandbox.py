@@ -1,0 +1,252 @@
+"""What the sandbox is and is not: each sentence of docs/process-runtime.md, in a job, in a build and in an install."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stepbridge_local.errors import ImageBuildError
+from stepbridge_local.protocols import BuiltImage, ContainerSpec
+from stepbridge_local.runtimes.process import ProcessRuntime
+
+from .conftest import running_with, write_context
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "process-runtime.md"
+SECRET = f"secret-{uuid.uuid4().hex}"
+
+# Writes JSON between marks, in digits that can be put together again where uv has broken the line.
+PROBE = """
+import ctypes, glob, json, os, signal, socket, sys
+libc = ctypes.CDLL(None, use_errno=True)
+
+def outcome(action):
+    try:
+        return str(action())
+    except OSError as error:
+        return os.strerror(error.errno)
+
+def call(name, *arguments):
+    result = getattr(libc, name)(*arguments)
+    return os.strerror(ctypes.get_errno()) if result == -1 else "done"
+
+def text(path):
+    try:
+        return open(path, "rb").read().decode(errors="replace")
+    except OSError:
+        return ""
+
+def send(number):
+    os.kill(1, number)
+    return "sent"
+
+facts = {
+    "paths": [path for path in HOST_PATHS if os.path.lexists(path)],
+    "environment": dict(os.environ),
+    "environments": "".join(map(text, glob.glob("/proc/[0-9]*/environ"))),
+    "processes": len(glob.glob("/proc/[0-9]*")),
+    "home": [
+        path
+        for folder, _, names in os.walk("/root")
+        for path in (os.path.join(folder, name) for name in names)
+        if not path.startswith(sys.base_prefix)
+    ],
+    "system": outcome(lambda: open("/usr/bin/new", "w")),
+    "python": outcome(lambda: open(os.path.join(sys.base_prefix, "new"), "w")),
+    "own": outcome(lambda: open("/new", "w").write("x")),
+    "kernel": outcome(lambda: open("/proc/sys/kernel/core_pattern", "w")),
+    "mount": call("mount", b"none", b"/tmp", b"tmpfs", 0, None),
+    "device": outcome(lambda: os.mknod("/tmp/disk", 0o60600, os.makedev(8, 0))),
+    "hostname": outcome(lambda: socket.sethostname("x")),
+    "killed": outcome(lambda: send(signal.SIGKILL)),
+    "stopped": outcome(lambda: send(signal.SIGSTOP)),
+    "traced": call("ptrace", 16, 1, 0, 0),
+    "most_processes": text("/proc/sys/kernel/pid_max").strip(),
+    "network": outcome(lambda: socket.create_connection(("127.0.0.1", PORT), 10).close()),
+    "user": os.getuid(),
+    "shared": sorted(os.listdir("/run/stepbridge")) if os.path.isdir("/run/stepbridge") else [],
+}
+print("FACTS" + json.dumps(facts).encode().hex() + "END", file=sys.stderr, flush=True)
+"""
+BACKEND = """
+def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
+    exec(PROBE, {})
+    raise SystemExit("enough")
+"""
+
+
+@pytest.fixture(scope="module")
+def probe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The program, which knows what to look for on this machine."""
+    folder = tmp_path_factory.mktemp("secrets")
+    (folder / "secret").write_text(SECRET)
+    home = Path.home()
+    paths = [
+        folder / "secret",
+        Path(__file__),
+        home / ".bashrc",
+        home / ".aws",
+        home / ".cache",
+        "/etc/shadow",
+        "/boot",
+    ]
+    with socket.create_server(("127.0.0.1", 0), backlog=16) as server:
+        yield f"HOST_PATHS = {list(map(str, paths))!r}\nPORT = {server.getsockname()[1]}\n{PROBE}"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def secret_variable() -> Iterator[None]:
+    """A variable of the environment of the local AWS."""
+    os.environ["STEPBRIDGE_TEST_SECRET"] = SECRET
+    yield
+    del os.environ["STEPBRIDGE_TEST_SECRET"]
+
+
+def facts_in(lines: list[str]) -> dict[str, Any]:
+    found = re.search(r"FACTS([0-9a-f]+)END", re.sub(r"\s+", "", "".join(lines)))
+    assert found, lines
+    facts: dict[str, Any] = json.loads(bytes.fromhex(found[1]))
+    return facts
+
+
+def in_a_job(runtime: ProcessRuntime, image: BuiltImage, probe: str, folder: Path) -> dict[str, Any]:
+    lines: list[str] = []
+    spec = ContainerSpec("sandbox", image.image_id, folder, entrypoint=["python", "-c", probe])
+    runtime.start(spec, lines.append).wait(60)
+    return facts_in(lines)
+
+
+def in_a_build(runtime: ProcessRuntime, image: BuiltImage, probe: str, folder: Path) -> dict[str, Any]:  # noqa: ARG001
+    lines: list[str] = []
+    sandbox = runtime.command_sandbox
+    sandbox.start([sandbox.python, "-c", probe], {"PATH": "/usr/bin:/bin"}, [], "/", lines.append).wait(60)
+    return facts_in(lines)
+
+
+def in_an_install(runtime: ProcessRuntime, image: BuiltImage, probe: str, folder: Path) -> dict[str, Any]:  # noqa: ARG001
+    files = {
+        "Dockerfile": "FROM python:3-slim\nCOPY package /package\nRUN pip install /package\n",
+        "package/pyproject.toml": "[build-system]\nrequires = []\nbuild-backend = 'backend'\nbackend-path = ['.']\n"
+        "[project]\nname = 'p'\nversion = '1'\n",
+        "package/backend.py": f"PROBE = {probe!r}\n{BACKEND}",
+    }
+    lines: list[str] = []
+    with pytest.raises(ImageBuildError):
+        runtime.build(write_context(folder, files), "Dockerfile", {}, lines.append)
+    return facts_in(lines)
+
+
+KINDS = {"a job": in_a_job, "a build": in_a_build, "an install": in_an_install}
+
+
+@pytest.fixture(scope="module")
+def all_facts(
+    runtime: ProcessRuntime, image: BuiltImage, probe: str, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, dict[str, Any]]:
+    return {kind: ask(runtime, image, probe, tmp_path_factory.mktemp("ml")) for kind, ask in KINDS.items()}
+
+
+def forbidden(text: str) -> bool:
+    return "Read-only file system" in text or "not permitted" in text or "denied" in text
+
+
+# A row of the document, and what a program in the sandbox sees of it.
+SENTENCES: dict[str, Callable[[dict[str, Any]], bool]] = {
+    "No file of this machine but those that are listed below: not your home, not the data folder, not `/etc/shadow`":
+        lambda facts: facts["paths"] == [] and facts["home"] == [],
+    "This machine's programs, libraries and Python cannot be changed":
+        lambda facts: not Path("/usr/bin/new").exists() and forbidden(facts["python"]),
+    "What it writes elsewhere is removed with it":
+        lambda facts: facts["own"] == "1" and not Path("/new").exists(),
+    "No variable of the local AWS's environment, not through `/proc` either":
+        lambda facts: SECRET not in facts["environments"] and "STEPBRIDGE_TEST_SECRET" not in facts["environment"],
+    "No process of this machine can be seen or signalled":
+        lambda facts: facts["processes"] < 10,
+    "Root inside has no power over the machine: no mounts, devices, host name or settings of the kernel":
+        lambda facts: all(map(forbidden, (facts["kernel"], facts["mount"], facts["device"], facts["hostname"]))),
+    "Its first process can be neither killed, stopped nor traced from inside":
+        lambda facts: facts["killed"] == facts["stopped"] == "sent" and forbidden(facts["traced"]),
+    "The network is this machine's, its loopback address included: what listens there has to guard itself":
+        lambda facts: facts["network"] == "None",
+    "There is one user, root":
+        lambda facts: facts["user"] == 0,
+}  # fmt: skip
+
+
+def rows(heading: str) -> list[str]:
+    """The first column of the table below a heading of the document."""
+    section = DOCUMENT.read_text().partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    return [line.strip("| ").split(" |")[0] for line in section.splitlines() if line.startswith("| ")][1:]
+
+
+ELSEWHERE = {
+    "At most 4,096 processes and threads at a time, or 128 for each core where that is more; "
+    "with more of them everything in it is killed, and the failure says so",
+    "Where the system forbids namespaces, nothing is run outside of a sandbox: the job or the build fails at once, "
+    "names the setting and `--runtime docker`",
+}  # test_too_many_processes_*, test_containers.py::test_where_namespaces_are_forbidden_the_reason_comes_at_once
+
+
+def test_every_sentence_of_the_document_is_checked() -> None:
+    """A sentence that is added to the table needs a check here."""
+    assert set(rows("What the sandbox is")) == set(SENTENCES) | ELSEWHERE
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("sentence", SENTENCES, ids=lambda text: text[:40])
+def test_the_sentence_holds(all_facts: dict[str, dict[str, Any]], sentence: str, kind: str) -> None:
+    """In a job, in a build's commands, and in the code of a package that RUN pip install builds."""
+    assert SENTENCES[sentence](all_facts[kind]), json.dumps(all_facts[kind], indent=1)
+
+
+def test_too_many_processes_end_it_with_a_reason(
+    runtime: ProcessRuntime, image: BuiltImage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All are killed; the bound counts threads too. Here it is a small one."""
+    for name, value in (("LEAST_MAX_PROCESSES", 60), ("MAX_PROCESSES_PER_CORE", 1)):
+        monkeypatch.setattr(f"stepbridge_local.runtimes.process.sandbox.{name}", value)
+    marker = f"marker-{uuid.uuid4().hex}"
+    sleeping = f"import time; time.sleep(300) # {marker}"
+    processes = (
+        f"import subprocess, sys, time\nfor _ in range(200): subprocess.Popen([sys.executable, '-c', {sleeping!r}])"
+    )
+    threads = "import threading, time\nfor _ in range(200): threading.Thread(target=time.sleep, args=(300,)).start()"
+    for code in (f"{processes}\ntime.sleep(300)", threads):
+        spec = ContainerSpec("bomb", image.image_id, tmp_path, entrypoint=["python", "-c", code])
+        end = runtime.start(spec, print).wait(60)
+        assert end is not None
+        assert end.exit_code == 137
+        assert "they were more than 6" in (end.error or "")
+        assert "start fewer at a time" in (end.error or "")
+    assert running_with(marker) == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import os\nwhile True: os.fork()",
+        "import subprocess, time\nsubprocess.run(['sh', '-c', 'f() { f | f & }; f'])\ntime.sleep(300)",
+        "import os\ndef f():\n while True:\n  if os.fork() == 0: os.setsid()\nf()",
+    ],
+    ids=["fork", "shell", "sessions"],
+)
+def test_a_fork_bomb_ends_and_the_machine_goes_on(
+    runtime: ProcessRuntime, image: BuiltImage, tmp_path: Path, code: str
+) -> None:
+    """With the bound as it is: within a minute, with the reason, and others can start processes meanwhile."""
+    spec = ContainerSpec("bomb", image.image_id, tmp_path, entrypoint=["python", "-c", code])
+    container = runtime.start(spec, lambda _: None)
+    while container.wait(0.2) is None:
+        os.waitpid(os.posix_spawn(sys.executable, [sys.executable, "-I", "-S", "-c", ""], {}), 0)
+    end = container.wait(120)
+    assert end is not None
+    assert "all of its processes were killed" in (end.error or "")
