@@ -15,6 +15,8 @@ __all__ = ["PRESETS", "schedule_problem"]
 PRESETS: Final = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
 """The presets that stand for a cron expression; @once and @continuous have no data interval of their own."""
 
+LONGEST: Final = 100  # Airflow keeps a description of it that is ten times as long
+
 _FIELDS: Final = ("a minute", "an hour", "a day of month", "a month", "a day of week")
 _RANGES: Final = ("0 to 59", "0 to 23", "1 to 31", "1 to 12", "0 to 7")
 _ANY_TIME: Final = datetime(2000, 1, 1)  # only whether there is a next date counts
@@ -24,6 +26,8 @@ def schedule_problem(text: str) -> str | None:
     """What is expected instead of ``text``; None if it is a schedule with a next date."""
     if text.startswith("@"):
         return None if text in PRESETS else f"one of {', '.join(PRESETS)}, or five cron fields"
+    if len(text) > LONGEST:
+        return f"at most {LONGEST} characters"
     parts = text.split()
     if len(parts) != len(_FIELDS):
         return f"five fields (minute, hour, day of month, month, day of week), not {len(parts)}"

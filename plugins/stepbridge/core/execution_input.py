@@ -51,6 +51,8 @@ class ExecutionInput(BaseModel):
         missing = [key for key, value in wanting.items() if value is None]
         if missing:
             raise ValueError(f"{', '.join(missing)} missing, which the stages {', '.join(self.stages)} need")
+        if problem := fields.overlap(self.input_uri, self.output_uri):
+            raise ValueError(f"{problem}: keep them apart")
         return self
 
     def to_json(self) -> str:

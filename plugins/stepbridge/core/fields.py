@@ -35,6 +35,8 @@ class Bounds(NamedTuple):
 
 VOLUME_SIZE_GB: Final = Bounds(1, 16384)
 MAX_RUNTIME_SECONDS: Final = Bounds(1, 9 * 24 * 3600)
+LONGEST_RUN_SECONDS: Final = 31 * 24 * 3600
+RETRY_SECONDS: Final = Bounds(1, 24 * 3600)  # Airflow's max_task_retry_delay is a day
 S3_URI_LENGTH: Final = 1024
 IMAGE_URI_LENGTH: Final = 255
 ROLE_ARN_LENGTH: Final = 2048
@@ -43,6 +45,10 @@ ENVIRONMENT_TEXT_LENGTH: Final = 256
 TAG_ENTRIES: Final = 45  # SageMaker takes 50; the state machine adds its own
 TAG_KEY_LENGTH: Final = 128
 TAG_VALUE_LENGTH: Final = 256
+PARAM_LENGTH: Final = 200
+
+FORM_KEYS: Final = ("input_uri", "output_uri", "instance_type", "volume_size", "max_runtime", "stages")
+"""The parameters of a run that become keys of its execution input."""
 
 # Both are also read by the browser (the form), so they keep to what Python's and JavaScript's patterns have in common.
 URI_TEMPLATE_PATTERN: Final = r"(s3://\S|\{[{%]).*"
@@ -98,6 +104,21 @@ def _uri_template(uri: str) -> str:
     return uri
 
 
+def overlap(input_uri: str, output_uri: str) -> str | None:
+    """What is wrong when one of two URIs, or of their templates, lies in the other; None if neither does.
+
+    An input is every key that begins like its URI, as SageMaker's S3Prefix is; an output is a folder.
+    """
+    output_folder = output_uri.rstrip("/") + "/"
+    if input_uri.startswith("s3://") and input_uri.count("/") == 2:
+        input_uri += "/"  # a bucket
+    if output_folder.startswith(input_uri):
+        return f"output_uri {output_uri} lies in input_uri {input_uri}, so a run would read what runs before it wrote"
+    if input_uri.startswith(output_folder):
+        return f"input_uri {input_uri} lies in output_uri {output_uri}, so a run would write beside its input"
+    return None
+
+
 def _as_tuple(value: Any) -> Any:
     if isinstance(value, str | bytes) or not isinstance(value, Sequence):
         raise ValueError("a list of strings")
@@ -116,6 +137,15 @@ def _stages(stages: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(stage for stage in STAGES if stage in stages)
 
 
+def _params(params: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    for name, values in params.items():
+        if not re.fullmatch(r"[a-z][a-z0-9_]{0,49}", name) or name in FORM_KEYS:
+            raise ValueError(f"names of lower-case letters, digits and _, none of {', '.join(FORM_KEYS)}; not {name!r}")
+        if not values or max(map(len, values)) > PARAM_LENGTH:
+            raise ValueError(f"at least one value for each, of at most {PARAM_LENGTH} characters")
+    return params
+
+
 _plain_mapping = BeforeValidator(lambda value: dict(value) if isinstance(value, Mapping) else value)
 
 Strings = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
@@ -123,6 +153,9 @@ Strings = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 
 Stages = Annotated[Strings, AfterValidator(_stages)]
 """A non-empty subset of the stages, put into the order in which they run."""
+
+Params = Annotated[dict[str, Strings], AfterValidator(_params)]
+"""Further parameters of a run: the values that the form offers, by name."""
 
 S3Uri = Annotated[str, AfterValidator(_s3_uri)]
 """A rendered S3 URI of at most ``S3_URI_LENGTH`` characters."""
@@ -155,6 +188,9 @@ RoleArn = Annotated[
 
 VolumeSizeGb = Annotated[int, Field(ge=VOLUME_SIZE_GB.low, le=VOLUME_SIZE_GB.high)]
 MaxRuntimeSeconds = Annotated[int, Field(ge=MAX_RUNTIME_SECONDS.low, le=MAX_RUNTIME_SECONDS.high)]
+
+RetrySeconds = Annotated[int, Field(ge=RETRY_SECONDS.low, le=RETRY_SECONDS.high)]
+RunSeconds = Annotated[int, Field(ge=1, le=LONGEST_RUN_SECONDS)]
 
 Prices = dict[InstanceType, Annotated[float, Field(ge=0, allow_inf_nan=False)]]
 """The price of an instance hour by instance type, all in one currency."""

@@ -13,7 +13,7 @@ from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from stepbridge.core import fields
+from stepbridge.core import failures, fields
 from stepbridge.core.cron import schedule_problem
 from stepbridge.core.names import STAGES
 from stepbridge.core.notification_targets import channel_of
@@ -23,16 +23,15 @@ from stepbridge.core.secret_values import secret_in
 from stepbridge.core.yaml_document import YamlDocument, read_yaml
 from stepbridge.errors import CardError, Problem
 
-__all__ = ["DEFAULT_START_DATE", "ModelCard", "parse_card"]
+__all__ = ["ModelCard", "parse_card"]
 
-DEFAULT_START_DATE: Final = date(1980, 1, 1)
-"""Long ago: Airflow gives a run from before its DAG's start no tasks at all, and then calls it a success. Only
-``catchup`` needs a real one."""
-
+EARLIEST_START: Final = date(1900, 1, 1)
+MOST_PROBLEMS: Final = 50
+"""Of one card, that are told at once."""
 MODEL_NAME_LENGTH: Final = 50
+TAG_LENGTH: Final = 100  # Airflow's
 SHORTEST_DEADLINE_SECONDS: Final = 60
-LONGEST_DEADLINE_SECONDS: Final = 31 * 24 * 3600
-LONGEST_WAIT_SECONDS: Final = 31 * 24 * 3600
+LATEST_START: Final = date(9000, 1, 1)
 
 _ModelName = Annotated[
     str,
@@ -63,7 +62,8 @@ def _timezone(name: str) -> str:
 
 def _project_folder(folder: str) -> str:
     path = PurePosixPath(folder)
-    if not folder or path.is_absolute() or ".." in path.parts or "\\" in folder:
+    too_long = len(folder) > 1_000 or any(len(part.encode()) > 255 for part in path.parts)
+    if not folder or too_long or path.is_absolute() or ".." in path.parts or "\\" in folder:
         raise ValueError("a folder inside the project, relative to its root, such as containers/flight_delay")
     return str(path)
 
@@ -73,6 +73,12 @@ _Folder = Annotated[str, AfterValidator(_project_folder)]
 
 def _key(default: Any, description: str, **limits: Any) -> Any:
     return Field(default, description=description, **limits)
+
+
+def _tags(tags: tuple[str, ...]) -> tuple[str, ...]:
+    if any(not 1 <= len(tag) <= TAG_LENGTH for tag in tags):
+        raise ValueError(f"tags of 1 to {TAG_LENGTH} characters")
+    return tags
 
 
 def _notification_targets(targets: tuple[str, ...]) -> tuple[str, ...]:
@@ -94,16 +100,21 @@ class ModelCard(BaseModel):
     )
     description: str = _key("", "what Airflow shows beside the DAG", max_length=1000)
     owner: str = _key("airflow", "the owner of the tasks in Airflow", min_length=1, max_length=200)
-    tags: fields.Strings = _key((), "tags of the DAG", max_length=50)
+    tags: Annotated[fields.Strings, AfterValidator(_tags)] = _key((), "tags of the DAG", max_length=50)
     schedule: Annotated[str, AfterValidator(_schedule)] | None = _key(
         None, "cron expression or preset such as `@daily`; without one the model runs by hand or by asset only"
     )
     timezone: Annotated[str, AfterValidator(_timezone)] = _key("UTC", "IANA time zone of the schedule")
-    start_date: date = _key(DEFAULT_START_DATE, "first day that is scheduled; needed with `catchup`")
+    start_date: Annotated[date, Field(ge=EARLIEST_START, le=LATEST_START)] | None = _key(
+        None, f"first day that is scheduled, not before {EARLIEST_START}; needed with `catchup`"
+    )
     end_date: date | None = _key(None, "last day that is scheduled")
     catchup: bool = _key(False, "run every interval since `start_date`")
     input_uri: fields.UriTemplate = Field(description="S3 URI, may be a Jinja template")
     output_uri: fields.UriTemplate = Field(description="S3 URI, may be a Jinja template")
+    params: fields.Params = _key(
+        {}, "more fields of the form: a list of values that each offers, the first being its default; see below"
+    )
     stages: fields.Stages = _key(STAGES, f"{', '.join(f'`{stage}`' for stage in STAGES)}, or some of them")
     instance_type: fields.InstanceType = _key(
         fields.DEFAULT_INSTANCE_TYPE, "instance type of each stage's Processing job"
@@ -123,7 +134,7 @@ class ModelCard(BaseModel):
     build_args: dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*$")], str] = _key(
         {}, "build arguments of the image"
     )
-    wait_for_input: Annotated[int, Field(ge=1, le=LONGEST_WAIT_SECONDS)] | None = _key(
+    wait_for_input: fields.RunSeconds | None = _key(
         None, "seconds that a run waits for an object below its `input_uri` before it starts; see below"
     )
     max_active_runs: int = _key(1, "runs at the same time", ge=1, le=1000)
@@ -132,6 +143,13 @@ class ModelCard(BaseModel):
     )
     pool_slots: int = _key(1, "how many slots of `pool` one execution holds", ge=1, le=1000)
     retries: int = _key(2, "retries of each task; see below which failures are retried", ge=0, le=100)
+    retry_delay: fields.RetrySeconds = _key(
+        failures.FIRST_RETRY_SECONDS, "seconds to the first retry; each further one waits twice as long"
+    )
+    max_retry_delay: fields.RetrySeconds = _key(failures.LONGEST_RETRY_SECONDS, "seconds that a retry waits at most")
+    dagrun_timeout: fields.RunSeconds | None = _key(
+        None, "seconds that a DAG run may take from its start; then it fails, and its execution is stopped"
+    )
     allow_empty_output: bool = _key(False, "a run that succeeds and writes nothing is no failure")
     prices: fields.Prices = _key({}, "price of an instance hour, by instance type, for the run report and `max_cost`")
     max_cost: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = _key(
@@ -140,7 +158,7 @@ class ModelCard(BaseModel):
     notify: Annotated[fields.Strings, AfterValidator(_notification_targets)] = _key(
         (), "who is notified of a failure; see below", max_length=20
     )
-    deadline: Annotated[int, Field(ge=SHORTEST_DEADLINE_SECONDS, le=LONGEST_DEADLINE_SECONDS)] | None = _key(
+    deadline: Annotated[int, Field(ge=SHORTEST_DEADLINE_SECONDS, le=fields.LONGEST_RUN_SECONDS)] | None = _key(
         None, "seconds after a run was queued at which those in `notify` hear that it is not done"
     )
 
@@ -151,12 +169,16 @@ class ModelCard(BaseModel):
             problems.append(
                 "image is a ready image, so container and build_args have no effect: remove one or the other"
             )
-        if self.catchup and "start_date" not in self.model_fields_set:
+        if self.catchup and self.start_date is None:
             problems.append("catchup runs every interval since start_date, so start_date must be in the card")
         if self.catchup and self.schedule is None:
             problems.append("catchup needs a schedule")
-        if self.end_date is not None and self.end_date < self.start_date:
+        if self.start_date and self.end_date and self.end_date < self.start_date:
             problems.append(f"end_date {self.end_date} is before start_date {self.start_date}")
+        if self.max_retry_delay < self.retry_delay:
+            problems.append(f"max_retry_delay {self.max_retry_delay} is less than retry_delay {self.retry_delay}")
+        if problem := fields.overlap(self.input_uri, self.output_uri):
+            problems.append(problem)
         if self.pool is None and "pool_slots" in self.model_fields_set:
             problems.append("pool_slots are slots of an Airflow pool, so pool must be in the card")
         if problems:
@@ -205,7 +227,10 @@ def parse_card(text: str, source: str) -> ModelCard:
     except ValidationError as error:
         problems += problems_of(error, source, KNOWN_KEYS, locate=_locator(error, document))
     if problems:
-        raise CardError(source, sorted(problems, key=lambda problem: _line(problem.where)))
+        problems.sort(key=lambda problem: _line(problem.where))
+        if len(problems) > MOST_PROBLEMS:
+            problems[MOST_PROBLEMS:] = [Problem(source, f"{len(problems) - MOST_PROBLEMS} problems more")]
+        raise CardError(source, problems)
     return card
 
 

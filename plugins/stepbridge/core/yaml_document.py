@@ -1,10 +1,14 @@
-"""A YAML document with the line and column of each key and value. A key that comes twice is a problem."""
+"""A YAML document with the line and column of each key and value. A key that comes twice is a problem.
+
+Its size is bounded before anything is built of it: an alias counts as much as what it stands for.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, cast
 
 import yaml
 
@@ -16,6 +20,13 @@ __all__ = ["YamlDocument", "read_yaml"]
 # libyaml's loader is ten times faster: 500 cards in 0.07 s instead of 0.68 s.
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
+LONGEST_DOCUMENT: Final = 100_000  # characters
+LONGEST_TEXT: Final = 3_000  # characters of one key or value
+DEEPEST: Final = 20
+MOST_PARTS: Final = 1_000
+LONGEST_EXCERPT: Final = 300
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")  # what PostgreSQL or UTF-8 cannot hold, and the like
+
 Marks = dict[Path, yaml.Mark]
 """Where the parts of a document begin; lines and columns are counted from 0."""
 
@@ -26,7 +37,7 @@ class _Loader(_Base):  # type: ignore[misc]
     def construct_object(self, node: Any, deep: bool = False) -> Any:
         try:
             return super().construct_object(node, deep)
-        except ValueError as error:
+        except (ValueError, ArithmeticError) as error:
             raise yaml.constructor.ConstructorError(None, None, str(error), node.start_mark) from None
 
 
@@ -61,14 +72,19 @@ class YamlDocument:
 
 
 def _place(source: str, lines: tuple[str, ...], mark: yaml.Mark) -> tuple[str, str]:
-    text = lines[mark.line] if mark.line < len(lines) else ""
-    return f"{source}:{mark.line + 1}:{mark.column + 1}", f"{text}\n{' ' * mark.column}^" if text else ""
+    line = lines[mark.line] if mark.line < len(lines) else ""
+    text = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", line) if mark.column < LONGEST_EXCERPT else ""
+    return (
+        f"{source}:{mark.line + 1}:{mark.column + 1}",
+        f"{text[:LONGEST_EXCERPT]}\n{' ' * mark.column}^" if text else "",
+    )
 
 
 def read_yaml(text: str, source: str) -> YamlDocument:
     """The document in ``text``. What is wrong with its form is in ``problems``; nothing is raised."""
     lines = tuple(text.splitlines())
     try:
+        _require_small(text)
         root, value = _compose(text)
     except yaml.YAMLError as error:
         return YamlDocument(source, lines, None, {}, {}, (_unreadable(source, lines, error),))
@@ -79,6 +95,40 @@ def read_yaml(text: str, source: str) -> YamlDocument:
         where, excerpt = _place(source, lines, mark)
         problems.append(Problem(where, found, "each key once", "", excerpt))
     return YamlDocument(source, lines, value, keys, values, tuple(problems))
+
+
+def _require_small(text: str) -> None:
+    """Raises YAMLError for a document that is too large, too deep or holds a text that cannot be kept."""
+    if len(text) > LONGEST_DOCUMENT:
+        raise yaml.YAMLError(f"it has {len(text)} characters; at most {LONGEST_DOCUMENT} are read")
+    anchored: dict[str | None, int] = {}  # how many parts each stands for
+    sizes = [0]  # of the collections that are open
+    anchors: list[str | None] = []
+    for event in yaml.parse(text, Loader=_Base):
+        match event:
+            case yaml.AliasEvent():
+                sizes[-1] += anchored.get(event.anchor, 0)
+            case yaml.ScalarEvent():
+                sizes[-1] += 1
+                anchored[event.anchor] = 1
+            case yaml.CollectionStartEvent():
+                sizes.append(1)
+                anchors.append(event.anchor)
+            case yaml.CollectionEndEvent():
+                anchored[anchors.pop()] = size = sizes.pop()
+                sizes[-1] += size
+        value = getattr(event, "value", "")
+        for found, is_wrong in (
+            (f"a text of more than {LONGEST_TEXT} characters", len(value) > LONGEST_TEXT),
+            ("a control character", _CONTROL.search(value)),
+            (f"more than {DEEPEST} levels of lists and mappings", len(sizes) > DEEPEST),
+            (
+                f"more than {MOST_PARTS} keys and values, those behind aliases included",
+                sum(sizes) > MOST_PARTS,
+            ),
+        ):
+            if is_wrong:
+                raise yaml.MarkedYAMLError(None, None, found, cast(yaml.Mark, event.start_mark))
 
 
 def _compose(text: str) -> tuple[Any, Any]:

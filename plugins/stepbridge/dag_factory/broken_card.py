@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import pendulum
 from airflow.sdk import DAG, BaseOperator
 
 from stepbridge.errors import CardError
@@ -38,8 +36,6 @@ def broken_card_dag(dag_id: str, error: CardError) -> DAG:
         dag_id,
         description=f"BROKEN CARD: {error.problems[0].found}"[:1000],
         schedule=None,
-        start_date=datetime(2020, 1, 1, tzinfo=pendulum.UTC),
-        catchup=False,
         tags=["broken-card"],
         auto_register=False,
         doc_md=f"The model card `{error.source}` is broken, so this model does not run:\n\n```\n{text}\n```\n",

@@ -10,15 +10,15 @@ A card with ``wait_for_input`` or ``max_cost`` has the task of that name.
 
 from __future__ import annotations
 
-from datetime import date, datetime, time, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import pendulum
-from airflow.sdk import DAG, Asset, BaseOperator, CronDataIntervalTimetable, TriggerRule, WeightRule
+from airflow.sdk import DAG, Asset, BaseOperator, TriggerRule, WeightRule
 from airflow.sdk.exceptions import AirflowSkipException
 
-from stepbridge.core.failures import FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS, RETRY_GROWTH
+from stepbridge.core.failures import RETRY_GROWTH
 from stepbridge.core.model_card import ModelCard
 from stepbridge.dag_factory.deadline import deadline_alert
 from stepbridge.dag_factory.documentation import documentation
@@ -31,6 +31,7 @@ from stepbridge.operators.start_execution import StartExecutionOperator
 from stepbridge.operators.upload_scripts import UploadScriptsOperator
 from stepbridge.sensors.execution import ExecutionSensor
 from stepbridge.sensors.input import InputSensor
+from stepbridge.timetable import CardTimetable
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -39,7 +40,7 @@ __all__ = ["MODEL_TAG", "add_tasks", "build_dag", "model_asset"]
 
 MODEL_TAG: Final = "stepbridge"
 START_PRIORITY: Final = 2
-"""The priority that start_execution has by Airflow's own rule: its weight and that of the wait behind it."""
+"""Above the 1 of the tasks before it. By Airflow's own rule it would be below, and start after all builds are done."""
 
 
 def build_dag(card: ModelCard, project_root: Path) -> DAG:
@@ -49,14 +50,14 @@ def build_dag(card: ModelCard, project_root: Path) -> DAG:
     for what only Airflow can judge, such as a notifier whose provider is not installed.
     """
     require_notifiers(card.notify)
+    zone = pendulum.timezone(card.timezone)
     dag = DAG(
         card.name,
         description=card.description or None,
-        schedule=_timetable(card),
-        start_date=_local(card, card.start_date, time.min),
-        end_date=None if card.end_date is None else _local(card, card.end_date, time.max),
+        schedule=card.schedule and CardTimetable(card.schedule, zone, card.start_date, card.end_date),
         catchup=card.catchup,
         max_active_runs=card.max_active_runs,
+        dagrun_timeout=timedelta(seconds=card.dagrun_timeout) if card.dagrun_timeout else None,
         tags=[*card.tags, MODEL_TAG],
         params=form_params(card),
         doc_md=documentation(card, project_root),
@@ -64,29 +65,20 @@ def build_dag(card: ModelCard, project_root: Path) -> DAG:
         auto_register=False,  # a DAG of the file that keeps it, not of every file that builds it to check the card
         default_args={
             "owner": card.owner,
+            "start_date": None,  # Airflow asks for one with catchup; the timetable has it
             "retries": card.retries,
-            "retry_delay": timedelta(seconds=FIRST_RETRY_SECONDS),
+            "retry_delay": timedelta(seconds=card.retry_delay),
             "retry_exponential_backoff": RETRY_GROWTH,
-            "max_retry_delay": timedelta(seconds=LONGEST_RETRY_SECONDS),
+            "max_retry_delay": timedelta(seconds=card.max_retry_delay),
             "retry_policy": ModelRetryPolicy(),
             "on_failure_callback": [Notification(target) for target in card.notify],
         },
     )
+    dag.timezone = zone  # Airflow takes it from a start_date, and shows it
     with dag:
         add_tasks(card, project_root)
     dag.validate()  # type: ignore[no-untyped-call]
     return dag
-
-
-def _local(card: ModelCard, day: date, moment: time) -> datetime:
-    return datetime.combine(day, moment, tzinfo=pendulum.timezone(card.timezone))
-
-
-def _timetable(card: ModelCard) -> CronDataIntervalTimetable | None:
-    """The card's schedule in its time zone."""
-    if card.schedule is None:
-        return None
-    return CronDataIntervalTimetable(card.schedule, timezone=pendulum.timezone(card.timezone))
 
 
 def add_tasks(card: ModelCard, project_root: Path) -> ExecutionSensor:
@@ -98,12 +90,12 @@ def add_tasks(card: ModelCard, project_root: Path) -> ExecutionSensor:
     has_upstream = bool(guards or card.builds_image or card.uploads_scripts)
     start = StartExecutionOperator(
         task_id="start_execution",
-        model=card.name,
         image_uri=_image_uri(card, project_root),
         code_uri=_code_uri(card, project_root),
         environment=card.environment,
         hold_until_end=card.pool is not None,
         trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS if has_upstream else TriggerRule.ALL_SUCCESS,
+        **_own(card),
         **_in_pool(card, START_PRIORITY),
     )
     for guard in guards:
@@ -130,7 +122,7 @@ def _guards(card: ModelCard) -> list[BaseOperator]:
     """The tasks that keep an execution from starting without its input or at too high a cost."""
     guards: list[BaseOperator] = []
     if card.wait_for_input is not None:
-        guards.append(InputSensor(task_id="wait_for_input", model=card.name, timeout=card.wait_for_input))
+        guards.append(InputSensor(task_id="wait_for_input", timeout=card.wait_for_input, **_own(card), **_ranked()))
     if card.max_cost is not None:
         # Imported here: the standard provider's operators take time to import, and few cards need them.
         from stepbridge.operators.approve_cost import CostApprovalOperator
@@ -138,25 +130,33 @@ def _guards(card: ModelCard) -> list[BaseOperator]:
         guards.append(
             CostApprovalOperator(
                 task_id="approve_cost",
-                model=card.name,
                 max_cost=card.max_cost,
                 prices=card.prices,
                 notifiers=[ApprovalNotifier(target) for target in card.notify],
+                **_own(card),
+                **_ranked(),
             )
         )
     return guards
 
 
 def _in_pool(card: ModelCard, priority: int) -> dict[str, Any]:
-    """The arguments that put a task into the card's pool.
+    """The arguments that put a task into the card's pool, if it has one, with its priority.
 
-    Both tasks are in it. The first holds the execution's slots until the execution has ended. The second takes them to
-    report and whenever it redrives; its priority puts it before new starts.
+    Start and wait are in it. The first holds the execution's slots until the execution has ended. The second takes them
+    to report and whenever it redrives; its priority puts it before new starts.
     """
-    if card.pool is None:
-        return {}
-    weight = {"priority_weight": priority, "weight_rule": WeightRule.ABSOLUTE}
-    return {"pool": card.pool, "pool_slots": card.pool_slots, **weight}
+    pool = {} if card.pool is None else {"pool": card.pool, "pool_slots": card.pool_slots}
+    return {**_ranked(priority), **pool}
+
+
+def _ranked(priority: int = 1) -> dict[str, Any]:
+    """The arguments for a priority: a run that can start or report goes before those that still build."""
+    return {"priority_weight": priority, "weight_rule": WeightRule.ABSOLUTE}
+
+
+def _own(card: ModelCard) -> dict[str, Any]:
+    return {"model": card.name, "timezone": card.timezone}
 
 
 def _image_uri(card: ModelCard, project_root: Path) -> Any:
@@ -165,10 +165,11 @@ def _image_uri(card: ModelCard, project_root: Path) -> Any:
         return card.image
     return BuildImageOperator(
         task_id="build_image",
-        model=card.name,
         context_folder=project_root / card.container_folder,
         build_args=card.build_args,
         pre_execute=_skip_without_container_stage,
+        **_own(card),
+        **_ranked(),
     ).output
 
 
@@ -177,9 +178,10 @@ def _code_uri(card: ModelCard, project_root: Path) -> Any:
         return None
     return UploadScriptsOperator(
         task_id="upload_scripts",
-        model=card.name,
         scripts_folder=project_root / card.scripts_folder,
         pre_execute=_skip_without_script_stage,
+        **_own(card),
+        **_ranked(),
     ).output
 
 

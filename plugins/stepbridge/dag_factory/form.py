@@ -43,7 +43,13 @@ def form_params(card: ModelCard) -> dict[str, Param]:
             minItems=1,
             uniqueItems=True,
         ),
+        **{name: _offered(name, values) for name, values in card.params.items()},
     }
+
+
+def _offered(name: str, values: tuple[str, ...]) -> Param:
+    title = name.replace("_", " ").capitalize()
+    return Param(values[0], type="string", title=title, examples=list(values), maxLength=fields.PARAM_LENGTH)
 
 
 def _uri(template: str, title: str, description: str) -> Param:

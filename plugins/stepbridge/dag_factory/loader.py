@@ -17,6 +17,7 @@ from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowException
 
 from stepbridge.core.model_card import ModelCard, parse_card
+from stepbridge.core.yaml_document import LONGEST_DOCUMENT
 from stepbridge.dag_factory.broken_card import broken_card_dag
 from stepbridge.dag_factory.dag import build_dag
 from stepbridge.dag_factory.project_root import SETTING, find_project_root
@@ -85,20 +86,32 @@ def _load(paths: Iterable[Path], root: Path) -> tuple[dict[str, DAG], list[CardE
 
 
 def _dag_of(path: Path, source: str, root: Path) -> DAG:
-    """The DAG of the card at ``path``. Raises CardError for whatever is wrong with the card."""
+    """The DAG of the card at ``path``. Raises CardError for whatever is wrong with the card, and nothing else."""
+    problems: list[Problem] = []
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CardError(source, [Problem(source, f"it cannot be read: {error}", "a text file in UTF-8")]) from error
-    card = parse_card(text, source)
-    problems = _missing_files(card, source, root)
-    try:
+        card = parse_card(_text_of(path, source), source)
+        problems = _missing_files(card, source, root)
         dag = build_dag(card, root)
+    except CardError:
+        raise
     except (AirflowException, ValueError) as error:
         raise CardError(source, [Problem(source, f"Airflow refuses it: {error}"), *problems]) from error
+    except Exception as error:
+        found = f"it cannot be used: {type(error).__name__}: {error}"
+        raise CardError(source, [Problem(source, found), *problems]) from error
     if problems:
         raise CardError(source, problems)
     return dag
+
+
+def _text_of(path: Path, source: str) -> str:
+    try:
+        if path.exists() and not path.is_file():
+            raise OSError("it is no file")  # a pipe would never end
+        with path.open(encoding="utf-8") as file:
+            return file.read(LONGEST_DOCUMENT + 1)
+    except (OSError, UnicodeDecodeError) as error:
+        raise CardError(source, [Problem(source, f"it cannot be read: {error}", "a text file in UTF-8")]) from error
 
 
 def _missing_files(card: ModelCard, source: str, root: Path) -> list[Problem]:
@@ -124,4 +137,5 @@ def _dag_id(stem: str) -> str:
 
 def _below_root(path: Path, root: Path) -> str:
     """The path below the project's root, as a person writes it."""
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+    text = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+    return text.encode("utf-8", "replace").decode()

@@ -39,7 +39,9 @@ _NAMES: Final = (
     "ds", "ds_nodash", "ts", "ts_nodash", "ts_nodash_with_tz", "local_ds", "local_ds_nodash", "logical_date",
     "data_interval_start", "data_interval_end", "run_id",
 )  # fmt: skip
-ALLOWED: Final = (*_NAMES, "dag_run.logical_date", "dag_run.run_id", "params", "var.json.stepbridge")
+ALLOWED: Final = (
+    *_NAMES, "dag_run.logical_date", "dag_run.run_id", "dag_run.run_type", "params", "var.json.stepbridge",
+)  # fmt: skip
 """What a template in the form may use."""
 
 _ATTRIBUTES: Final = {"year", "month", "day", "hour", "minute", "second", "day_of_week", "day_of_year", "week_of_year"}
@@ -83,7 +85,7 @@ def rendered_from_form(template: str, context: Mapping[str, Any], deployment: De
     run = context["dag_run"]
     names = {
         **{name: context[name] for name in _NAMES if context.get(name) is not None},
-        "dag_run": {"logical_date": run.logical_date, "run_id": run.run_id},
+        "dag_run": {name: getattr(run, name) for name in ("logical_date", "run_id", "run_type")},
         "params": json.loads(json.dumps(dict(context["params"]), default=str)),
         "var": {"json": {"stepbridge": json.loads(deployment.to_json())}},
     }

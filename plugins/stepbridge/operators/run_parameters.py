@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from airflow.sdk import Context
 from airflow.sdk.definitions.param import ParamsDict
 
+from stepbridge.core.fields import FORM_KEYS
 from stepbridge.errors import ExecutionInputError
 from stepbridge.hooks.task_instance import describe_task
 from stepbridge.operators.base import StepbridgeOperator, unrendered
 from stepbridge.operators.form_templates import TEMPLATE_FAILURES, is_the_dags_own, rendered_from_form
 
 __all__ = ["FORM_KEYS", "ParameterisedOperator"]
-
-FORM_KEYS: Final = ("input_uri", "output_uri", "instance_type", "volume_size", "max_runtime", "stages")
-"""The parameters of a run that become keys of its execution input."""
 
 
 class ParameterisedOperator(StepbridgeOperator):

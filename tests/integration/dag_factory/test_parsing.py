@@ -12,6 +12,8 @@ import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.serialization.serialized_objects import DagSerialization
 
+from stepbridge.core.fields import FORM_KEYS
+
 LIGHT_SECONDS = 0.5
 
 TIMED = """
@@ -51,7 +53,7 @@ def test_the_projects_dags_load_without_error_and_survive_serialization(
     assert bag.import_errors == {}
     stored = json.loads(json.dumps(DagSerialization.to_dict(bag.dags["flight_delay"])))
     read = DagSerialization.from_dict(stored)
-    assert list(read.params) == ["input_uri", "output_uri", "instance_type", "volume_size", "max_runtime", "stages"]
+    assert list(read.params) == [*FORM_KEYS, "day"]
     assert read.params["input_uri"] == "s3://{{ var.json.stepbridge.bucket }}/flights/{{ ds }}/"
     assert sorted(read.task_ids) == ["build_image", "start_execution", "upload_scripts", "wait_for_execution"]
     assert read.timetable.summary == "30 2 * * *"

@@ -82,4 +82,5 @@ def test_the_training_months_end_before_the_card_begins(project: Path) -> None:
     path = project / "dags/models/flight_delay.yaml"
     card = parse_card(path.read_text(), "dags/models/flight_delay.yaml")
     assert re.search(r"^LAST_TRAINING_MONTH = 3$", (project / MODEL_FOLDER / "train.py").read_text(), re.MULTILINE)
+    assert card.start_date is not None
     assert card.start_date >= datetime.date(2013, 4, 1)

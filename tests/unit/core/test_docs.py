@@ -29,7 +29,7 @@ def test_the_table_has_every_key_in_its_order_with_default_and_limits() -> None:
     assert tuple(key for key, _, _ in rows) == KNOWN_KEYS
     defaults = {key: default for key, default, _ in rows}
     assert defaults["input_uri"] == defaults["output_uri"] == "required"
-    assert (defaults["catchup"], defaults["owner"], defaults["start_date"]) == ("`false`", "`airflow`", "1980-01-01")
+    assert (defaults["catchup"], defaults["owner"], defaults["start_date"]) == ("`false`", "`airflow`", "none")
     texts = {key: text for key, _, text in rows}
     assert texts["volume_size"] == "GB of each job's volume, 1 to 16384"
     assert texts["wait_for_input"].endswith("before it starts, 1 to 2678400; see below")

@@ -3,14 +3,18 @@
 import pickle
 import subprocess
 import sys
+import time
+from contextlib import nullcontext
 from datetime import date
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepbridge.core.model_card import DEFAULT_START_DATE, KNOWN_KEYS, ModelCard, parse_card
-from stepbridge.errors import CardError
+from stepbridge.core.execution_input import parse_execution_input
+from stepbridge.core.model_card import KNOWN_KEYS, ModelCard, parse_card
+from stepbridge.errors import CardError, ExecutionInputError
 
 SOURCE = "dags/models/flight_delay.yaml"
 SMALL = """\
@@ -43,7 +47,7 @@ def test_small_card_has_defaults():
         input_uri="s3://bucket/flights/{{ ds }}/",
         output_uri="s3://bucket/predictions/{{ ds }}/",
     )
-    assert (card.timezone, card.start_date, card.catchup) == ("UTC", DEFAULT_START_DATE, False)
+    assert (card.timezone, card.start_date, card.catchup) == ("UTC", None, False)
     assert (card.instance_type, card.volume_size, card.max_runtime) == ("ml.m5.large", 30, 3600)
     assert (card.container_folder, card.scripts_folder) == ("containers/flight_delay", "scripts/flight_delay")
     assert (card.builds_image, card.uploads_scripts) == (True, True)
@@ -65,6 +69,7 @@ end_date: 2013-12-31
 catchup: true
 input_uri: "{{ var.value.flights }}/{{ ds }}/"
 output_uri: s3://bucket/predictions/
+params: {day: ["2013-07-01"], region: [north, south]}
 stages: [postprocessing, inference]
 instance_type: ml.c5.4xlarge
 volume_size: 100
@@ -75,6 +80,9 @@ scripts: scripts/shared
 build_args: {PYTHON_VERSION: "3.11"}
 max_active_runs: 4
 retries: 0
+retry_delay: 30
+max_retry_delay: 300
+dagrun_timeout: 7200
 allow_empty_output: true
 wait_for_input: 7200
 pool: gpu
@@ -154,7 +162,16 @@ retries: 4
     [
         ("start_date: 2013-02-30", "day is out of range for month; expected a YAML document"),
         ("catchup: yes please", "a valid boolean"),
-        ("end_date: 1979-01-01", "end_date 1979-01-01 is before start_date 1980-01-01"),
+        ("start_date: 2013-01-02\nend_date: 2013-01-01", "end_date 2013-01-01 is before start_date 2013-01-02"),
+        ("start_date: 0001-01-01\ntimezone: Asia/Tokyo", "greater than or equal to 1900-01-01"),
+        ("start_date: 9999-12-31", "less than or equal to 9000-01-01"),
+        ("retry_delay: 60\nmax_retry_delay: 30", "max_retry_delay 30 is less than retry_delay 60"),
+        ("retry_delay: 0", "greater than or equal to 1"),
+        ("dagrun_timeout: 2678401", "less than or equal to 2678400"),
+        ("params: {input_uri: [a]}", "none of input_uri, output_uri"),
+        ("params: {a-b: [c]}", "not 'a-b'"),
+        ("params: {a: []}", "at least one value"),
+        ("params: {a: b}", "a list of strings"),
         ("catchup: true", "catchup runs every interval since start_date, so start_date must be in the card"),
         ("image: a/b:1\nbuild_args: {A: b}", "image is a ready image, so container and build_args have no effect"),
         ("container: ../elsewhere", "a folder inside the project"),
@@ -205,6 +222,82 @@ def test_documents_that_are_no_card(text, found):
 def test_any_text_gives_a_card_or_a_card_error(text):
     """No text makes the parser fail in another way."""
     assert outcome(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("tags: " + "[" * 1_000 + "]" * 1_000, "more than 20 levels of lists and mappings"),
+        ("tags: " + "[" * 49_000 + "]" * 49_000, "more than 20 levels of lists and mappings"),
+        ("".join(" " * depth + "a:\n" for depth in range(300)), "more than 20 levels of lists and mappings"),
+        (
+            "a: &a [b, b]\n" + "".join(f"{n}: &{n} [{f'*{p}, ' * 9}]\n" for p, n in pairwise("abcdefghi")),
+            "more than 1000",
+        ),
+        (
+            "a: &a {b: c}\n" + "".join(f"{n}: &{n} {{<<: [*{p}, *{p}]}}\n" for p, n in pairwise("abcdefghijklmnop")),
+            "1000",
+        ),
+        ("\n".join(f"a{n}: b" for n in range(600)), "more than 1000 keys and values"),
+        ("#" * 100_001, "at most 100000 are read"),
+        ("description: " + "x" * 3_001, "a text of more than 3000 characters"),
+        ("x" * 3_001 + ": 1", "YAML"),
+        ("volume_size: 0x" + "f" * 2_900, "less than or equal to 16384"),
+        ("volume_size: 1" + ":59" * 900, "less than or equal to 16384"),
+        ("start_date: 0001-01-01T00:00:00+23:59", "a valid date"),
+        ('description: "a\\0b"', "a control character"),
+        ('"a\\0b": c', "a control character"),
+        ("description: a\x01b", "control characters are not allowed"),
+        ("\n".join(f"key{n}: 1" for n in range(400)), "350 problems more"),
+        ("owner: " + "é" * 256, "at most 200 characters"),
+        ("pool: " + "é" * 257, "at most 256 characters"),
+        ("container: " + "a" * 256, "a folder inside the project"),
+        ("container: " + "a/" * 600, "a folder inside the project"),
+        (f"tags: [{'a' * 101}]", "tags of 1 to 100 characters"),
+        ("schedule: " + ",".join(map(str, range(60))) + " * * * *", "at most 100 characters"),
+    ],
+)
+def test_what_would_cost_much_or_harm_others_is_refused_at_once(text, expected):
+    """Before anything is built of it, and with a short text."""
+    began = time.process_time()
+    error = refusal(SMALL.replace("schedule: 30 4 * * *\n", "") + text + "\n")
+    assert time.process_time() - began < 1
+    assert expected in str(error)
+    assert len(str(error)) < 50_000
+
+
+@pytest.mark.parametrize(
+    ("input_uri", "output_uri", "apart"),
+    [
+        ("s3://bucket/in/{{ ds }}/", "s3://bucket/out/{{ ds }}/", True),
+        ("s3://bucket/in/", "s3://bucket/in-2/", True),
+        ("s3://bucket/in/{{ ds }}/", "s3://bucket/in/{{ ds }}-out/", True),
+        ("s3://bucket/in/", "s3://bucket/in/", False),
+        ("s3://bucket/in/", "s3://bucket/in", False),
+        ("s3://bucket/in/", "s3://bucket/in/out/", False),
+        ("s3://bucket/in", "s3://bucket/in-out/", False),  # every key that begins like the input
+        ("s3://bucket", "s3://bucket/out/", False),
+        ("s3://bucket/out/in/", "s3://bucket/out/", False),
+        ("s3://bucket/in/", "s3://bucket", False),
+        ("s3://bucket/{{ ds }}/", "s3://bucket/{{ ds }}/out/", False),
+        ("s3://bucket/in/", "s3://bucket/in/{{ ds }}/", False),
+        ("s3://bucket/out/{{ ds }}/", "s3://bucket/out/", False),
+        ("{{ var.value.place }}", "{{ var.value.place }}out/", False),
+        ("s3://bucket-2/in/", "s3://bucket/in/out/", True),
+        ("s3://bucket-2/in/", "s3://bucket", True),
+    ],
+)
+def test_output_and_input_lie_apart(input_uri, output_uri, apart):
+    """In a card, as far as it can be decided, and in an execution input; else a run reads what others wrote."""
+    text = f'input_uri: "{input_uri}"\noutput_uri: "{output_uri}"\n'
+    assert isinstance(outcome(text), ModelCard) is apart
+    if not apart:
+        assert "lies in" in str(refusal(text))
+    if "{{" in text:
+        return
+    values = {"role": "arn:aws:iam::123456789012:role/r", "stages": ["inference"], "custom_image_uri": "a/b:1"}
+    with nullcontext() if apart else pytest.raises(ExecutionInputError, match="lies in"):
+        parse_execution_input({"input_uri": input_uri, "output_uri": output_uri, **values})
 
 
 def test_import_is_light():

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import json
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import pendulum
 import pytest
-from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, task_group
+from airflow.sdk import DAG, Asset, task_group
 from airflow.sdk.exceptions import AirflowSkipException
+from airflow.serialization.serialized_objects import DagSerialization
 
 from stepbridge.core.model_card import parse_card
 from stepbridge.dag_factory import build_dag
 from stepbridge.dag_factory.dag import add_tasks
 from stepbridge.errors import CardError
+from stepbridge.operators.base import StepbridgeOperator
+from stepbridge.timetable import CardTimetable
 
 URIS = "input_uri: s3://bucket/in/{{ ds }}/\noutput_uri: s3://bucket/out/{{ ds }}/\n"
 
@@ -80,13 +84,59 @@ def test_a_run_without_inference_builds_no_image() -> None:
 
 
 def test_the_schedule_is_in_the_cards_timezone() -> None:
-    """A night's run has the day before as its data interval, as a clock on the wall in that place shows it."""
+    """The DAG shows the zone; the days stand in the timetable, where they do not bound runs by hand."""
     dag = dag_of('schedule: "30 2 * * *"\ntimezone: America/New_York\nstart_date: 2013-04-01\ncatchup: true')
-    assert isinstance(dag.timetable, CronDataIntervalTimetable)
-    assert dag.timetable.expression == "30 2 * * *"
-    assert str(dag.timetable.timezone) == "America/New_York"
-    assert dag.start_date == pendulum.datetime(2013, 4, 1, tz="America/New_York")
-    assert dag.catchup
+    assert isinstance(dag.timetable, CardTimetable)
+    assert dag.timetable.description == "At 02:30 from 2013-04-01, America/New_York"
+    assert (dag.catchup, dag.start_date, dag.end_date) == (True, None, None)
+    assert {(task.start_date, task.end_date) for task in dag.tasks} == {(None, None)}
+    stored = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(dag))))
+    for each in (dag, stored):
+        assert str(each.timezone) == "America/New_York"
+    assert (stored.timetable.summary, stored.timetable.first) == ("30 2 * * *", date(2013, 4, 1))
+    assert (stored.start_date, stored.end_date, stored.catchup) == (None, None, True)
+
+
+@pytest.mark.parametrize("schedule", ["", 'schedule: "@daily"\n', 'schedule: "30 2 * * 1-5"\n'])
+@pytest.mark.parametrize("days", ["", "end_date: 2013-12-31\n", "start_date: 2998-01-01\nend_date: 9999-12-31\n"])
+def test_no_date_bounds_a_run_by_hand(schedule: str, days: str) -> None:
+    """Airflow gives a run outside of its DAG's or tasks' dates no tasks, and calls it a success."""
+    for zone in ("UTC", "America/New_York", "Pacific/Kiritimati"):
+        dag = dag_of(f"{schedule}{days}timezone: {zone}\n")
+        stored = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+        for each in (dag, stored):
+            assert (each.start_date, each.end_date) == (None, None)
+            assert {(task.start_date, task.end_date) for task in each.tasks} == {(None, None)}
+
+
+def test_the_local_date_is_that_of_the_cards_zone() -> None:
+    """In each task that renders, and in a DAG of another zone too."""
+    card = parse_card(URIS + "timezone: Asia/Tokyo\nwait_for_input: 60\nmax_cost: 1", "dags/models/sales.yaml")
+    with DAG("many", schedule=None, auto_register=False) as dag:
+        add_tasks(card, Path("/project"))
+    context: Any = {"logical_date": pendulum.datetime(2013, 6, 30, 17, 30)}
+    rendering = [task for task in dag.tasks if isinstance(task, StepbridgeOperator)]
+    assert len(rendering) == 5
+    assert {task.render_template("{{ local_ds }}", context) for task in rendering} == {"2013-07-01"}
+
+
+def test_runs_that_can_start_go_before_runs_that_still_build() -> None:
+    """Report before start before all else, whatever pool they are in."""
+    for text in ("", "pool: gpu\n"):
+        dag = dag_of(text + "wait_for_input: 60\nmax_cost: 1\n")
+        weights = {task.task_id: task.priority_weight for task in dag.tasks}
+        assert weights.pop("wait_for_execution") > weights.pop("start_execution") > max(weights.values())
+        assert {task.weight_rule for task in dag.tasks} == {"absolute"}
+
+
+def test_a_card_bounds_its_run_and_spaces_its_retries() -> None:
+    """In seconds; without the keys Airflow bounds nothing, and retries wait 1, 2, 4 … 30 minutes."""
+    dag = dag_of("dagrun_timeout: 7200\nretry_delay: 30\nmax_retry_delay: 300")
+    assert dag.dagrun_timeout == timedelta(hours=2)
+    assert {(task.retry_delay, task.max_retry_delay) for task in dag.tasks} == {
+        (timedelta(seconds=30), timedelta(minutes=5))
+    }
+    assert dag_of("").dagrun_timeout is None
 
 
 def test_a_card_without_schedule_is_run_by_hand() -> None:

@@ -52,7 +52,9 @@ def context(logical_date: datetime | None = DAY) -> Any:
     return {
         **dates,
         "run_id": "manual__1",
-        "dag_run": SimpleNamespace(logical_date=logical_date, run_id="manual__1", conf={"secret": "secret"}),
+        "dag_run": SimpleNamespace(
+            logical_date=logical_date, run_id="manual__1", run_type="manual", conf={"secret": "secret"}
+        ),
         "params": {"stages": ["preprocessing"], "input_uri": "{{ conn.aws_default.password }}"},
         "conn": Secrets(),
         "var": Secrets(),
@@ -86,6 +88,7 @@ EXPRESSIONS = [
     ("{{ ds[:4] }}{{ ds[-2:] }}{{ params.stages[-1] }}", "201301preprocessing"),
     ("{{ ds.replace('-', '/') }}{{ ds | replace('-', '') | upper }}", "2013/07/0120130701"),
     ("{{ params.other | default(ds) }}{{ params.get('other', 'z') }}{{ params.other | d('') or 'y' }}", "2013-07-01zy"),
+    ("{{ ds if dag_run.run_type == 'manual' else local_ds }}", "2013-07-01"),
     ("{{ 'a' if run_id == 'manual__1' else 'b' }}{{ 1 - -1 }}", "a2"),
     ("{# a comment #}{{ local_ds_nodash }}", "20130630"),
 ]
