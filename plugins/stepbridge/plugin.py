@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+from importlib import import_module
+from typing import Any
+
 from airflow.plugins_manager import AirflowPlugin
 
+from stepbridge.core.fields import FORM_FORMATS, has_form_format
 from stepbridge.links.stepbridge import BuildLink, ExecutionLink, JobLogsLink, ObjectsLink
 from stepbridge.listeners.listener import StopListener
 from stepbridge.timetable import CardTimetable
@@ -18,3 +23,9 @@ class StepbridgePlugin(AirflowPlugin):
     operator_extra_links = [BuildLink(), ExecutionLink(), JobLogsLink(), ObjectsLink()]  # noqa: RUF012  Airflow's own
     listeners = [StopListener()]  # noqa: RUF012
     timetables = [CardTimetable]  # noqa: RUF012
+
+    @classmethod
+    def on_load(cls, *_args: Any, **_kwargs: Any) -> None:
+        """Teach Airflow's check of a run's parameters the form's formats, so that it refuses in words."""
+        checkers = import_module("jsonschema").FormatChecker.checkers
+        checkers.update({words: (partial(has_form_format, words), ()) for words in FORM_FORMATS})

@@ -64,6 +64,8 @@ def checks(
     card: ModelCard, project: Path, session: boto3.Session, stack_name: str, endpoint_url: str | None, input_uri: str
 ) -> Iterator[Check]:
     """Every check, one after the other. Raises AwsError when the stack cannot be looked at."""
+    if card.date_warning:
+        yield Check("dates", "unknown", card.date_warning)
     yield from _files(card, project)
     yield from _pool(card)
     client = partial(session.client, endpoint_url=endpoint_url)

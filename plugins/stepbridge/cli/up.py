@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from stepbridge.cli.demo.example import upload_offered_days
 from stepbridge.cli.exit_codes import require_local
 from stepbridge.cli.local_site.local_aws import build_prebuilt_images
 from stepbridge.cli.local_site.processes import ProcessTree, process_start_ticks
@@ -104,7 +106,7 @@ def keep_site(
     say = partial(print, flush=True)
     try:
         with ProcessTree(settings.logs) as tree:
-            site = start_site(tree, settings, say, lambda ready: build_prebuilt_images(ready, say))
+            site = start_site(tree, settings, say, partial(_prepare, settings, say))
             record_site(settings, site)
             while True:
                 tree.check()
@@ -113,6 +115,11 @@ def keep_site(
         say("Stopped")
     finally:
         settings.record.unlink(missing_ok=True)
+
+
+def _prepare(settings: SiteSettings, say: Callable[[str], None], ready: RunningSite) -> None:
+    build_prebuilt_images(ready, say)
+    upload_offered_days(settings, ready, say)
 
 
 def _interrupt(*_: object) -> None:

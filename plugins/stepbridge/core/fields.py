@@ -50,9 +50,22 @@ PARAM_LENGTH: Final = 200
 FORM_KEYS: Final = ("input_uri", "output_uri", "instance_type", "volume_size", "max_runtime", "stages")
 """The parameters of a run that become keys of its execution input."""
 
-# Both are also read by the browser (the form), so they keep to what Python's and JavaScript's patterns have in common.
+# JSON Schema's patterns in the form, so they keep to what Python's and JavaScript's have in common.
 URI_TEMPLATE_PATTERN: Final = r"(s3://\S|\{[{%]).*"
 INSTANCE_TYPE_PATTERN: Final = r"ml\.[a-z][a-z0-9-]*\.([0-9]*x?large|medium|metal)"
+
+# By words, which Airflow shows where a value of the form does not match.
+FORM_FORMATS: Final = {
+    "S3 URI such as s3://bucket/prefix/, or an expression that gives one": URI_TEMPLATE_PATTERN,
+    f"SageMaker instance type such as {DEFAULT_INSTANCE_TYPE}": INSTANCE_TYPE_PATTERN,
+}
+URI_FORMAT, INSTANCE_TYPE_FORMAT = FORM_FORMATS
+
+
+def has_form_format(form_format: str, value: object) -> bool:
+    """Whether a text of the form is what one of ``FORM_FORMATS`` says; other values have a type of their own."""
+    return not isinstance(value, str) or bool(re.fullmatch(FORM_FORMATS[form_format], value, re.DOTALL))
+
 
 _URI_TEMPLATE = re.compile(URI_TEMPLATE_PATTERN, re.DOTALL)
 _S3_URI = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/\S*)?")

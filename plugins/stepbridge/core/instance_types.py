@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["alternatives"]
+__all__ = ["INSTANCE_TYPES", "alternatives"]
 
 _SIBLINGS: Final = (("m5", "m6i", "m7i"), ("c5", "c6i", "c7i"), ("r5", "r6i", "r7i"), ("g4dn", "g5", "g6"))
 """Families that have about the same memory and processors per size."""
@@ -27,6 +27,9 @@ _SIZES: Final = {
     "g5": "xlarge 2xlarge 4xlarge 8xlarge 12xlarge 16xlarge 24xlarge 48xlarge",
     "g6": "xlarge 2xlarge 4xlarge 8xlarge 12xlarge 16xlarge 24xlarge 48xlarge",
 }
+INSTANCE_TYPES: Final = tuple(f"ml.{family}.{size}" for family, sizes in _SIZES.items() for size in sizes.split())
+"""What the form offers; it takes any other."""
+
 _INSTEAD_OF: Final = {"m4": "m5", "t3": "m5", "c4": "c5", "r5d": "r5"}
 """Families that have a newer one in the tables."""
 

@@ -5,6 +5,7 @@ A card needs at most a name, a schedule, an input and an output; everything else
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from functools import cache
 from pathlib import PurePosixPath
@@ -32,6 +33,8 @@ MODEL_NAME_LENGTH: Final = 50
 TAG_LENGTH: Final = 100  # Airflow's
 SHORTEST_DEADLINE_SECONDS: Final = 60
 LATEST_START: Final = date(9000, 1, 1)
+
+_UTC_DATE = re.compile(r"\{[{%][^}]*(?<![\w.])ds(_nodash)?\b")
 
 _ModelName = Annotated[
     str,
@@ -184,6 +187,14 @@ class ModelCard(BaseModel):
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    @property
+    def date_warning(self) -> str:
+        """What to say where a card with a time zone of its own uses UTC's date; else empty."""
+        templates = " ".join((self.input_uri, self.output_uri, *self.environment.values()))
+        if self.timezone == "UTC" or not _UTC_DATE.search(templates):
+            return ""
+        return f"{self.name}: ds is the date in UTC, and the card's timezone is {self.timezone}: is local_ds meant?"
 
     @property
     def container_folder(self) -> str:

@@ -19,7 +19,8 @@ def documentation(card: ModelCard, project_root: Path) -> str:
     rows["scripts"] = card.scripts_folder
     table = [f"| {key} | {_cell(value)} |" for key, value in rows.items() if value not in (None, {}, [])]
     declared = f"Declared by the model card `dags/models/{card.name}.yaml`:"
-    head = [card.description, "", declared, "", "| key | value |", "|---|---|"]
+    warning = f"**{card.date_warning}**\n" if card.date_warning else ""
+    head = [card.description, "", warning, declared, "", "| key | value |", "|---|---|"]
     return "\n".join([*head, *table, "", _readme(card, project_root)]).strip() + "\n"
 
 

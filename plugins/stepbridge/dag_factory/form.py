@@ -9,6 +9,7 @@ from __future__ import annotations
 from airflow.sdk import Param
 
 from stepbridge.core import fields
+from stepbridge.core.instance_types import INSTANCE_TYPES
 from stepbridge.core.model_card import ModelCard
 
 __all__ = ["form_params"]
@@ -27,7 +28,9 @@ def form_params(card: ModelCard) -> dict[str, Param]:
             type="string",
             title="Instance type",
             description=f"Of the Processing job of each stage, such as {fields.DEFAULT_INSTANCE_TYPE}.",
+            format=fields.INSTANCE_TYPE_FORMAT,  # before the pattern: the first that does not match is told
             pattern=f"^{fields.INSTANCE_TYPE_PATTERN}$",
+            examples=list(INSTANCE_TYPES),
         ),
         "volume_size": _integer(card.volume_size, fields.VOLUME_SIZE_GB, "Volume size", "GB, for each stage."),
         "max_runtime": _integer(
@@ -58,6 +61,7 @@ def _uri(template: str, title: str, description: str) -> Param:
         type="string",
         title=title,
         description=description,
+        format=fields.URI_FORMAT,
         pattern=f"^{fields.URI_TEMPLATE_PATTERN}$",
         maxLength=fields.S3_URI_LENGTH,
     )

@@ -300,6 +300,22 @@ def test_output_and_input_lie_apart(input_uri, output_uri, apart):
         parse_execution_input({"input_uri": input_uri, "output_uri": output_uri, **values})
 
 
+@pytest.mark.parametrize(
+    ("zone", "input_uri", "warns"),
+    [
+        ("Asia/Tokyo", "s3://bucket/in/{{ ds }}/", True),
+        ("Asia/Tokyo", "s3://bucket/in/{{ local_ds[:4] }}/{{ds_nodash}}/", True),
+        ("Asia/Tokyo", "s3://bucket/in/{{ local_ds }}/", False),
+        ("Asia/Tokyo", "s3://bucket/ds/{{ params.ds }}/", False),
+        ("UTC", "s3://bucket/in/{{ ds }}/", False),
+    ],
+)
+def test_utcs_date_with_another_zone_is_a_warning(zone, input_uri, warns):
+    """In such a card local_ds is nearly always meant."""
+    text = f'timezone: {zone}\ninput_uri: "{input_uri}"\noutput_uri: "s3://bucket/out/{{{{ local_ds }}}}/"\n'
+    assert bool(parse_card(text, SOURCE).date_warning) is warns
+
+
 def test_import_is_light():
     """Reading a card costs a DAG file neither Airflow nor boto3."""
     heavy = "[m for m in ('airflow', 'boto3', 'pendulum') if m in sys.modules]"

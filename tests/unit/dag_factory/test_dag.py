@@ -186,6 +186,13 @@ def test_the_page_shows_card_and_readme(tmp_path: Path) -> None:
     assert str(dag_of("", tmp_path).doc_md).endswith("# Read me in scripts/sales\n")
 
 
+def test_the_page_warns_of_utcs_date() -> None:
+    """Where the card has another time zone."""
+    warning = "sales: ds is the date in UTC, and the card's timezone is Asia/Tokyo"
+    assert warning in str(dag_of("timezone: Asia/Tokyo").doc_md)
+    assert warning not in str(dag_of("").doc_md)
+
+
 def test_the_tasks_can_be_mapped_in_a_group() -> None:
     """The same four tasks go into a mapped task group of somebody's own DAG."""
     card = parse_card(URIS, "dags/models/sales.yaml")

@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import ParamValidationError
 from stepbridge.core.execution_input import ExecutionInput
 from stepbridge.core.model_card import ModelCard, parse_card
 from stepbridge.dag_factory.form import form_params
+from stepbridge.plugin import StepbridgePlugin
 
 CARD = """
 input_uri: "s3://{{ var.json.stepbridge.bucket }}/in/{{ ds }}/"
@@ -106,3 +107,35 @@ def test_card_and_form_agree_about_instance_types(instance_type: str, card: Mode
         in_card = False
     accepted = form_params(card)["instance_type"].resolve(instance_type, suppress_exception=True)
     assert (accepted == instance_type) is in_card
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        (
+            "input_uri",
+            "/data",
+            "'/data' is not a 'S3 URI such as s3://bucket/prefix/, or an expression that gives one'",
+        ),
+        ("output_uri", "bucket", "'bucket' is not a 'S3 URI such as s3://bucket/prefix/"),
+        ("instance_type", "m5.large", "'m5.large' is not a 'SageMaker instance type such as ml.m5.large'"),
+        ("volume_size", 0, "0 is less than the minimum of 1"),
+        ("volume_size", "30", "'30' is not of type 'integer'"),
+        ("stages", ["other"], "'other' is not one of ['preprocessing', 'inference']"),
+    ],
+)
+def test_airflow_refuses_in_words(card: ModelCard, name: str, value: Any, words: str) -> None:
+    """No pattern has to be read, with the plugin that Airflow loads; without it a pattern refuses the same."""
+    StepbridgePlugin.on_load()
+    with pytest.raises(ParamValidationError) as raised:
+        form_params(card)[name].resolve(value)
+    assert str(raised.value).startswith(words)
+
+
+def test_the_form_offers_instance_types_and_what_the_card_lists(card: ModelCard) -> None:
+    """As suggestions: others may be typed."""
+    params = form_params(card.model_copy(update={"params": {"flight_day": ("2013-07-01", "2013-07-02")}}))
+    assert {"ml.m5.large", "ml.g5.xlarge"} <= set(params["instance_type"].schema["examples"])
+    assert (params["flight_day"].value, params["flight_day"].schema["title"]) == ("2013-07-01", "Flight day")
+    assert params["flight_day"].schema["examples"] == ["2013-07-01", "2013-07-02"]
+    assert params["flight_day"].resolve("2013-12-31") == "2013-12-31"

@@ -22,7 +22,8 @@ from rich.table import Table
 from stepbridge.aws.arns import S3Uri
 from stepbridge.aws.s3 import S3
 from stepbridge.aws.step_functions import StepFunctions
-from stepbridge.cli.demo.flight_data import LAST_DAY, write_day
+from stepbridge.cli.demo.example import MODEL, day_folder, s3_of, upload_day
+from stepbridge.cli.demo.flight_data import LAST_DAY
 from stepbridge.cli.demo.overhead import image_python, run_again, run_by_hand
 from stepbridge.cli.demo.progress import follow_run
 from stepbridge.cli.exit_codes import ExitCode, OptionError
@@ -34,7 +35,6 @@ from stepbridge.cli.local_site.start import start_site
 from stepbridge.cli.up import AirflowPortOption, AwsPortOption, RuntimeOption, StateOption, use_project
 from stepbridge.core.run_report import RunReport, timeline
 
-MODEL = "flight_delay"
 DEFAULT_DAY = "2013-07-01"
 FIRST_DAY = date(2013, 4, 1)  # the card's start_date: the days before are those that the model was trained on
 RUN_TIMEOUT_SECONDS = 900.0
@@ -99,7 +99,7 @@ def run_demo(settings: SiteSettings, day: date, console: Console) -> DemoResult:
             check = tree.check
         report = _run_model(site, day, console, say, check)
         folder = settings.state / "predictions" / MODEL / day.isoformat()
-        _download(_s3(site), S3Uri.parse(str(report.output_uri).rstrip("/") + "/"), folder)
+        _download(s3_of(site), S3Uri.parse(str(report.output_uri).rstrip("/") + "/"), folder)
         overhead = _overhead(settings, site, day, report) if runtime_of(site) == "process" else None
         say("Done; stopping what was started" if site.pid == os.getpid() else "Done; the site keeps running")
     return DemoResult(report, folder, overhead)
@@ -107,11 +107,7 @@ def run_demo(settings: SiteSettings, day: date, console: Console) -> DemoResult:
 
 def _prepare(settings: SiteSettings, site: RunningSite, day: date, say: Callable[[str], None]) -> None:
     """Put the day's flights into S3 and build the scikit-learn image."""
-    files = write_day(day, _day_folder(settings, day))
-    target = S3Uri(site.stack().bucket, f"flights/{day}/")
-    for file in files:
-        _s3(site).upload(file, target.child(file.name))
-    say(f"Data: {len(files)} files of {day} in {target}")
+    say(f"Data: {day} in {upload_day(settings, site, day)}")
     build_prebuilt_images(site, say)
 
 
@@ -123,7 +119,7 @@ def _overhead(
     images = settings.aws_data / "images"
     script_python = image_python(images, build_prebuilt_images(site, lambda _: None))
     model_python = image_python(images, _image_id(site, str(report.input["custom_image_uri"])))
-    flights, folder = _day_folder(settings, day), settings.state / "by-hand"
+    flights, folder = day_folder(settings, day), settings.state / "by-hand"
     by_hand = run_by_hand(settings.project, MODEL, flights, folder, script_python, model_python)
     return {each.stage: (each.seconds, by_hand[each.stage]) for each in alone.stages if each.seconds is not None}
 
@@ -147,7 +143,7 @@ def _run_model(
     run_id = f"demo__{now:%Y-%m-%dT%H-%M-%S.%f}"
     # Two runs of a DAG cannot share a logical date: the day is the data's, the time of day is this moment's.
     logical_date = datetime.combine(day, now.time(), UTC)
-    airflow.trigger(MODEL, run_id, logical_date.isoformat())
+    airflow.trigger(MODEL, run_id, logical_date.isoformat(), {"day": day.isoformat()})
     say(f"Run: {run_id} triggered; {site.airflow_url}/dags/{MODEL}/runs/{run_id}")
     if follow_run(airflow, _step_functions(site), MODEL, run_id, console, check, RUN_TIMEOUT_SECONDS) != "success":
         raise SiteError(f"run {run_id} of {MODEL}", "it failed\n" + _failure(airflow, run_id))
@@ -222,16 +218,8 @@ def _predictions(file: Path, rows: int) -> Table:
     return table
 
 
-def _day_folder(settings: SiteSettings, day: date) -> Path:
-    return settings.state / "flights" / day.isoformat()
-
-
 def _step_functions(site: RunningSite) -> StepFunctions:
     return StepFunctions(local_session().client("stepfunctions", endpoint_url=site.aws_endpoint_url))
-
-
-def _s3(site: RunningSite) -> S3:
-    return S3(local_session().client("s3", endpoint_url=site.aws_endpoint_url))
 
 
 def _parse_day(text: str) -> date:
