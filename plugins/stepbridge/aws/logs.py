@@ -64,6 +64,10 @@ class CloudWatchLogs:
         """A reader that hands out each line of the stream once."""
         return LogTail(self, group, stream)
 
+    def job_tail(self, job_name: str) -> LogTail:
+        """The same for the first container of a Processing job, whose stream's name is known once it writes."""
+        return LogTail(self, PROCESSING_LOG_GROUP, "", f"{job_name}/")
+
     def page(self, group: str, stream: str, token: str | None) -> tuple[list[str], str | None]:
         """The lines after ``token`` (None: from the beginning) and the next token."""
         request: _Request = {"logGroupName": group, "logStreamName": stream, "startFromHead": True}
@@ -83,19 +87,26 @@ class CloudWatchLogs:
 
 @dataclass
 class LogTail:
-    """Hands out each line of a log stream once, in order; a stream that does not exist yet has no lines."""
+    """Hands out each line of a log stream once, in order; a stream that does not exist yet has no lines.
+
+    Without the name of the stream it is the first that begins with ``prefix``.
+    """
 
     logs: CloudWatchLogs
     group: str
     stream: str
+    prefix: str = ""
     token: str | None = None
 
     def new_lines(self) -> list[str]:
         """The lines since the last call. A page may be empty before the end; an unchanged token is the end."""
         fresh: list[str] = []
-        while True:
+        if not self.stream:
+            self.stream = next(iter(self.logs.streams(self.group, self.prefix)), "")
+        while self.stream:
             lines, token = self.logs.page(self.group, self.stream, self.token)
             fresh += lines
             if token == self.token:
-                return fresh
+                break
             self.token = token
+        return fresh

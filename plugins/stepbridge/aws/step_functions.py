@@ -120,11 +120,9 @@ class StepFunctions:
             return self._client.describe_state_machine_for_execution(executionArn=arn).get("revisionId", "")
 
     def latest_events(self, arn: str, count: int) -> list[Mapping[str, Any]]:
-        """At most ``count`` (1 to 1000) events from the end, oldest first, without inputs and outputs; one call."""
+        """At most ``count`` (1 to 1000) events from the end, oldest first; one call."""
         with aws_call("states:GetExecutionHistory", arn):
-            answer = self._client.get_execution_history(
-                executionArn=arn, maxResults=count, reverseOrder=True, includeExecutionData=False
-            )
+            answer = self._client.get_execution_history(executionArn=arn, maxResults=count, reverseOrder=True)
         return [*reversed(answer["events"])]
 
     def running(self, state_machine: str) -> Iterator[ListedExecution]:

@@ -267,6 +267,7 @@ EXECUTION_FAILURES: Final[tuple[ExecutionFailure, ...]] = (
 TASK_ERRORS: Final[tuple[TaskError, ...]] = (
     TaskError("ConfigurationError", Retry.NEVER),  # cards, forms, execution inputs and deployments
     TaskError("FolderError", Retry.NEVER),
+    TaskError("BrokenImageError", Retry.NEVER),
     TaskError("InputNotFoundError", Retry.NEVER),
     TaskError("InputCheckError", Retry.NEVER),
     TaskError("EmptyOutputError", Retry.NEVER),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.listeners import hookimpl
 
 from stepbridge.listeners.delayed_checks import DelayedChecks
+from stepbridge.listeners.last_words import log_last_words
 from stepbridge.listeners.stop_decision import EndNotice
 
 if TYPE_CHECKING:
@@ -31,10 +32,12 @@ class StopListener:
         self._checks = checks or DelayedChecks(_stop_abandoned_executions)
 
     @hookimpl
-    def on_task_instance_failed(self, previous_state: object, task_instance: Any) -> None:
+    def on_task_instance_failed(self, previous_state: object, task_instance: Any, error: object) -> None:
         """A user marked it as failed; for a task that failed by itself its operator has done what is needed."""
         if previous_state is None:
             self._queue_mark(task_instance, "failed")
+        else:
+            log_last_words(task_instance, error)
 
     @hookimpl
     def on_task_instance_skipped(self, previous_state: object, task_instance: Any) -> None:

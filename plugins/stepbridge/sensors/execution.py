@@ -107,7 +107,7 @@ class ExecutionSensor(LineageMixin, BaseSensorOperator):
 
     @cached_property
     def _state_changes(self) -> StateChanges:
-        return StateChanges(self.hook.step_functions, self.execution_arn)
+        return StateChanges(self.hook.step_functions, self.execution_arn, self.hook.logs)
 
     def execute(self, context: Context) -> Any:
         """The run report as JSON. Raises ExecutionFailedError, WaitTimeoutError, WatchError and ``AwsError``."""

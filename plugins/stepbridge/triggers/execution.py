@@ -103,7 +103,7 @@ class ExecutionTrigger(BaseEventTrigger):
                     yield event
                     return
                 if self.execution_arn in snapshot.histories and not snapshot.error:
-                    await self._log_changes(snapshot.client)
+                    await self._log_changes(snapshot)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """The same without sharing or settling: where triggers run outside of a triggerer, as in ``dag.test()``."""
@@ -153,9 +153,9 @@ class ExecutionTrigger(BaseEventTrigger):
     def _stop(self, cause: str) -> None:
         hook_of(self.serialize()[1]).step_functions.stop(self.execution_arn, KILLED, cause)
 
-    async def _log_changes(self, client: StepFunctions) -> None:
-        """Log each change of state since the last call; an error here does not disturb the wait."""
-        self._changes = self._changes or StateChanges(client, self.execution_arn)
+    async def _log_changes(self, snapshot: Snapshot) -> None:
+        """Log what is new since the last call; an error here does not disturb the wait."""
+        self._changes = self._changes or StateChanges(snapshot.client, self.execution_arn, snapshot.logs)
         try:
             for line in await asyncio.to_thread(self._changes.new_lines):
                 self.log.info("%s", line)

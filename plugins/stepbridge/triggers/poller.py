@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +19,7 @@ from stepbridge.core.statuses import execution_status
 from stepbridge.errors import TRANSIENT_ERRORS, AwsError, CredentialsError
 
 if TYPE_CHECKING:
+    from stepbridge.aws.logs import CloudWatchLogs
     from stepbridge.aws.sqs import Sqs
     from stepbridge.hooks.stepbridge import StepbridgeHook
 
@@ -43,6 +44,7 @@ class Snapshot:
     """
 
     client: StepFunctions
+    logs: CloudWatchLogs
     running: frozenset[str] = frozenset()
     statuses: Mapping[str, str] = field(default_factory=dict)
     ended: frozenset[str] | None = None
@@ -83,18 +85,18 @@ class Poller:
 
     def poll(self) -> Snapshot:
         """What runs now. Raises nothing: the snapshot has the error."""
-        client = self._connected().step_functions
+        client, logs = self._connected().step_functions, self._connected().logs
         try:
             running = list(client.running(self._state_machine))
             arns = frozenset(execution.arn for execution in running)
             statuses = self._statuses(client, self._awaited() - arns)
         except AwsError as error:
-            return self._failed(client, error)
+            return self._failed(Snapshot(client, logs, error=error), error)
         self.failures = 0
         now = datetime.now(UTC)
         ages = ((now - execution.latest_start).total_seconds() for execution in running)
         self.youngest_seconds, self.pages = min(ages, default=0.0), len(running) // PAGE_SIZE + 1
-        return Snapshot(client, arns, statuses)
+        return Snapshot(client, logs, arns, statuses)
 
     def sqs(self) -> Sqs:
         """Queues, through the same session. Any thread may ask."""
@@ -112,7 +114,7 @@ class Poller:
         hook = self._hook = self._hook or hook_of(self._arguments)
         return hook
 
-    def _failed(self, client: StepFunctions, error: AwsError) -> Snapshot:
+    def _failed(self, snapshot: Snapshot, error: AwsError) -> Snapshot:
         self._failing_since = self._failing_since if self.failures else time.monotonic()
         self.failures += 1
         fatal = not isinstance(error, TRANSIENT_ERRORS)
@@ -120,4 +122,4 @@ class Poller:
             fatal = time.monotonic() - self._failing_since > CREDENTIALS_GRACE_SECONDS
             self._hook = None  # the next poll reads the connection again
         log.log(logging.ERROR if fatal else logging.WARNING, "cannot list what runs: %s", error)
-        return Snapshot(client, error=error, fatal=fatal)
+        return replace(snapshot, fatal=fatal)

@@ -1,36 +1,77 @@
-"""A log line per state that an execution enters, leaves or fails in, while a trigger or a worker waits for it.
+"""Log lines while a trigger or a worker waits for an execution: its changes of state, and what its jobs print.
 
 Only GetExecutionHistory reports a change, and its quota is small (20 a second and account). So the triggers of one
-watcher take turns (``Subscribers.next_histories``): the calls do not grow with the number of executions.
+watcher take turns (``Subscribers.next_histories``): the calls do not grow with the number of executions. A job's log is
+read in the same turn.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from stepbridge.aws.step_functions import StepFunctions
+from stepbridge.core.run_report import parsed_object, shown
+from stepbridge.errors import AwsError
+
+if TYPE_CHECKING:
+    from stepbridge.aws.logs import CloudWatchLogs
 
 __all__ = ["StateChanges", "line_of"]
 
 LATEST_EVENTS: Final = 100
 """How many events one call reads; older ones since the last call are left out."""
+JOB_LINES: Final = 200
+"""How many lines of one job are shown while it runs; the others are in its log."""
+REASON_LENGTH: Final = 300
 
 
 class StateChanges:
-    """Reports each change of the execution's state once, with one GetExecutionHistory per call."""
+    """Reports each change of the execution's state and each line of its jobs once, as ``logs`` has them by then."""
 
-    def __init__(self, client: StepFunctions, execution_arn: str) -> None:
+    def __init__(self, client: StepFunctions, execution_arn: str, logs: CloudWatchLogs) -> None:
         self._client = client
         self._execution_arn = execution_arn
+        self._logs = logs
         self._last_event = 0
+        self._job = _JobTail(logs, "")
 
     def new_lines(self) -> list[str]:
-        """The changes since the last call, oldest first. Raises ``AwsError``."""
-        events = self._client.latest_events(self._execution_arn, LATEST_EVENTS)
-        fresh = [event for event in events if event["id"] > self._last_event]
-        self._last_event = max((event["id"] for event in fresh), default=self._last_event)
-        return [line for event in fresh if (line := line_of(event))]
+        """What is new since the last call, oldest first. Raises ``AwsError``."""
+        lines = []
+        for event in self._client.latest_events(self._execution_arn, LATEST_EVENTS):
+            if event["id"] <= self._last_event:
+                continue
+            self._last_event = event["id"]
+            if event["type"] == "TaskScheduled":
+                lines += self._job.new_lines()
+                request = parsed_object(event["taskScheduledEventDetails"].get("parameters"))
+                self._job = _JobTail(self._logs, request.get("ProcessingJobName", ""))
+            elif line := line_of(event):
+                lines += [*(self._job.new_lines() if event["type"].startswith("Task") else ()), line]
+        return lines + self._job.new_lines()
+
+
+class _JobTail:
+    """The new lines of one job, at most ``JOB_LINES`` of them; none without a name."""
+
+    def __init__(self, logs: CloudWatchLogs, job_name: str) -> None:
+        self._tail = logs.job_tail(job_name) if job_name else None
+        self._left = JOB_LINES
+
+    def new_lines(self) -> list[str]:
+        if self._tail is None:
+            return []
+        try:
+            lines = [f"    | {line}" for line in shown(self._tail.new_lines())]
+        except AwsError as error:  # the wait goes on without them
+            lines, self._left = [f"    (the job's log can't be read: {error})"], 0
+        if len(lines) > self._left:
+            lines = [*lines[: self._left], "    | … more in the job's log"]
+        self._left -= len(lines)
+        if self._left <= 0:
+            self._tail = None
+        return lines
 
 
 def line_of(event: Mapping[str, Any]) -> str:
@@ -40,7 +81,17 @@ def line_of(event: Mapping[str, Any]) -> str:
         return f"{at} {event['stateEnteredEventDetails']['name']} entered"
     if kind == "TaskStateExited":
         return f"{at} {event['stateExitedEventDetails']['name']} left"
-    if kind in {"TaskFailed", "TaskTimedOut", "TaskStartFailed", "TaskSubmitFailed"}:
-        details = event[f"{kind[0].lower()}{kind[1:]}EventDetails"]
-        return f"{at} {kind}: {details.get('error', '')}"
+    if kind in {"TaskFailed", "TaskTimedOut", "TaskStartFailed", "TaskSubmitFailed", "ExecutionFailed"}:
+        details = event.get(f"{kind[0].lower()}{kind[1:]}EventDetails", {})
+        return f"{at} {kind}{_reason(details)}"
     return f"{at} {kind}" if kind.startswith("Execution") else ""
+
+
+def _reason(details: Mapping[str, Any]) -> str:
+    """Why, in SageMaker's words if it was a job that failed: Step Functions calls every such failure the same."""
+    cause = details.get("cause") or ""
+    job = parsed_object(cause)
+    reason = job.get("FailureReason") or job.get("ProcessingJobStatus")
+    if reason:
+        return f": {reason}"[:REASON_LENGTH]
+    return "".join(f": {text}" for text in (details.get("error"), cause) if text)[:REASON_LENGTH]

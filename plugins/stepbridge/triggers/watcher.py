@@ -165,11 +165,11 @@ class Watcher:
                 return replace(self._snapshot, histories=self._subscribers.next_histories())
             case Action.SEND_ENDS:
                 self._send_at = now + GATHER_SECONDS
-                return Snapshot(self._snapshot.client, ended=self._inbox.take_ended())
+                return Snapshot(self._snapshot.client, self._snapshot.logs, ended=self._inbox.take_ended())
             case Action.SEND_HISTORY_TURN:
                 self._history_at = now + self._polling_seconds
                 histories = self._subscribers.next_histories()
-                return Snapshot(self._snapshot.client, ended=frozenset(), histories=histories)
+                return Snapshot(self._snapshot.client, self._snapshot.logs, ended=frozenset(), histories=histories)
             case Action.POLL_SOON:
                 # Triggers that subscribe together are served by one poll.
                 soon = now + min(self._polling_seconds, SHORTEST_SECONDS)

@@ -27,6 +27,18 @@ from stepbridge.triggers.subscribers import HISTORIES_PER_POLL, Subscribers
          "03:15:00 TaskFailed: States.TaskFailed"),
         ({"type": "TaskTimedOut", "taskTimedOutEventDetails": {"error": "States.Timeout"}},
          "03:15:00 TaskTimedOut: States.Timeout"),
+        ({"type": "TaskFailed", "taskFailedEventDetails": {
+            "error": "States.TaskFailed",
+            "cause": '{"ProcessingJobStatus": "Failed", "FailureReason": "CapacityError: no instance is free"}'}},
+         "03:15:00 TaskFailed: CapacityError: no instance is free"),
+        ({"type": "TaskFailed", "taskFailedEventDetails": {
+            "error": "States.TaskFailed", "cause": '{"ProcessingJobStatus": "Stopped"}'}},
+         "03:15:00 TaskFailed: Stopped"),
+        ({"type": "TaskSubmitFailed", "taskSubmitFailedEventDetails": {
+            "error": "SageMaker.ResourceLimitExceededException", "cause": "the limit is 4"}},
+         "03:15:00 TaskSubmitFailed: SageMaker.ResourceLimitExceededException: the limit is 4"),
+        ({"type": "ExecutionFailed", "executionFailedEventDetails": {"error": "CapacityError", "cause": ""}},
+         "03:15:00 ExecutionFailed: CapacityError"),
         ({"type": "ExecutionFailed"}, "03:15:00 ExecutionFailed"),
     ],
 )  # fmt: skip

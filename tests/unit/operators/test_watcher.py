@@ -32,7 +32,7 @@ class Polls:
     def poll(self) -> Snapshot:
         self.polled.append(time.monotonic())
         error = ThrottlingError("states:ListExecutions", "throttled") if self.failures else None
-        return Snapshot(cast("Any", None), running=frozenset({"arn"}), error=error)
+        return Snapshot(cast("Any", None), cast("Any", None), running=frozenset({"arn"}), error=error)
 
 
 @dataclass

@@ -6,7 +6,7 @@ Pure: the input is boto3's responses as they are, and ``now`` is the time.
 from stepbridge.core.run_report.build import build_run_report
 from stepbridge.core.run_report.cost import PricesError, cost_of, parse_prices
 from stepbridge.core.run_report.failure_text import failure_text, output_remedy, silence, without_log
-from stepbridge.core.run_report.history import job_names
+from stepbridge.core.run_report.history import job_names, parsed_object
 from stepbridge.core.run_report.log_lines import key_lines, shown
 from stepbridge.core.run_report.model import NOT_STARTED, UNKNOWN, Listing, ObjectReport, RunReport, StageReport
 from stepbridge.core.run_report.objects import LISTED_OBJECTS, RowCounter, counts_rows, listing
@@ -33,6 +33,7 @@ __all__ = [
     "listing",
     "output_remedy",
     "parse_prices",
+    "parsed_object",
     "shown",
     "silence",
     "timeline",
