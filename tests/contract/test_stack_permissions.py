@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
+from stepbridge.aws.arns import S3Uri
+from stepbridge.aws.s3 import S3
 from stepbridge.deployment._template import parse_template
 from stepbridge.errors import AwsError, StackFailedError
 from stepbridge_local.testing import LocalAwsProcess
@@ -58,6 +60,34 @@ def write_to_another_bucket(stack: Stack) -> None:
     stack.execute(("preprocessing",), input_uri=f"{FURTHER}/input/", output_uri=f"{FURTHER}/output")
 
 
+def look_into_another_bucket(stack: Stack) -> None:
+    """What InputSensor and the run report do where a model's input lies elsewhere."""
+    s3, uri = S3(stack.client("s3")), S3Uri(FURTHER_READ, "input/a.txt")
+    assert s3.objects(uri, 10)[0]
+    assert b"".join(s3.read(uri)) == b"further\n"
+
+
+def report_in_another_bucket(stack: Stack) -> None:
+    """What the run report does where a model's output lies elsewhere."""
+    s3, uri = S3(stack.client("s3")), S3Uri(FURTHER_WRITE, "input/a.txt")
+    assert s3.objects(uri, 10)[0]
+    assert b"".join(s3.read(uri)) == b"further\n"
+    s3.write(S3Uri(FURTHER_WRITE, "output/_stepbridge/run.json"), b"{}", "application/json")
+
+
+def override_the_buildspec(stack: Stack) -> None:
+    """Whoever may start builds must not run other commands with the build's role."""
+    codebuild, project = stack.client("codebuild"), stack.deployment.codebuild_project
+    buildspec = "version: 0.2\nphases: {build: {commands: [id]}}\n"
+    refused = ""
+    try:
+        codebuild.start_build(projectName=project, buildspecOverride=buildspec)
+    except ClientError as error:
+        refused = str(error)
+    if "with an explicit deny in an identity-based policy" not in refused:
+        raise StepFailedError("a build ran another buildspec")
+
+
 def leave_scripts_alone(stack: Stack) -> None:
     """A job that writes where scripts and build contexts lie must fail."""
     failure = ""
@@ -101,6 +131,12 @@ PARTS: Mapping[str, tuple[Callable[[Stack], None], str]] = {
     "AirflowPolicy.ReadData": (execute, "s3:GetObject"),
     "AirflowPolicy.UploadScriptsAndBuildContextsAndReports": (upload, "s3:PutObject"),
     "AirflowPolicy.BuildImages": (build, "codebuild:ListBuildsForProject"),
+    "AirflowPolicy.RunTheProjectsBuildspecOnly": (override_the_buildspec, "a build ran another buildspec"),
+    "AirflowPolicy.ListBucketsToRead": (look_into_another_bucket, "s3:ListBucket"),
+    "AirflowPolicy.ReadFurtherData": (look_into_another_bucket, "s3:GetObject"),
+    "AirflowPolicy.ListBucketsToWrite": (report_in_another_bucket, "s3:ListBucket"),
+    "AirflowPolicy.ReadWrittenData": (report_in_another_bucket, "s3:GetObject"),
+    "AirflowPolicy.WriteReports": (report_in_another_bucket, "s3:PutObject"),
     "AirflowPolicy.FindImages": (build, "ecr:DescribeImages"),
     "AirflowPolicy.DescribeJobs": (execute, "sagemaker:DescribeProcessingJob"),
     "AirflowPolicy.ReadLogs": (build, "logs:GetLogEvents"),
@@ -110,6 +146,7 @@ NOT_EXERCISED: Mapping[str, str] = {
     "AWS reads the object only",
     "ProcessingRole.PublishInstanceMetrics": "the local AWS publishes no instance metrics of jobs",
     "UseKmsKeys.0": "S3 of the local AWS keeps the keys' names and encrypts nothing, so it asks no key",
+    "AirflowPolicy.UseKmsKeys": "likewise",
     "TraceExecutions.SendTraces": "the local AWS sends no traces to X-Ray",
 }
 

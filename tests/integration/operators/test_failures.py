@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from stepbridge.errors import ConfigurationError, EndpointUnreachableError, FolderError, ImageBuildError
+from stepbridge.dag_factory.retry_policy import ModelRetryPolicy
+from stepbridge.errors import BrokenImageError, ConfigurationError, EndpointUnreachableError, FolderError
 from stepbridge.sensors.errors import ExecutionFailedError, WaitTimeoutError
 
 from .airflow_runs import AirflowRuns, Failures, Run
@@ -135,16 +136,33 @@ def test_a_job_past_its_maximum_runtime(airflow: AirflowRuns, model: TinyModel) 
     assert "max_runtime" in text
 
 
-def test_a_dockerfile_that_cannot_be_honoured(airflow: AirflowRuns, model: TinyModel) -> None:
-    """The build's own words and the phase are in the error; nothing is started."""
-    dockerfile = model.context_folder / "Dockerfile"
-    dockerfile.write_text("FROM python:3-slim\nRUN apt-get install -y gfortran\nCOPY predict.py .\n")
-    run, failures = failed_run(airflow, model)
+@pytest.mark.parametrize(
+    ("dockerfile", "cause", "advice"),
+    [
+        ("RUN apt-get install -y gfortran\n", "Dockerfile:2: RUN: the command `apt-get", "Docker"),
+        ("RUN pip install no-such-distribution-a8f3\n", "no-such-distribution-a8f3", "check requirements.txt"),
+        ("COPY nothing.txt .\n", "nothing.txt", "check the path and .dockerignore"),
+        ("HEALTHCHECK NONE\n", "Dockerfile:2", "correct what it names"),
+    ],
+)
+def test_an_image_that_cannot_be_built(
+    airflow: AirflowRuns, model: TinyModel, dockerfile: str, cause: str, advice: str
+) -> None:
+    """The cause stands first, without the buildspec's lines; it is not tried again, and nothing is started."""
+    (model.context_folder / "Dockerfile").write_text(f"FROM python:3-slim\n{dockerfile}")
+    failures = Failures()
+    dag = model.dag(failures, retries=2)
+    for task in dag.tasks:
+        task.retry_policy = ModelRetryPolicy()
+    run = airflow.run(dag, failures)
     error = failures.of("build_image")
-    assert isinstance(error, ImageBuildError)
-    assert "in phase BUILD" in str(error)
-    assert "Dockerfile:2" in str(error)
-    assert "RUN" in str(error)
+    assert isinstance(error, BrokenImageError), error
+    first = str(error).splitlines()[0]
+    assert cause in first.partition(" (FAILED in phase BUILD with exit code 1)")[0]
+    assert advice in str(error)
+    assert "set -eu" not in str(error)
+    assert "subprocess" not in str(error)
+    assert run.tries["build_image"] == 1
     assert run.states["start_execution"] == "upstream_failed"
 
 

@@ -35,7 +35,7 @@ print("\\n".join(f"line {n}" for n in range(30)), flush=True)
 print("base.py:347: InconsistentVersionWarning: Trying to unpickle estimator", file=sys.stderr, flush=True)
 print("\\n".join(f"row {n}" for n in range(30)), flush=True)
 time.sleep(4)
-open("/opt/ml/processing/output/result.json", "w").write("{}")
+open("/opt/ml/processing/output/result.txt", "w").write("{}")
 """
 
 

@@ -192,6 +192,43 @@ def test_airflow_may_do_what_the_operators_call(template: dict[str, Any]) -> Non
     assert not {"iam:PassRole", "sagemaker:CreateProcessingJob", "ecr:PutImage", "s3:DeleteObject"} & allowed
 
 
+def test_airflow_reaches_the_data_that_jobs_reach(template: dict[str, Any]) -> None:
+    """A report that cannot be written, or an input that cannot be listed, is no surprise of a bucket of one's own."""
+    own = {s.get("Sid", ""): s for _, s in statements(template) if _.startswith("AirflowPolicy.")}
+    for sid, condition in {
+        "ListBucketsToRead": "HasReadBuckets",
+        "ReadFurtherData": "HasReadBuckets",
+        "ListBucketsToWrite": "HasWriteBuckets",
+        "ReadWrittenData": "HasWriteBuckets",
+        "WriteReports": "HasWriteBuckets",
+        "UseKmsKeys": "HasKmsKeys",
+    }.items():
+        assert own[sid]["Resource"]["Fn::If"][0] == condition
+
+
+def test_nobody_who_starts_builds_overrides_the_buildspec(template: dict[str, Any]) -> None:
+    """Only Null tells whether one is given: docs.aws.amazon.com/codebuild/latest/userguide/action-context-keys.html."""
+    (deny,) = [s for name, s in statements(template) if name.endswith("RunTheProjectsBuildspecOnly")]
+    assert deny["Effect"] == "Deny"
+    assert "codebuild:StartBuild" in as_list(deny["Action"])
+    assert deny["Condition"] == {"Null": {"codebuild:source.buildspec": "false"}}
+
+
+def test_the_bucket_s_policy_stays_with_the_bucket(template: dict[str, Any]) -> None:
+    """After the stack is deleted, the bucket still answers over TLS only."""
+    policies = {name: template["Resources"][name] for name in ("Bucket", "BucketPolicy")}
+    for kept in ("DeletionPolicy", "UpdateReplacePolicy"):
+        assert policies["BucketPolicy"][kept] == policies["Bucket"][kept] == "Retain"
+
+
+def test_airflow_s_policy_is_not_too_long(template: dict[str, Any]) -> None:
+    """A managed policy has at most 6,144 characters without white space; further buckets need some of them."""
+    document = template["Resources"]["AirflowPolicy"]["Properties"]["PolicyDocument"]
+    text = json.dumps(document, separators=(",", ":"))
+    longest = re.sub(r'\{"Fn::Sub":("[^"]*")\}', r"\1", text)
+    assert len(longest) < 5600
+
+
 def test_airflow_has_a_role_only_when_a_principal_is_named(template: dict[str, Any]) -> None:
     """The role is trusted by that principal and has the one managed policy."""
     role = template["Resources"]["AirflowRole"]

@@ -86,7 +86,9 @@ def _project_arn(call: ApiCall, name: Any) -> str:
 def _project(call: ApiCall, members: Members) -> list[Need]:
     role = members.get("serviceRole") or members.get("serviceRoleOverride")
     name = members.get("projectName") or members.get("name")
-    return [Need(call.name, _project_arn(call, name)), *pass_role(role, "codebuild.amazonaws.com")]
+    buildspec = members.get("buildspecOverride")
+    context = {} if buildspec is None else {"codebuild:source.buildspec": (str(buildspec),)}
+    return [Need(call.name, _project_arn(call, name), context), *pass_role(role, "codebuild.amazonaws.com")]
 
 
 def _projects(call: ApiCall, members: Members) -> list[Need]:
