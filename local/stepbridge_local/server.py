@@ -46,6 +46,7 @@ from stepbridge_local.settings import LocalAwsSettings
 __all__ = ["LocalAws"]
 
 _log = logging.getLogger(__name__)
+_PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
 
 
 class LocalAws:
@@ -257,7 +258,7 @@ def _send_page(start_response: StartResponse, pages: Pages, environ: WSGIEnviron
         ("Content-Type", "text/html; charset=utf-8"),
         ("Content-Length", str(len(body))),
         ("Cache-Control", "no-store"),
-        ("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'"),
+        ("Content-Security-Policy", _PAGE_POLICY),
     ]
     start_response(page.status, headers)
     return [body]
