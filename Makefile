@@ -72,7 +72,7 @@ format: $(READY) ## Format the code and mend what ruff can
 
 lock: $(READY) ## Resolve the dependencies of both distributions anew into requirements.lock, for all Pythons
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-	    --no-emit-index-url --extra lineage --extra dev pyproject.toml local/pyproject.toml -o requirements.lock
+	    --no-emit-index-url --extra lineage --extra postgres --extra dev pyproject.toml local/pyproject.toml -o requirements.lock
 
 scikit-images: $(READY) ## Renew stepbridge's table of scikit-learn images from the SageMaker SDK
 	$(BIN)/python -m stepbridge.deployment.scikit_image

@@ -21,6 +21,7 @@ from stepbridge_local.fault_injection.faults import IamFault
 from stepbridge_local.http.admission import Admission, admitted
 from stepbridge_local.http.server import HttpServer
 from stepbridge_local.pages.application import PREFIX, Pages
+from stepbridge_local.pages.objects import Download
 from stepbridge_local.persistence.data_folder import DataFolder
 from stepbridge_local.persistence.executions import RECORDS_FILE as EXECUTIONS_FILE
 from stepbridge_local.persistence.executions import ExecutionRecords
@@ -179,7 +180,7 @@ def _routes(services: LocalServices, moto: MotoApplication) -> WSGIApplication:
             answer = _send(start_response, *route())
         elif path.startswith(FAULTS_PATH):
             answer = _send(start_response, *_faults(services, environ))
-        elif path.startswith(PREFIX) and environ["REQUEST_METHOD"] in ("GET", "HEAD"):
+        elif (path.startswith(PREFIX) or _is_of_a_person(environ)) and environ["REQUEST_METHOD"] in ("GET", "HEAD"):
             answer = _send_page(start_response, pages, environ)
         else:
             answer = aws(environ, start_response)
@@ -248,11 +249,20 @@ def _clients(application: WSGIApplication) -> Callable[[str, str], Callable[[str
     return clients
 
 
+def _is_of_a_person(environ: WSGIEnvironment) -> bool:
+    """Whether somebody typed the address without a path into a browser; for a client that is S3's list of buckets."""
+    asks_for_html = "text/html" in environ.get("HTTP_ACCEPT", "") and "HTTP_AUTHORIZATION" not in environ
+    return environ["REQUEST_URI"] in ("/", PREFIX.rstrip("/")) and asks_for_html
+
+
 def _send_page(start_response: StartResponse, pages: Pages, environ: WSGIEnvironment) -> Iterable[bytes]:
     path = environ["REQUEST_URI"].partition("?")[0]
-    page = pages.page(path, environ.get("QUERY_STRING", ""))
+    page = pages.page(PREFIX if _is_of_a_person(environ) else path, environ.get("QUERY_STRING", ""))
     if page is None:
         return _send(start_response, "404 Not Found", {"message": f"the local AWS has no page {path}"})
+    if isinstance(page, Download):
+        start_response("200 OK", page.headers())
+        return page.chunks
     body = page.html.encode()
     headers = [
         ("Content-Type", "text/html; charset=utf-8"),

@@ -1,8 +1,8 @@
 """The local AWS's pages for people: an execution, log streams, a build, objects. What the AWS console is elsewhere.
 
-Addresses, below ``/_stepbridge/``, each part of them percent-encoded: ``executions/<ARN>``,
-``jobs/<name>``, ``logs/<group>/<stream prefix>`` and ``builds/<id>``, all but the first with ``?account=…&region=…``;
-and ``buckets/<bucket>?prefix=…``.
+Addresses, below ``/_stepbridge/``, each part of them percent-encoded: nothing more for the index of all that there is;
+``executions/<ARN>``; and with ``?account=…&region=…`` ``jobs/<name>``, ``logs/<group>/<stream prefix>``,
+``builds/<id>``, ``buckets/<bucket>?prefix=…`` and ``objects/<bucket>/<key>``.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
-from urllib.parse import parse_qs, quote, unquote
+from urllib.parse import parse_qs, quote, unquote, urlencode
 
 from botocore.exceptions import ClientError
 
+from stepbridge_local.pages.objects import Download, download, listing
+from stepbridge_local.pages.overview import overview
 from stepbridge_local.pages.templates import rendered
 from stepbridge_local.pages.timeline import StateVisit, chart, duration, event_details, read_history
 
@@ -28,9 +30,8 @@ PROCESSING_LOG_GROUP: Final = "/aws/sagemaker/ProcessingJobs"
 REFRESH_SECONDS: Final = 3
 LINES: Final = 2000
 FAILED_LINES: Final = 50
-OBJECTS: Final = 1000  # a page of ListObjectsV2
 MISSING: Final = frozenset({
-    "ExecutionDoesNotExist", "NoSuchBucket", "ResourceNotFoundException", "StateMachineDoesNotExist",
+    "ExecutionDoesNotExist", "NoSuchBucket", "NoSuchKey", "ResourceNotFoundException", "StateMachineDoesNotExist",
 })  # fmt: skip
 
 Clients = Callable[[str, str], Callable[[str], Any]]
@@ -71,13 +72,15 @@ class Pages:
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
 
-    def page(self, path: str, query: str) -> Page | None:
-        """The page at ``path`` (as it came, still percent-encoded); None when no page has such an address."""
+    def page(self, path: str, query: str) -> Page | Download | None:
+        """The page or object at ``path`` (as it came, still percent-encoded); None when nothing has that address."""
         parts = [unquote(part) for part in path.removeprefix(PREFIX).split("/")]
         asked = parse_qs(query)
         account, region = (asked.get(key, [default])[0] for key, default in (("account", ACCOUNT), ("region", REGION)))
         try:
             match parts:
+                case [""]:
+                    return self._index(account, region)
                 case ["executions", arn]:
                     return self._execution(arn)
                 case ["jobs", name]:
@@ -88,9 +91,16 @@ class Pages:
                     return self._build(account, region, build_id)
                 case ["buckets", bucket]:
                     return self._objects(account, region, bucket, asked.get("prefix", [""])[0])
+                case ["objects", bucket, key]:
+                    return download(self._clients(account, region)("s3"), bucket, key)
         except ClientError as error:
             return _refused(error)
         return None
+
+    def _index(self, account: str, region: str) -> Page:
+        found = overview(self._clients(account, region), _place(account, region))
+        values = {"title": "Local AWS", "account": account, "region": region, "refresh_seconds": REFRESH_SECONDS}
+        return Page("200 OK", rendered("index", at=_moment, found=found, **values))
 
     def _execution(self, arn: str) -> Page:
         parts = arn.split(":")
@@ -113,6 +123,7 @@ class Pages:
             "visits": [visit for visit in visits if visit.error],
             "jobs": jobs,
             "failed_lines": _failed_lines(client, jobs),
+            "region_query": _place(parts[4], parts[3]),
             "cause": _indented(execution.get("cause")),
             "input": _indented(execution.get("input")),
             "output": _indented(execution.get("output")),
@@ -129,6 +140,7 @@ class Pages:
             "place": f"account {account}, {region}",
             "refresh_seconds": REFRESH_SECONDS if status in ("InProgress", "Stopping") else None,
             "name": name,
+            "region_query": _place(account, region),
             "job_status": status,
             "description": json.dumps(facts, indent=2, ensure_ascii=False, default=str),
             "log": _log_link(account, region, name),
@@ -159,15 +171,13 @@ class Pages:
         return Page("200 OK", rendered("build", at=_moment, **values))
 
     def _objects(self, account: str, region: str, bucket: str, prefix: str) -> Page:
-        client = self._clients(account, region)("s3")
-        listed = client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=OBJECTS)
-        values = {
-            "title": f"s3://{bucket}/{prefix}",
-            "place": f"account {account}",
-            "objects": [(item["Key"], item["Size"], item["LastModified"]) for item in listed.get("Contents", [])],
-            "cut": listed["IsTruncated"],
-        }
-        return Page("200 OK", rendered("objects", at=_moment, **values))
+        found = listing(self._clients(account, region)("s3"), bucket, prefix, _place(account, region))
+        values = {"title": f"s3://{bucket}/{prefix}", "place": f"account {account}, {region}"}
+        return Page("200 OK", rendered("objects", at=_moment, found=found, **values))
+
+
+def _place(account: str, region: str) -> str:
+    return urlencode({"account": account, "region": region})
 
 
 def _problem(status: str, text: str) -> Page:

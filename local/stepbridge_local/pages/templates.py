@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import Any, Final
 
 import jinja2
+
+from stepbridge_local.pages.objects import address_of
 
 __all__ = ["rendered"]
 
@@ -34,7 +38,7 @@ td { overflow-wrap: anywhere; }
 </style>
 </head>
 <body>
-<div class="crumb">local AWS{% if place %} · {{ place }}{% endif %}</div>
+<div class="crumb"><a href="/_stepbridge/">local AWS</a>{% if place %} · {{ place }}{% endif %}</div>
 {% block body %}{% endblock %}
 </body>
 </html>
@@ -46,10 +50,14 @@ _STATUS: Final = """\
 'ABORTED': 'bad', 'Stopped': 'bad', 'FAULT': 'bad', 'RUNNING': 'busy', 'InProgress': 'busy', 'IN_PROGRESS': 'busy'
 }.get(name, '') }}">{{ name }}</span>
 {%- endmacro %}
+{% macro linked(text, place) -%}
+{% for piece, page in text | pieces(place) %}{% if page %}<a href="/_stepbridge/{{ page }}">{{ piece }}</a>{% else %}
+{{- piece }}{% endif %}{% endfor %}
+{%- endmacro %}
 """
 
 _EXECUTION: Final = """\
-{% extends "frame" %}{% from "status" import status %}
+{% extends "frame" %}{% from "status" import linked, status %}
 {% block body %}
 <h1>Execution {{ execution.name }} {{ status(execution.status) }}</h1>
 <table>
@@ -73,18 +81,18 @@ _EXECUTION: Final = """\
 <td>{{ status(job.status) }}</td><td>{{ job.time }}</td><td>{{ job.message }}</td>
 <td><a href="{{ job.log }}">log</a></td></tr>
 {% endfor %}</table>{% else %}<p>No job yet.</p>{% endif %}
-<h2>Input</h2><pre>{{ input }}</pre>
-{% if output %}<h2>Output</h2><pre>{{ output }}</pre>{% endif %}
+<h2>Input</h2><pre>{{ linked(input, region_query) }}</pre>
+{% if output %}<h2>Output</h2><pre>{{ linked(output, region_query) }}</pre>{% endif %}
 <h2>Events</h2><pre>{{ events }}</pre>
 {% endblock %}
 """
 
 _JOB: Final = """\
-{% extends "frame" %}{% from "status" import status %}
+{% extends "frame" %}{% from "status" import linked, status %}
 {% block body %}
 <h1>Processing job {{ name }} {{ status(job_status) }}</h1>
 <p><a href="{{ log }}">Log</a></p>
-<pre>{{ description }}</pre>
+<pre>{{ linked(description, region_query) }}</pre>
 {% endblock %}
 """
 
@@ -101,7 +109,7 @@ _LOGS: Final = """\
 """
 
 _BUILD: Final = """\
-{% extends "frame" %}{% from "status" import status %}
+{% extends "frame" %}{% from "status" import linked, status %}
 {% block body %}
 <h1>Build {{ build.id }} {{ status(build.buildStatus) }}</h1>
 <table>
@@ -121,13 +129,50 @@ _BUILD: Final = """\
 {% endblock %}
 """
 
+_INDEX: Final = """\
+{% extends "frame" %}{% from "status" import linked, status %}
+{% block body %}
+<h1>{{ title }}</h1>
+<form><label>Account <input name="account" value="{{ account }}"></label>
+<label>Region <input name="region" value="{{ region }}"></label> <button>Show</button></form>
+<h2>Executions</h2>
+{% if found.executions %}<table>
+<tr><th>Execution</th><th>State machine</th><th>Status</th><th>Started</th><th>Ended</th></tr>
+{% for row in found.executions %}<tr><td><a href="/_stepbridge/{{ row.page }}">{{ row.name }}</a></td>
+<td>{{ row.group }}</td><td>{{ status(row.status) }}</td><td>{{ at(row.started) }}</td><td>{{ at(row.ended) }}</td></tr>
+{% endfor %}</table>{% else %}<p>No execution yet.</p>{% endif %}
+<h2>Processing jobs</h2>
+{% if found.jobs %}<table>
+<tr><th>Job</th><th>Status</th><th>Created</th><th>Ended</th></tr>
+{% for row in found.jobs %}<tr><td><a href="/_stepbridge/{{ row.page }}">{{ row.name }}</a></td>
+<td>{{ status(row.status) }}</td><td>{{ at(row.started) }}</td><td>{{ at(row.ended) }}</td></tr>
+{% endfor %}</table>{% else %}<p>No job yet.</p>{% endif %}
+<h2>Builds</h2>
+{% if found.builds %}<table>
+<tr><th>Build</th><th>Status</th><th>Started</th><th>Ended</th></tr>
+{% for row in found.builds %}<tr><td><a href="/_stepbridge/{{ row.page }}">{{ row.name }}</a></td>
+<td>{{ status(row.status) }}</td><td>{{ at(row.started) }}</td><td>{{ at(row.ended) }}</td></tr>
+{% endfor %}</table>{% else %}<p>No build yet.</p>{% endif %}
+<h2>Buckets</h2>
+{% if found.buckets %}<table>
+{% for name, page in found.buckets %}<tr><td><a href="/_stepbridge/{{ page }}">{{ name }}</a></td></tr>
+{% endfor %}</table>{% else %}<p>No bucket yet.</p>{% endif %}
+<p>Each list has its newest {{ found.most }} at most.</p>
+{% endblock %}
+"""
+
 _OBJECTS: Final = """\
 {% extends "frame" %}
 {% block body %}
-<h1>{{ title }}</h1>
-{% if cut %}<p>The first {{ objects|length }} objects.</p>{% endif %}
-{% if objects %}<table><tr><th>Key</th><th>Bytes</th><th>Last modified</th></tr>
-{% for key, size, moment in objects %}<tr><td>{{ key }}</td><td>{{ size }}</td><td>{{ at(moment) }}</td></tr>
+<h1>s3:// {% for name, page in found.parents %}<a href="/_stepbridge/{{ page }}">{{ name }}</a> / {% endfor %}</h1>
+<p>{{ title }}</p>
+{% if found.cut %}<p>The first {{ found.objects|length + found.folders|length }} of them.</p>{% endif %}
+{% if found.objects or found.folders %}<table><tr><th>Key</th><th>Bytes</th><th>Last modified</th></tr>
+{% for name, page in found.folders %}<tr><td><a href="/_stepbridge/{{ page }}">{{ name }}</a></td>
+<td></td><td></td></tr>
+{% endfor %}
+{% for key, page, size, moment in found.objects %}<tr><td><a href="/_stepbridge/{{ page }}">{{ key }}</a></td>
+<td>{{ size }}</td><td>{{ at(moment) }}</td></tr>
 {% endfor %}</table>
 {% else %}<p>No object's key begins like that.</p>{% endif %}
 {% endblock %}
@@ -141,6 +186,7 @@ _PROBLEM: Final = """\
 _TEMPLATES: Final = {
     "frame": _FRAME,
     "status": _STATUS,
+    "index": _INDEX,
     "execution": _EXECUTION,
     "job": _JOB,
     "logs": _LOGS,
@@ -153,4 +199,12 @@ _TEMPLATES: Final = {
 def rendered(template: str, **values: Any) -> str:
     """The page; ``title`` is needed by all of them, ``refresh_seconds`` makes the browser load it again."""
     environment = jinja2.Environment(loader=jinja2.DictLoader(_TEMPLATES), autoescape=True, trim_blocks=False)
+    environment.filters["pieces"] = _pieces
     return environment.get_template(template).render(values)
+
+
+def _pieces(text: str, place: str) -> Iterator[tuple[str, str | None]]:
+    """The text in pieces; each S3 URI is one of its own, with the address of its page."""
+    for number, piece in enumerate(re.split(r"(s3://[a-z0-9.-]+/[^\s\"<>\\]*)", text)):
+        bucket, _, key = piece.removeprefix("s3://").partition("/")
+        yield piece, address_of(bucket, key, place) if number % 2 else None

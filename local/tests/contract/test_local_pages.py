@@ -188,11 +188,93 @@ def test_the_page_of_a_prefix(local_aws: LocalAwsProcess, client: Callable[..., 
     s3 = client("s3")
     bucket = f"pages-{name}"
     s3.create_bucket(Bucket=bucket)
-    s3.put_object(Bucket=bucket, Key=f"in/{HOSTILE}.csv", Body=b"12345")
+    s3.put_object(Bucket=bucket, Key=f"in/{HOSTILE}.csv", Body=b"1")
+    s3.put_object(Bucket=bucket, Key=f"in/{HOSTILE.replace('/', '')}.csv", Body=b"12345")
     s3.put_object(Bucket=bucket, Key="elsewhere.csv", Body=b"")
     html = page(address(local_aws, "buckets", bucket, prefix="in/"))
-    assert f"in/{ESCAPED}.csv" in html
+    assert f"in/{ESCAPED.replace('/', '')}.csv</a>" in html
+    assert f">{ESCAPED.partition('/')[0]}/</a>" in html  # a folder
     assert "<td>5</td>" in html
     assert "elsewhere" not in html
     assert "No object" in page(address(local_aws, "buckets", bucket, prefix="none/"))
     assert "NoSuchBucket" in page(address(local_aws, "buckets", "no-such-bucket"), 404)
+
+
+def links(html: str) -> list[str]:
+    return [unescape(link) for link in re.findall('<a href="([^"]*)"', html)]
+
+
+def test_the_index_leads_to_everything_and_everything_leads_back(
+    local_aws: LocalAwsProcess, client: Callable[..., Any], name: str
+) -> None:
+    """From the address alone a person gets to executions, jobs, builds, buckets, an object's content, and back."""
+    s3 = client("s3")
+    bucket = f"index-{name}"
+    s3.create_bucket(Bucket=bucket)
+    s3.put_object(Bucket=bucket, Key="out/a day/rows ü.csv", Body="a,b\n1,ü\n".encode())
+    job = {
+        "ProcessingJobName": name,
+        "ProcessingResources": {"ClusterConfig": CLUSTER},
+        "AppSpecification": {"ImageUri": IMAGE_URI},
+        "RoleArn": ROLE_ARN,
+    }
+    resource = "arn:aws:states:::sagemaker:createProcessingJob.sync"
+    state = {"Type": "Task", "Resource": resource, "Parameters": job, "End": True}
+    executed(client, name, state, {"output_uri": f"s3://{bucket}/out/"})
+    browser = httpx.Client(base_url=local_aws.endpoint_url, headers={"accept": "text/html,*/*"}, timeout=30.0)
+    index = browser.get("/").text
+    assert browser.get("/_stepbridge").text.partition("</style>")[0] == index.partition("</style>")[0]
+    assert any(link.startswith("/_stepbridge/jobs/") and name in link for link in links(index))
+    [execution] = [link for link in links(index) if link.startswith("/_stepbridge/executions/") and name in link]
+    page_of_execution = page(local_aws.endpoint_url + execution)
+    assert "/_stepbridge/" in links(page_of_execution)
+    [output] = [link for link in links(page_of_execution) if f"/buckets/{bucket}" in link]
+    assert "a day/" in page(local_aws.endpoint_url + output)
+    [below] = [link for link in links(index) if f"/buckets/{bucket}?" in link]
+    for step in ("out/", "out%2Fa+day%2F"):
+        listed = page(local_aws.endpoint_url + below)
+        [below] = [
+            link
+            for link in links(listed)
+            if link.endswith(f"&{urlencode(place())}") and f"={step.replace('/', '%2F')}&" in link
+        ]
+    listed = page(local_aws.endpoint_url + below)
+    assert f"/_stepbridge/buckets/{bucket}?prefix=out%2F&{urlencode(place())}" in links(listed)
+    [opened] = [link for link in links(listed) if "/objects/" in link]
+    answer = browser.get(opened)
+    assert answer.text == "a,b\n1,ü\n"
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert answer.headers["content-disposition"].startswith("inline")
+
+
+@pytest.mark.parametrize(
+    ("content", "shown"),
+    [(b"<script>alert(1)</script>", "text/plain; charset=utf-8"), (b"\x00\xff" * 100_000, "application/octet-stream")],
+)
+def test_an_object_opens_and_is_never_a_page(
+    local_aws: LocalAwsProcess, client: Callable[..., Any], name: str, content: bytes, shown: str
+) -> None:
+    """Text is shown as text, all else is saved; a browser runs nothing of it and guesses no other type."""
+    s3 = client("s3")
+    s3.create_bucket(Bucket=name)
+    s3.put_object(Bucket=name, Key="page.html", Body=content, ContentType="text/html")
+    answer = httpx.get(address(local_aws, "objects", name, "page.html", **place()), timeout=30.0)
+    assert answer.content == content
+    assert answer.headers["content-type"] == shown
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "sandbox" in answer.headers["content-security-policy"]
+    assert "NoSuchKey" in page(address(local_aws, "objects", name, "none", **place()), 404)
+
+
+def test_a_client_that_lists_buckets_gets_no_page(local_aws: LocalAwsProcess, client: Callable[..., Any]) -> None:
+    """The address without a path is S3's for all but browsers."""
+    assert "Buckets" in client("s3").list_buckets()
+    assert "ListAllMyBuckets" in httpx.get(local_aws.endpoint_url, timeout=30.0).text
+
+
+def test_the_index_of_a_region_without_anything(local_aws: LocalAwsProcess) -> None:
+    """Each list says that it is empty."""
+    html = page(address(local_aws, "", account="210987654321", region="eu-north-1"))
+    assert "No execution yet" in html
+    assert "No job yet" in html
+    assert "No build yet" in html

@@ -105,11 +105,11 @@ def keep_site(
         signal.signal(number, _interrupt)
     say = partial(print, flush=True)
     try:
-        with ProcessTree(settings.logs) as tree:
+        with ProcessTree(settings.logs, guarded=True) as tree:
             site = start_site(tree, settings, say, partial(_prepare, settings, say))
             record_site(settings, site)
             while True:
-                tree.check()
+                tree.revive(say)
                 time.sleep(0.5)
     except KeyboardInterrupt:
         say("Stopped")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from stepbridge.cli.local_site.processes import ChildEndedError, ProcessTree, process_start_ticks
+from stepbridge.cli.local_site.processes import MOST_RESTARTS, ChildEndedError, ProcessTree, process_start_ticks
 
 # Forks a grandchild into a session of its own that ignores SIGTERM, as a daemon would, and writes both ids.
 STUBBORN = """
@@ -29,7 +29,8 @@ KEEPER = """
 import pathlib, sys, time, os
 from stepbridge.cli.local_site.processes import ProcessTree
 folder = pathlib.Path(sys.argv[1])
-with ProcessTree(folder) as tree:
+with ProcessTree(folder, guarded="guarded" in sys.argv) as tree:
+    print(os.getpid(), flush=True)
     tree.start("sleeper", [sys.executable, "-c", "import os,time; print(os.getpid(), flush=True); time.sleep(600)"],
                dict(os.environ), folder)
     time.sleep(600)
@@ -102,3 +103,76 @@ def test_children_from_before_are_left_alone(tmp_path: Path) -> None:
     finally:
         earlier.kill()
         earlier.wait()
+
+
+# Starts STUBBORN, whose grandchild ignores SIGTERM, in a guarded tree.
+GUARDED = f"""
+import os, pathlib, sys, time
+from stepbridge.cli.local_site.processes import ProcessTree
+folder = pathlib.Path(sys.argv[1])
+with ProcessTree(folder, guarded=True) as tree:
+    print(os.getpid(), tree.pid, flush=True)
+    tree.start("daemon", [sys.executable, "-c", {STUBBORN!r}, str(folder / "pids")], dict(os.environ), folder)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("victim", ["program", "guard"])
+def test_a_killed_program_takes_even_the_stubborn_with_it_under_a_guard(tmp_path: Path, victim: str) -> None:
+    """Whichever of the two is killed with SIGKILL, the other ends what was started."""
+    guard = subprocess.Popen([sys.executable, "-c", GUARDED, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert guard.stdout is not None
+    program, told = map(int, guard.stdout.readline().split())
+    pids = [int(pid) for pid in wait_for_text(tmp_path / "pids").split()]
+    assert told == guard.pid
+    os.kill({"program": program, "guard": guard.pid}[victim], signal.SIGKILL)
+    assert guard.wait(30) == {"program": 128 + signal.SIGKILL, "guard": -signal.SIGKILL}[victim]
+    wait_until_gone(program)
+    for pid in pids if victim == "program" else pids[:1]:
+        wait_until_gone(pid)
+
+
+def test_a_guarded_program_ends_as_it_would_without_its_guard(tmp_path: Path) -> None:
+    """SIGTERM reaches it, and its exit code is the guard's."""
+    script = "import signal, sys\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\n" + KEEPER
+    guard = subprocess.Popen([sys.executable, "-c", script, str(tmp_path), "guarded"])
+    sleeper = int(wait_for_text(tmp_path / "sleeper.log"))
+    guard.terminate()
+    assert guard.wait(30) == 7
+    wait_until_gone(sleeper)
+
+
+def test_what_ends_is_started_again_without_its_orphans(tmp_path: Path) -> None:
+    """A line says so; the log goes on in the same file; what the dead one had started is gone."""
+    lines: list[str] = []
+    pids = tmp_path / "pids"
+    script = "print('hello', flush=True)\n" + STUBBORN
+    with ProcessTree(tmp_path) as tree:
+        child = tree.start("daemon", [sys.executable, "-c", script, str(pids)], dict(os.environ), tmp_path)
+        first, orphan = map(int, wait_for_text(pids).split())
+        pids.unlink()
+        os.kill(first, signal.SIGKILL)
+        child.process.wait()
+        tree.revive(lines.append)
+        assert process_start_ticks(orphan) is None
+        second = int(wait_for_text(pids).split()[0])
+        assert child.process.pid == second != first
+    assert lines == [
+        f"daemon ended with exit code -9; started again (1 of at most {MOST_RESTARTS} times in 10 minutes); "
+        f"see {tmp_path / 'daemon.log'}"
+    ]
+    assert (tmp_path / "daemon.log").read_text().count("hello") == 2
+
+
+def test_what_ends_again_and_again_is_given_up(tmp_path: Path) -> None:
+    """With its exit code and last lines."""
+    lines: list[str] = []
+    with ProcessTree(tmp_path) as tree:
+        child = tree.start("broken", [sys.executable, "-c", "raise SystemExit('no database')"], {}, tmp_path)
+        for _ in range(MOST_RESTARTS):
+            child.process.wait()
+            tree.revive(lines.append)
+        child.process.wait()
+        with pytest.raises(ChildEndedError, match=r"broken: ended with exit code 1[\s\S]*no database"):
+            tree.revive(lines.append)
+    assert len(lines) == MOST_RESTARTS

@@ -72,6 +72,7 @@ def test_each_kind_of_error(error: Exception, expected: RetryAction) -> None:
         ("FAILED", "InvalidInput", "", FAIL),
         ("FAILED", "JobStopped", "", FAIL),
         ("FAILED", "States.Runtime", "", FAIL),
+        ("FAILED", "States.Runtime", "the local AWS was stopped while the execution ran", DEFAULT),
         ("FAILED", "States.Timeout", "", FAIL),
         ("TIMED_OUT", "", "", FAIL),
         ("FAILED", "CapacityError", "no ml.p4d", RETRY),

@@ -22,18 +22,25 @@ COMPONENTS: Mapping[str, tuple[str, ...]] = {
 """Subcommands of ``airflow`` that together are one Airflow. Their log servers listen on every interface, and nobody
 needs them where all components share one disk."""
 
+ACCESS_KEY_ID, SECRET_ACCESS_KEY = "AKIASTEPBRIDGELOCAL0", "dummy0key1of2stepbridge3local4aws"
+"""Airflow masks them in every log, wherever they stand: so they are words that stand nowhere else."""
+
 _HOST_VARIABLES = "PATH HOME LANG LC_ALL TZ TMPDIR LD_LIBRARY_PATH SSL_CERT_FILE USER LOGNAME".split()  # noqa: SIM905
 
 
 @dataclass(frozen=True)
 class AirflowSite:
-    """Where an Airflow lives: the project it serves, its home, its port, and the AWS that it talks to."""
+    """Where an Airflow lives: the project it serves, its home, its port, the AWS that it talks to, and its database.
+
+    Without ``database_url`` the database is SQLite in the home.
+    """
 
     project: Path
     home: Path
     port: int
     aws_endpoint_url: str
     region: str
+    database_url: str | None = None
     user: ClassVar[str] = "admin"
 
     @property
@@ -49,38 +56,43 @@ class AirflowSite:
         self.home.mkdir(parents=True, exist_ok=True)
         passwords = self.home / "passwords.json"
         _write_private(passwords, json.dumps({self.user: self.password()}))
-        return airflow_environment(os.environ) | {
-            "AIRFLOW_HOME": str(self.home),
-            "AIRFLOW__CORE__DAGS_FOLDER": str(self.project / "dags"),
-            "AIRFLOW__CORE__PLUGINS_FOLDER": str(self.project / "plugins"),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
-            "AIRFLOW__CORE__PARALLELISM": "4",
-            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{self.user}:admin",
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
-            "AIRFLOW__CORE__FERNET_KEY": "",
-            "AIRFLOW__API__HOST": "127.0.0.1",
-            "AIRFLOW__API__PORT": str(self.port),
-            "AIRFLOW__API__BASE_URL": self.url,
-            "AIRFLOW__API__WORKERS": "1",
-            "AIRFLOW__API__SECRET_KEY": _kept_secret(self.home / "secret_key", 32),
-            "AIRFLOW__API_AUTH__JWT_SECRET": _kept_secret(self.home / "jwt_secret", 64),
-            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
-            "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "10",
-            "AIRFLOW__DAG_PROCESSOR__PRINT_STATS_INTERVAL": "0",
-            "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "2",
-            "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
-            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
-            # A worker can notice the end of its task this late; the default of 5 s would show in every hop.
-            "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
-            "AIRFLOW_CONN_AWS_DEFAULT": self._aws_connection(),
-        }
+        database = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self.database_url} if self.database_url else {}
+        return (
+            airflow_environment(os.environ)
+            | database
+            | {
+                "AIRFLOW_HOME": str(self.home),
+                "AIRFLOW__CORE__DAGS_FOLDER": str(self.project / "dags"),
+                "AIRFLOW__CORE__PLUGINS_FOLDER": str(self.project / "plugins"),
+                "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+                "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+                "AIRFLOW__CORE__PARALLELISM": "4",
+                "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+                "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{self.user}:admin",
+                "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
+                "AIRFLOW__CORE__FERNET_KEY": "",
+                "AIRFLOW__API__HOST": "127.0.0.1",
+                "AIRFLOW__API__PORT": str(self.port),
+                "AIRFLOW__API__BASE_URL": self.url,
+                "AIRFLOW__API__WORKERS": "1",
+                "AIRFLOW__API__SECRET_KEY": _kept_secret(self.home / "secret_key", 32),
+                "AIRFLOW__API_AUTH__JWT_SECRET": _kept_secret(self.home / "jwt_secret", 64),
+                "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
+                "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "10",
+                "AIRFLOW__DAG_PROCESSOR__PRINT_STATS_INTERVAL": "0",
+                "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "2",
+                "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
+                "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+                # A worker can notice the end of its task this late; the default of 5 s would show in every hop.
+                "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+                "AIRFLOW_CONN_AWS_DEFAULT": self._aws_connection(),
+            }
+        )
 
     def _aws_connection(self) -> str:
         """The connection ``aws_default`` for the local AWS, which takes any key; the keys only have to be there."""
         extra = {"region_name": self.region, "endpoint_url": self.aws_endpoint_url}
-        return json.dumps({"conn_type": "aws", "login": "local", "password": "local", "extra": extra})
+        return json.dumps({"conn_type": "aws", "login": ACCESS_KEY_ID, "password": SECRET_ACCESS_KEY, "extra": extra})
 
     def migrate_database(self, tree: ProcessTree, environment: Mapping[str, str]) -> None:
         """Create or migrate the metadata database. Raises ChildEndedError with the end of its output."""

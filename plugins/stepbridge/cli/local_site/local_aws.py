@@ -11,7 +11,7 @@ from collections.abc import Callable
 import boto3
 import httpx
 
-from stepbridge.cli.local_site.airflow_site import airflow_environment
+from stepbridge.cli.local_site.airflow_site import ACCESS_KEY_ID, SECRET_ACCESS_KEY, airflow_environment
 from stepbridge.cli.local_site.processes import ProcessTree
 from stepbridge.cli.local_site.site import RunningSite, SiteError, SiteSettings
 
@@ -39,7 +39,7 @@ def start_local_aws(tree: ProcessTree, settings: SiteSettings, say: Callable[[st
 
 def local_session() -> boto3.Session:
     """A session whose keys are accepted by the local AWS and worth nothing elsewhere."""
-    return boto3.Session(aws_access_key_id="local", aws_secret_access_key="local", region_name=REGION)
+    return boto3.Session(ACCESS_KEY_ID, SECRET_ACCESS_KEY, region_name=REGION)
 
 
 def build_prebuilt_images(site: RunningSite, say: Callable[[str], None]) -> str:
@@ -51,12 +51,6 @@ def build_prebuilt_images(site: RunningSite, say: Callable[[str], None]) -> str:
     say(f"Image: scikit-learn container ready ({time.monotonic() - started:.1f} s)")
     image_id: str = answer.json()["sagemaker-scikit-learn"]
     return image_id
-
-
-def runtime_of(site: RunningSite) -> str:
-    """``process`` or ``docker``: what the site's local AWS runs containers with."""
-    runtime: str = _asked("GET", f"{site.aws_endpoint_url}/_stepbridge/health", timeout_seconds=10.0).json()["runtime"]
-    return runtime
 
 
 def free_port(wanted: int, say: Callable[[str], None]) -> int:

@@ -3,7 +3,7 @@
 Airflow's components fork workers, workers fork tasks, and some of them move into sessions of their own; ending only the
 direct children would leave those running. So the program becomes a child subreaper (``prctl(2)``): whatever is orphaned
 below it becomes its child, and ``ProcessTree.stop`` ends descendants until none is left. Should the program itself be
-killed, each direct child gets SIGTERM from the kernel (PR_SET_PDEATHSIG).
+killed, each direct child gets SIGTERM from the kernel (PR_SET_PDEATHSIG), and a guard, its parent, ends what is left.
 """
 
 from __future__ import annotations
@@ -14,15 +14,17 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import NoReturn, Self
 
 from stepbridge.errors import StepbridgeError
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+MOST_RESTARTS = 5
+RESTARTS_SECONDS = 600.0  # within which a child is started again so often at most
 
 
 class ChildEndedError(StepbridgeError):
@@ -60,13 +62,19 @@ def _descendants(root: int, but_below: frozenset[int] = frozenset()) -> list[int
     return found
 
 
-@dataclass(frozen=True)
+@dataclass
 class Child:
     """A started program and the file that takes what it prints."""
 
     name: str
-    process: subprocess.Popen[bytes]
     log_file: Path
+    spawn: Callable[[], subprocess.Popen[bytes]]
+    end_signal: signal.Signals
+    process: subprocess.Popen[bytes] = field(init=False)
+    restarts: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.process = self.spawn()
 
     def check(self) -> None:
         """Raise ChildEndedError, with the end of its output, if it no longer runs."""
@@ -77,6 +85,16 @@ class Child:
         found = "\n  ".join([f"ended with exit code {code}; its last lines:", *tail])
         raise ChildEndedError(self.name, found, "", f"\nthe whole output is in {self.log_file}")
 
+    def restart(self) -> str:
+        """Start it again; a line about that. Raises ChildEndedError after MOST_RESTARTS within RESTARTS_SECONDS."""
+        now, code = time.monotonic(), self.process.returncode
+        self.restarts = [moment for moment in self.restarts if now - moment < RESTARTS_SECONDS] + [now]
+        if len(self.restarts) > MOST_RESTARTS:
+            self.check()
+        self.process = self.spawn()
+        count = f"{len(self.restarts)} of at most {MOST_RESTARTS} times in {RESTARTS_SECONDS / 60:.0f} minutes"
+        return f"{self.name} ended with exit code {code}; started again ({count}); see {self.log_file}"
+
 
 class ProcessTree:
     """Starts programs and, on leaving the ``with`` block, ends them and all that they started.
@@ -85,13 +103,21 @@ class ProcessTree:
     that this program had before are left alone.
     """
 
-    def __init__(self, log_folder: Path) -> None:
+    def __init__(self, log_folder: Path, guarded: bool = False) -> None:
+        """``guarded``: the block runs in a new process, whose parent, ``pid``, ends what a killed one leaves behind."""
         self._log_folder = log_folder
+        self._guarded = guarded
+        self.pid = os.getpid()
         self._children: list[Child] = []
         self._not_ours: frozenset[int] = frozenset()
 
     def __enter__(self) -> Self:
         self._log_folder.mkdir(parents=True, exist_ok=True)
+        if self._guarded and (program := os.fork()):
+            _guard(program)
+        if self._guarded:
+            os.setpgid(0, 0)  # a Ctrl-C reaches the guard, which passes it on once
+            _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         self._not_ours = frozenset(_descendants(os.getpid()))
         _prctl(_PR_SET_CHILD_SUBREAPER, 1)
         return self
@@ -99,21 +125,42 @@ class ProcessTree:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def start(self, name: str, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> Child:
-        """Start ``command`` in a session of its own, so that a Ctrl-C at the terminal reaches only this program."""
+    def start(
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        folder: Path,
+        *,
+        before: Callable[[], None] | None = None,
+        end_signal: signal.Signals = signal.SIGTERM,
+    ) -> Child:
+        """Start ``command`` in a session of its own, so that a Ctrl-C at the terminal reaches only this program.
+
+        ``before`` is called in the new process; ``end_signal`` is what ends it in good order.
+        """
         log_file = self._log_folder / f"{name}.log"
-        with log_file.open("wb") as log:
-            process = subprocess.Popen(
-                list(command),
-                cwd=folder,
-                env=dict(environment),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                preexec_fn=_die_with_parent,
-            )
-        child = Child(name, process, log_file)
+        log_file.unlink(missing_ok=True)
+
+        def prepare() -> None:
+            if before:
+                before()
+            _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)  # last: a new user namespace takes it away
+
+        def spawn() -> subprocess.Popen[bytes]:
+            with log_file.open("ab") as log:
+                return subprocess.Popen(
+                    list(command),
+                    cwd=folder,
+                    env=dict(environment),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    preexec_fn=prepare,
+                )
+
+        child = Child(name, log_file, spawn, end_signal)
         self._children.append(child)
         return child
 
@@ -122,9 +169,26 @@ class ProcessTree:
         for child in self._children:
             child.check()
 
-    def run(self, name: str, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
+    def revive(self, say: Callable[[str], None]) -> None:
+        """Start again what has ended, and say so. Raises ChildEndedError where that does not help.
+
+        What it left behind ends first: orphans of a scheduler would wait for tasks for ever.
+        """
+        for child in self._children:
+            if child.process.poll() is not None:
+                _kill_below(self._not_ours | {each.process.pid for each in self._children})
+                say(child.restart())
+
+    def run(
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        folder: Path,
+        before: Callable[[], None] | None = None,
+    ) -> None:
         """Start a program and wait for its end. Raises ChildEndedError unless its exit code is 0."""
-        child = self.start(name, command, environment, folder)
+        child = self.start(name, command, environment, folder, before=before)
         self._children.remove(child)
         while child.process.poll() is None:
             self.check()
@@ -132,27 +196,48 @@ class ProcessTree:
         if child.process.returncode:
             child.check()
 
+    def discard(self, child: Child) -> None:
+        """End a child that turned out not to be needed."""
+        self._children.remove(child)
+        child.process.kill()
+        child.process.wait()
+
     def stop(self, grace_seconds: float = 5.0) -> None:
-        """SIGTERM the children in reverse order of their start, then SIGKILL whatever is left of the tree."""
-        for child in reversed(self._children):
-            if child.process.poll() is None:
-                child.process.terminate()
+        """End the children in reverse order of their start, the first when no other is left, then kill the rest."""
         deadline = time.monotonic() + grace_seconds
-        while time.monotonic() < deadline and any(child.process.poll() is None for child in self._children):
-            time.sleep(0.05)
-        own = os.getpid()
-        while left := _descendants(own, self._not_ours):
-            for pid in left:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            time.sleep(0.05)
+        for group in (self._children[:0:-1], self._children[:1]):
+            for child in group:
+                if child.process.poll() is None:
+                    child.process.send_signal(child.end_signal)
+            while time.monotonic() < deadline and any(child.process.poll() is None for child in group):
+                time.sleep(0.05)
+            deadline = max(deadline, time.monotonic() + 2.0)
+        _kill_below(self._not_ours)
         for child in self._children:
             child.process.wait()
         self._children.clear()
 
 
-def _die_with_parent() -> None:
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def _guard(program: int) -> NoReturn:
+    """Wait for ``program``, a child that may have been killed, end what it left, and end as it did."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _: os.kill(program, number))
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    code = os.waitstatus_to_exitcode(os.waitpid(program, 0)[1])
+    deadline = time.monotonic() + 5.0
+    while time.monotonic() < deadline and _descendants(os.getpid()):
+        time.sleep(0.05)
+    _kill_below()
+    os._exit(code if code >= 0 else 128 - code)
+
+
+def _kill_below(but_below: frozenset[int] = frozenset()) -> None:
+    """SIGKILL all that runs below this program, until none is left."""
+    while left := _descendants(os.getpid(), but_below):
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.05)
 
 
 def _prctl(option: int, value: int) -> None:

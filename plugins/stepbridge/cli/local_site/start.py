@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from importlib.metadata import version
+from typing import TypeVar
 
 from stepbridge.cli.local_site.airflow_client import AirflowClient
 from stepbridge.cli.local_site.airflow_site import AirflowSite
 from stepbridge.cli.local_site.local_aws import REGION, free_port, local_session, start_local_aws
+from stepbridge.cli.local_site.postgres import start_postgres
 from stepbridge.cli.local_site.processes import ProcessTree, process_start_ticks
 from stepbridge.cli.local_site.site import RunningSite, SiteError, SiteSettings
 from stepbridge.deployment import StackDeployer
 
 Say = Callable[[str], None]
+Result = TypeVar("Result")
 
 
 def start_site(
@@ -27,28 +29,29 @@ def start_site(
     ``prepare`` runs as soon as the stack is deployed, while Airflow still starts. Raises SiteError, ChildEndedError,
     AirflowError, or what the deployment or ``prepare`` raised; the caller's ``tree`` then ends what was started.
     """
+    database_url = start_postgres(tree, settings.airflow_home, say)
     aws_url = start_local_aws(tree, settings, say)
-    site = AirflowSite(settings.project, settings.airflow_home, free_port(settings.airflow_port, say), aws_url, REGION)
+    port = free_port(settings.airflow_port, say)
+    site = AirflowSite(settings.project, settings.airflow_home, port, aws_url, REGION, database_url)
     environment = site.environment()
-    deployed = _in_background(lambda: _deploy(settings, site, say, prepare))
+    deployed = _in_background(lambda: _deploy(tree.pid, settings, site, say))
+    prepared = _in_background(lambda: prepare(deployed.result()))
     _migrate_once(tree, site, environment, say)
+    running = _result(tree, deployed)  # first: tasks that were interrupted go on at once, and need the stack
     say("Airflow: starting scheduler, DAG processor, triggerer and API server")
     site.start(tree, environment)
     client = AirflowClient(site.url, site.user, site.password())
     _wait_until_healthy(tree, client)
     say(f"Airflow: ready on {site.url}")
-    while not deployed.done():
-        tree.check()
-        time.sleep(0.1)
-    running = deployed.result()
+    _result(tree, prepared)
     client.set_variable("stepbridge", running.deployment, "What `stepbridge deploy` made; read when tasks run")
     client.close()
     return running
 
 
-def _in_background(function: Callable[[], RunningSite]) -> Future[RunningSite]:
+def _in_background(function: Callable[[], Result]) -> Future[Result]:
     """The function's result to come. Its thread does not keep this program from ending."""
-    future: Future[RunningSite] = Future()
+    future: Future[Result] = Future()
 
     def run() -> None:
         try:
@@ -60,9 +63,14 @@ def _in_background(function: Callable[[], RunningSite]) -> Future[RunningSite]:
     return future
 
 
-def _deploy(
-    settings: SiteSettings, site: AirflowSite, say: Say, prepare: Callable[[RunningSite], object]
-) -> RunningSite:
+def _result(tree: ProcessTree, future: Future[Result]) -> Result:
+    while not future.done():
+        tree.check()
+        time.sleep(0.1)
+    return future.result()
+
+
+def _deploy(pid: int, settings: SiteSettings, site: AirflowSite, say: Say) -> RunningSite:
     with (settings.logs / "deploy.log").open("w") as log:
         deployment = StackDeployer(
             session=local_session(),
@@ -71,10 +79,10 @@ def _deploy(
             say=lambda line: print(line, file=log, flush=True),
         ).deploy()
     say(f"Stack: {deployment.stack_name} deployed, state machine {deployment.state_machine_arn.rpartition(':')[2]}")
-    ticks = process_start_ticks(os.getpid())
+    ticks = process_start_ticks(pid)
     assert ticks is not None
-    running = RunningSite(
-        pid=os.getpid(),
+    return RunningSite(
+        pid=pid,
         start_ticks=ticks,
         airflow_url=site.url,
         aws_endpoint_url=site.aws_endpoint_url,
@@ -82,13 +90,11 @@ def _deploy(
         password=site.password(),
         deployment=deployment.model_dump_json(),
     )
-    prepare(running)
-    return running
 
 
 def _migrate_once(tree: ProcessTree, site: AirflowSite, environment: dict[str, str], say: Say) -> None:
     """Migrate the database unless this very version of Airflow did already."""
-    marker, installed = site.home / "migrated", version("apache-airflow")
+    marker, installed = site.home / "migrated", f"{version('apache-airflow')} {site.database_url}"
     if marker.exists() and marker.read_text() == installed:
         return
     say("Airflow: preparing its database")

