@@ -27,18 +27,11 @@ def next_try(task_instance: Any, error: BaseException) -> str:
     policy = getattr(task, "retry_policy", None)
     decision = policy.evaluate(error, tries, most) if policy else RetryDecision.default()
     if task_instance.state != "up_for_retry":
-        why = decision.reason if decision.action is RetryAction.FAIL else "that was its last try" if tries > 1 else ""
+        last = "that was its last try" if tries > 1 else ""
+        why = decision.reason if decision.action is RetryAction.FAIL else last
         return "  not tried again by Airflow" + (f": {why}" if why else "")
-    delay = decision.retry_delay
-    if delay is None:
-        growth = task.retry_exponential_backoff or 1.0
-        longest = (task.max_retry_delay or timedelta(days=1)).total_seconds()
-        delay = timedelta(seconds=min(task.retry_delay.total_seconds() * growth ** (tries - 1), longest))
-    return f"  tried again by Airflow in {_minutes(delay)} (try {tries + 1} of {most + 1})"
-
-
-def _minutes(delay: timedelta) -> str:
+    growth, longest = task.retry_exponential_backoff or 1.0, task.max_retry_delay or timedelta.max
+    delay = decision.retry_delay or min(task.retry_delay * growth ** min(tries - 1, 20), longest)
     minutes, rest = divmod(delay.total_seconds(), 60)
-    return (
-        f"{minutes:.0f} minute{'' if minutes == 1 else 's'}" if minutes and not rest else duration(minutes * 60 + rest)
-    )
+    span = duration(delay.total_seconds()) if rest or not minutes else f"{minutes:.0f} minute" + "s" * (minutes > 1)
+    return f"  tried again by Airflow in {span} (try {tries + 1} of {most + 1})"

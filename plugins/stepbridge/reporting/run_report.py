@@ -97,19 +97,15 @@ def input_of(s3: S3, report: RunReport, stage: StageReport) -> Listing | None:
 
 
 def project_modules(folders: Sequence[str]) -> list[str]:
-    """The Python files of the project with these container and scripts folders; hidden folders and environments not."""
-    places = [Path(folder) for folder in folders if Path(folder).is_dir()]
-    roots = {place.parent.parent for place in places if place.parent.name in ("containers", "scripts")} or set(places)
+    """The Python files of the projects with these container and scripts folders, without environments."""
     found: list[str] = []
-    for root in roots:
+    for root in {Path(folder).parent.parent for folder in folders}:
         for parent, names, files in os.walk(root):
             names[:] = [name for name in names if name[0] not in "._" and not Path(parent, name, "pyvenv.cfg").exists()]
             found += [str(Path(parent, name).relative_to(root)) for name in files if name.endswith(".py")]
             if len(found) > MOST_MODULES:
                 break
-    # The model's own files first: another model's module of that name is not the one that is missing.
-    own = {str(place.relative_to(root)) for place in places for root in roots if place.is_relative_to(root)}
-    return sorted(found, key=lambda path: (not path.startswith(tuple(own)), path))
+    return sorted(found)
 
 
 def write_report(s3: S3, report: RunReport) -> S3Uri | None:

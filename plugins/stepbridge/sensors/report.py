@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from airflow.sdk import Asset, Context
 
@@ -92,11 +92,15 @@ class ReportPublisher:
         if any("ModuleNotFoundError" in line for lines in logs.values() for line in lines):
             modules = project_modules(_folders(context))
         text = failure_text(report, logs, self._pages(context, report, [at_fault] if at_fault else ()), read, modules)
-        report = report.model_copy(update={"failure": text})
+        name = report.error or (stage.error if stage else None) or ""
+        self._fail(context, report, ExecutionFailedError(report.execution_arn, report.status, text, name))
+
+    def _fail(self, context: Context, report: RunReport, error: Exception) -> NoReturn:
+        """Raises ``error``; the report has its text."""
+        report = report.model_copy(update={"failure": str(error)})
         context["ti"].xcom_push(key=REPORT_KEY, value=report.model_dump(mode="json"))
         self._write(report)
-        name = report.error or (stage.error if stage else None) or ""
-        raise ExecutionFailedError(report.execution_arn, report.status, text, name)
+        raise error
 
     def _write(self, report: RunReport) -> None:
         """Write the report beside the output. An execution's own end is what counts: this never fails it."""
@@ -132,10 +136,7 @@ class ReportPublisher:
             about = f"  job: {last.job_name} of {last.stage} is {last.status} ({last.job_arn or 'no ARN known'})"
             links = [f"  {what}: {address}" for what, address in pages.items()]
             error.details = (about, *silence(last, logs.get(last.job_name or "", ())), *links)
-        report = report.model_copy(update={"failure": str(error)})
-        context["ti"].xcom_push(key=REPORT_KEY, value=report.model_dump(mode="json"))
-        self._write(report)
-        raise error
+        self._fail(context, report, error)
 
     def _pages(self, context: Context, report: RunReport, stages: Sequence[StageReport]) -> dict[str, str]:
         """The addresses of the execution, of the stages' jobs and their logs, and of the output."""
@@ -155,6 +156,6 @@ class ReportPublisher:
 
 def _folders(context: Context) -> list[str]:
     """The container and scripts folders of the DAG's tasks."""
-    dag = context["task"].dag
-    tasks = dag.tasks if dag else ()
-    return [folder for task in tasks for folder in map(vars(task).get, ("context_folder", "scripts_folder")) if folder]
+    tasks = context["task"].dag.tasks if context["task"].dag else ()
+    found = (getattr(task, name, None) for task in tasks for name in ("context_folder", "scripts_folder"))
+    return [folder for folder in found if folder]

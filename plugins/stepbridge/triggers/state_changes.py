@@ -15,7 +15,7 @@ from stepbridge.core.run_report import parsed_object, shown
 from stepbridge.errors import AwsError
 
 if TYPE_CHECKING:
-    from stepbridge.aws.logs import CloudWatchLogs
+    from stepbridge.aws.logs import CloudWatchLogs, LogTail
 
 __all__ = ["StateChanges", "line_of"]
 
@@ -34,44 +34,36 @@ class StateChanges:
         self._execution_arn = execution_arn
         self._logs = logs
         self._last_event = 0
-        self._job = _JobTail(logs, "")
+        self._tail: LogTail | None = None
+        self._left = 0
 
     def new_lines(self) -> list[str]:
         """What is new since the last call, oldest first. Raises ``AwsError``."""
+        events = self._client.latest_events(self._execution_arn, LATEST_EVENTS)
         lines = []
-        for event in self._client.latest_events(self._execution_arn, LATEST_EVENTS):
-            if event["id"] <= self._last_event:
-                continue
+        for event in (event for event in events if event["id"] > self._last_event):
             self._last_event = event["id"]
+            if event["type"].startswith("Task"):
+                lines += self._job_lines()
             if event["type"] == "TaskScheduled":
-                lines += self._job.new_lines()
                 request = parsed_object(event["taskScheduledEventDetails"].get("parameters"))
-                self._job = _JobTail(self._logs, request.get("ProcessingJobName", ""))
-            elif line := line_of(event):
-                lines += [*(self._job.new_lines() if event["type"].startswith("Task") else ()), line]
-        return lines + self._job.new_lines()
+                self._tail, self._left = self._logs.job_tail(request.get("ProcessingJobName", "")), JOB_LINES
+            if line := line_of(event):
+                lines.append(line)
+        return lines + self._job_lines()
 
-
-class _JobTail:
-    """The new lines of one job, at most ``JOB_LINES`` of them; none without a name."""
-
-    def __init__(self, logs: CloudWatchLogs, job_name: str) -> None:
-        self._tail = logs.job_tail(job_name) if job_name else None
-        self._left = JOB_LINES
-
-    def new_lines(self) -> list[str]:
-        if self._tail is None:
+    def _job_lines(self) -> list[str]:
+        """The running job's new lines, at most ``JOB_LINES`` in all."""
+        if self._tail is None or self._left <= 0:
             return []
         try:
             lines = [f"    | {line}" for line in shown(self._tail.new_lines())]
         except AwsError as error:  # the wait goes on without them
-            lines, self._left = [f"    (the job's log can't be read: {error})"], 0
-        if len(lines) > self._left:
-            lines = [*lines[: self._left], "    | … more in the job's log"]
+            lines, self._left = [f"    (the job's log can't be read: {error})"], 1
+        more = ["    | … more in the job's log"] if len(lines) > self._left else []
+        kept = lines[: self._left] + more
         self._left -= len(lines)
-        if self._left <= 0:
-            self._tail = None
-        return lines
+        return kept
 
 
 def line_of(event: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 __all__ = ["key_lines", "last_lines", "shown", "traceback_of"]
@@ -21,16 +21,15 @@ _WARNING: Final = re.compile(r"\w*Warning: |\b(?:WARN|WARNING|ERROR|CRITICAL|FAT
 
 def shown(lines: Sequence[str]) -> list[str]:
     """The lines as a terminal shows them: of a progress bar its last state, and a traceback begins a line."""
-    return [part[:LINE_LENGTH] for line in lines for part in _parts(line)]
-
-
-def _parts(line: str) -> Iterator[str]:
-    line = next((part for part in reversed(line.split("\r")) if part.strip()), "")
-    heading = _TRACEBACK.search(line)
-    if heading and (before := line[: heading.start()]).strip():
-        yield before.rstrip()
-        line = heading[0]
-    yield line
+    found: list[str] = []
+    for line in lines:
+        state = next((part for part in reversed(line.split("\r")) if part.strip()), "")
+        heading = _TRACEBACK.search(state)
+        if heading and (before := state[: heading.start()].rstrip()):
+            found.append(before[:LINE_LENGTH])
+            state = heading[0]
+        found.append(state[:LINE_LENGTH])
+    return found
 
 
 def traceback_of(lines: Sequence[str]) -> list[str]:
@@ -39,23 +38,16 @@ def traceback_of(lines: Sequence[str]) -> list[str]:
     Of a chain of exceptions it is the last one, which is what ended the script. A message may have many lines, and
     nothing tells them from what was printed later: at most ``MESSAGE_LINES`` are taken.
     """
-    begin = next((at for form in (_TRACEBACK, _SYNTAX_ERROR) for at in _found(form, lines)), None)
+    places = range(len(lines))
+    begins = (at for form in (_TRACEBACK, _SYNTAX_ERROR) for at in reversed(places) if form.search(lines[at]))
+    begin = next(begins, None)
     if begin is None:
         return []
-    margin = len(lines[begin]) - len(lines[begin].lstrip())
-    end = next((at for at in range(begin + 1, len(lines)) if lines[at].startswith(STREAM_MARK)), len(lines))
-    frames = margin if _TRACEBACK.search(lines[begin]) else 0
-    error = next((at for at in range(begin + 1, end) if lines[at].strip() and _indent(lines[at]) <= frames), None)
-    found = [
-        line[frames:].rstrip() for line in lines[begin : end if error is None else min(end, error + MESSAGE_LINES)]
-    ]
-    while found and not found[-1]:
-        found.pop()
-    return found if len(found) > 1 else []
-
-
-def _found(form: re.Pattern[str], lines: Sequence[str]) -> Iterator[int]:
-    return (at for at in reversed(range(len(lines))) if form.search(lines[at]))
+    margin = _indent(lines[begin]) if _TRACEBACK.search(lines[begin]) else 0
+    end = next((at for at in places[begin + 1 :] if lines[at].startswith(STREAM_MARK)), len(lines))
+    error = next((at for at in places[begin + 1 : end] if lines[at].strip() and _indent(lines[at]) <= margin), end)
+    found = "\n".join(line[margin:].rstrip() for line in lines[begin : min(end, error + MESSAGE_LINES)]).rstrip()
+    return found.splitlines() if "\n" in found else []
 
 
 def _indent(line: str) -> int:
