@@ -52,12 +52,8 @@ class CardTimetable(CronDataIntervalTimetable):
         """The next run; None after the last day."""
         earliest, latest, catchup = restriction
         if earliest is None and latest is None:
-            if self.last:
-                latest = pendulum.datetime(
-                    self.last.year, self.last.month, self.last.day, 23, 59, 59, tz=self._timezone
-                )
-            if self.first:
-                earliest = pendulum.datetime(*self.first.timetuple()[:3], tz=self._timezone)
+            earliest = self._begin_of(self.first) if self.first else None
+            latest = self._begin_of(self.last).end_of("day") if self.last else None
             if not catchup and last_automated_data_interval is None:
                 under_way = self._under_way()
                 earliest = max(earliest or under_way, under_way)
@@ -65,6 +61,9 @@ class CardTimetable(CronDataIntervalTimetable):
             last_automated_data_interval=last_automated_data_interval,
             restriction=TimeRestriction(earliest, latest, catchup),
         )
+
+    def _begin_of(self, day: date) -> pendulum.DateTime:
+        return pendulum.datetime(day.year, day.month, day.day, tz=self._timezone)
 
     def _under_way(self) -> pendulum.DateTime:
         """When the interval began that is under way."""

@@ -14,9 +14,9 @@ from stepbridge.cli.local_site.local_aws import local_session
 from stepbridge.cli.local_site.site import RunningSite
 from stepbridge.core.model_card import parse_card
 
-pytestmark = [pytest.mark.long, pytest.mark.xdist_group("card runs")]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1800), pytest.mark.xdist_group("card runs")]
 
-SECONDS = 600
+SECONDS = 1200
 MANY = 30
 SCRIPT = """\
 import sys, time

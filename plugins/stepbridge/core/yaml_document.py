@@ -73,11 +73,9 @@ class YamlDocument:
 
 def _place(source: str, lines: tuple[str, ...], mark: yaml.Mark) -> tuple[str, str]:
     line = lines[mark.line] if mark.line < len(lines) else ""
-    text = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", line) if mark.column < LONGEST_EXCERPT else ""
-    return (
-        f"{source}:{mark.line + 1}:{mark.column + 1}",
-        f"{text[:LONGEST_EXCERPT]}\n{' ' * mark.column}^" if text else "",
-    )
+    text = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", line)[:LONGEST_EXCERPT]
+    excerpt = f"{text}\n{' ' * mark.column}^" if mark.column <= len(text) > 0 else ""
+    return f"{source}:{mark.line + 1}:{mark.column + 1}", excerpt
 
 
 def read_yaml(text: str, source: str) -> YamlDocument:
@@ -118,17 +116,14 @@ def _require_small(text: str) -> None:
                 anchored[anchors.pop()] = size = sizes.pop()
                 sizes[-1] += size
         value = getattr(event, "value", "")
-        for found, is_wrong in (
-            (f"a text of more than {LONGEST_TEXT} characters", len(value) > LONGEST_TEXT),
-            ("a control character", _CONTROL.search(value)),
-            (f"more than {DEEPEST} levels of lists and mappings", len(sizes) > DEEPEST),
-            (
-                f"more than {MOST_PARTS} keys and values, those behind aliases included",
-                sum(sizes) > MOST_PARTS,
-            ),
-        ):
-            if is_wrong:
-                raise yaml.MarkedYAMLError(None, None, found, cast(yaml.Mark, event.start_mark))
+        wrong = {
+            f"a text of more than {LONGEST_TEXT} characters": len(value) > LONGEST_TEXT,
+            "a control character": _CONTROL.search(value),
+            f"more than {DEEPEST} levels of lists and mappings": len(sizes) > DEEPEST,
+            f"more than {MOST_PARTS} keys and values, those behind aliases included": sum(sizes) > MOST_PARTS,
+        }
+        for found in filter(wrong.get, wrong):
+            raise yaml.MarkedYAMLError(None, None, found, cast(yaml.Mark, event.start_mark))
 
 
 def _compose(text: str) -> tuple[Any, Any]:

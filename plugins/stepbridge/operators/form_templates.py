@@ -45,25 +45,42 @@ ALLOWED: Final = (
 """What a template in the form may use."""
 
 _ATTRIBUTES: Final = {"year", "month", "day", "hour", "minute", "second", "day_of_week", "day_of_year", "week_of_year"}
-_METHODS: Final[Mapping[type, set[str]]] = {
-    date: {
-        *("strftime", "format", "isoformat", "isoweekday", "weekday", "date", "replace", "add", "subtract"),
-        *("start_of", "end_of", "in_timezone", "in_tz"),
-    },
-    str: {
-        *("lower", "upper", "title", "strip", "lstrip", "rstrip", "replace", "removeprefix", "removesuffix", "split"),
-        *("startswith", "endswith"),
-    },
-    dict: {"get"},
+_METHODS: Final = {
+    date: [
+        "strftime",
+        "format",
+        "isoformat",
+        "isoweekday",
+        "weekday",
+        "date",
+        "replace",
+        "add",
+        "subtract",
+        "start_of",
+        "end_of",
+        "in_timezone",
+        "in_tz",
+    ],
+    str: [
+        "lower",
+        "upper",
+        "title",
+        "strip",
+        "lstrip",
+        "rstrip",
+        "replace",
+        "removeprefix",
+        "removesuffix",
+        "split",
+        "startswith",
+        "endswith",
+    ],
+    dict: ["get"],
 }
 _FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     **DATE_FILTERS, "lower": str.lower, "upper": str.upper, "trim": str.strip, "replace": str.replace, "string": str,
     "int": int, "first": operator.itemgetter(0), "last": operator.itemgetter(-1),
 }  # fmt: skip
-_OPERATORS: Final[Mapping[type[nodes.BinExpr], Callable[[Any, Any], Any]]] = {
-    nodes.Add: operator.add, nodes.Sub: operator.sub,
-}  # fmt: skip
-_COMPARISONS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {"eq": operator.eq, "ne": operator.ne}
 _WIDTH: Final = re.compile(r"%[^A-Za-z%]*\d")  # %900000000Y is a year of that many digits
 
 
@@ -141,19 +158,18 @@ def _value(node: nodes.Node, names: Mapping[str, Any]) -> Any:
             return _text(node, names)
         case nodes.Neg(node=inner):
             return -of(inner)
-        case nodes.Add() | nodes.Sub():
-            return _bounded(_OPERATORS[type(node)](of(node.left), of(node.right)))
+        case nodes.Add(left=left, right=right):
+            return _bounded(of(left) + of(right))
+        case nodes.Sub(left=left, right=right):
+            return of(left) - of(right)
         case nodes.Or(left=left, right=right):
             return of(left) or of(right)
         case nodes.CondExpr(test=test, expr1=first, expr2=second):
             return of(first) if of(test) else of(second)
-        case nodes.Compare(expr=left, ops=[nodes.Operand(op=op, expr=right)]) if op in _COMPARISONS:
-            return _COMPARISONS[op](of(left), of(right))
-    raise SecurityError(f"{_kind(node)} may not stand in a value from the form")
-
-
-def _kind(node: nodes.Node) -> str:
-    return f"the filter {node.name!r}" if isinstance(node, nodes.Filter) else type(node).__name__
+        case nodes.Compare(expr=left, ops=[nodes.Operand(op="eq" | "ne" as op, expr=right)]):
+            return (of(left) == of(right)) is (op == "eq")
+    what = f"{type(node).__name__} {getattr(node, 'name', '')}".strip()
+    raise SecurityError(f"{what} may not stand in a value from the form")
 
 
 def _member(value: Any, key: Any) -> Any:
@@ -166,8 +182,7 @@ def _member(value: Any, key: Any) -> Any:
 
 def _called(value: Any, name: str, args: list[Any], named: dict[str, Any]) -> Any:
     allowed = {method for kind, methods in _METHODS.items() if isinstance(value, kind) for method in methods}
-    if name not in allowed or not all(isinstance(each, int) for each in named.values()):
+    wide = name == "strftime" and any(map(_WIDTH.search, args))
+    if name not in allowed or wide or not all(isinstance(each, int) for each in named.values()):
         raise SecurityError(f"{name}() may not be called like this in a value from the form")
-    if name == "strftime" and any(_WIDTH.search(each) for each in args):
-        raise SecurityError("strftime() takes no widths in a value from the form")
     return getattr(value, name)(*args, **named)
