@@ -5,14 +5,20 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
+import resource
+import socket
 import sys
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 from wsgiref.types import WSGIApplication, WSGIEnvironment
 
 from cheroot import wsgi
 from cheroot.connections import ConnectionManager
-from cheroot.server import ChunkedRFile
+from cheroot.server import ChunkedRFile, HTTPConnection, HTTPRequest
 
 from stepbridge_local.errors import ConfigurationError, PortInUseError
 from stepbridge_local.settings import LOOPBACK
@@ -22,30 +28,119 @@ __all__ = ["HttpServer"]
 _log = logging.getLogger(__name__)
 
 _THREADS = 24  # at the start, and as many more whenever all of them are taken
-_MOST_THREADS = 480  # a client that sends slowly holds one for up to _IDLE_SECONDS
+_MOST_THREADS = 1000  # a client that sends slowly holds one
+_HEAD_SECONDS = 10  # for a whole head, from its first byte on
+_LARGEST_HEAD_BYTES = 128 * 1024
+_LONGEST_CHUNK_HEAD = 4096
+_PIECE_BYTES = 1024 * 1024
+_OPEN_FILES = 65536  # every connection is one; systems begin with 1024
 _KEPT_CONNECTIONS = 500  # cheroot keeps 10; every client of a scheduler's workers and triggers has one or two
 _IDLE_SECONDS = 60
 _SHUTDOWN_SECONDS = 2
 _BACKLOG = 256
 
 
-class _ChunkedBody(ChunkedRFile):
-    """A chunked body whose ``readline`` ends: cheroot 11.1's stops in front of the line feed, for ever."""
+class _ChunkedBody:
+    """What stands in the chunks of a body, in a file's methods. Raises ValueError for what are no chunks.
+
+    cheroot's own, in 11.1, stops for ever in front of a line feed, and keeps a chunk in memory, however long it is.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._left = 0
+        self._ended = False
+
+    def read(self, size: int | None = None) -> bytes:
+        """As many bytes as there are, at most ``size``."""
+        collected = bytearray()
+        while (size is None or size < 0 or len(collected) < size) and self._begin_chunk():
+            wanted = self._left if size is None or size < 0 else min(self._left, size - len(collected))
+            collected += self._take(self._stream.read(min(wanted, _PIECE_BYTES)))
+        return bytes(collected)
 
     def readline(self, size: int | None = None) -> bytes:
         """One line with its line feed, of at most ``size`` bytes; empty at the body's end."""
         line = bytearray()
-        while not line.endswith(b"\n") and (size is None or size < 0 or len(line) < size):
-            if not self.buffer:
-                self._fetch()  # type: ignore[attr-defined]
-            if not self.buffer:
-                break
-            end = self.buffer.find(b"\n") + 1 or len(self.buffer)
-            if size is not None and size >= 0:
-                end = min(end, size - len(line))
-            line += self.buffer[:end]
-            self.buffer = self.buffer[end:]
+        bound = sys.maxsize if size is None or size < 0 else size
+        while not line.endswith(b"\n") and len(line) < bound and self._begin_chunk():
+            line += self._take(self._stream.readline(min(self._left, bound - len(line), _PIECE_BYTES)))
         return bytes(line)
+
+    def readlines(self, _hint: int = 0) -> list[bytes]:
+        """All lines that are left."""
+        return list(self)
+
+    def __iter__(self) -> Iterator[bytes]:
+        while line := self.readline():
+            yield line
+
+    def _take(self, block: bytes) -> bytes:
+        if not block:
+            raise ValueError("the body ended within a chunk")
+        self._left -= len(block)
+        if self._left == 0 and self._stream.read(2) != b"\r\n":
+            raise ValueError("a chunk without its line end")
+        return block
+
+    def _begin_chunk(self) -> bool:
+        """Whether there is something left to read."""
+        if self._left == 0 and not self._ended:
+            line = self._stream.readline(_LONGEST_CHUNK_HEAD)
+            digits = line.partition(b";")[0].strip()
+            if not line.endswith(b"\n") or not re.fullmatch(rb"[0-9a-fA-F]{1,16}", digits):
+                raise ValueError(f"{digits[:20]!r} is no length of a chunk")
+            self._left = int(digits, 16)
+            self._ended = self._left == 0
+            while self._ended and self._stream.readline(_LONGEST_CHUNK_HEAD).strip():
+                pass  # trailers
+        return not self._ended
+
+
+class _Deadlines:
+    """Cuts off connections that have not said in time what they want, however often they send a byte."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._until: dict[int, tuple[float, Any]] = {}
+        self._stopped = threading.Event()
+
+    def start(self) -> None:
+        threading.Thread(target=self._run, name="http-deadlines", daemon=True).start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    @contextmanager
+    def watching(self, connection: Any) -> Iterator[None]:
+        """Cut the connection off when the block takes longer than a head may."""
+        with self._lock:
+            self._until[id(connection)] = (time.monotonic() + _HEAD_SECONDS, connection)
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._until[id(connection)]
+
+    def _run(self) -> None:
+        while not self._stopped.wait(1):
+            now = time.monotonic()
+            with self._lock:
+                for until, connection in self._until.values():
+                    if now > until:
+                        with suppress(OSError):
+                            connection.shutdown(socket.SHUT_RDWR)
+
+
+class _Request(HTTPRequest):
+    def parse_request(self) -> None:
+        """As the base class, in bounded time."""
+        with self.server.deadlines.watching(self.conn.socket):
+            super().parse_request()
+
+
+class _Connection(HTTPConnection):
+    RequestHandlerClass = _Request
 
 
 class _Connections(ConnectionManager):
@@ -69,7 +164,7 @@ class _Gateway(wsgi.Gateway_10):
         if not environ["wsgi.input_terminated"]:
             del environ["wsgi.input_terminated"]
         if isinstance(self.req.rfile, ChunkedRFile):
-            environ["wsgi.input"] = _ChunkedBody(self.req.rfile.rfile, self.req.rfile.maxlen, self.req.rfile.bufsize)
+            environ["wsgi.input"] = _ChunkedBody(self.req.rfile.rfile)
         environ["stepbridge.header_names"] = [name.decode("latin-1") for name in self.req.inheaders]
         return environ
 
@@ -82,6 +177,12 @@ class _Gateway(wsgi.Gateway_10):
 
 class _Server(wsgi.Server):
     keep_alive_conn_limit = _KEPT_CONNECTIONS
+    max_request_header_size = _LARGEST_HEAD_BYTES
+    ConnectionClass = _Connection
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.deadlines = _Deadlines()
 
     def bind(self, *arguments: Any, **keywords: Any) -> Any:
         """As the base class, which hides the errno in a text. Raises PortInUseError, ConfigurationError."""
@@ -122,6 +223,7 @@ class HttpServer:
 
     def bind(self) -> None:
         """Take the port; who connects now waits for ``serve``. Raises PortInUseError, ConfigurationError."""
+        _allow_many_connections()
         self._server.prepare()
         server: Any = self._server
         server._connections.close()  # there is none yet
@@ -141,14 +243,23 @@ class HttpServer:
     def serve(self, application: WSGIApplication) -> None:
         """Answer requests, in threads of its own; returns at once."""
         self._server.wsgi_app = application
+        self._server.deadlines.start()
         self._thread = threading.Thread(target=self._server.serve, name="http-server", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """Take no more requests; those under way have two seconds to end."""
         self._server.stop()
+        self._server.deadlines.stop()
         if self._thread is not None:
             self._thread.join()
+
+
+def _allow_many_connections() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _not_ready(_environ: WSGIEnvironment, _start_response: object) -> list[bytes]:

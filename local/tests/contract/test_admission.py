@@ -140,3 +140,119 @@ def test_a_body_that_is_chunked_twice_is_read(local_aws: LocalAwsProcess, name: 
     thread.join(30)
     assert answered.is_set()
     assert local_aws.client("s3").get_object(Bucket=name, Key="key")["Body"].read() == b"hello"
+
+
+# --- hostile clients --------------------------------------------------------------------------------------------------
+HEAD = "PUT /{name}/key HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+
+
+def answer_to(local_aws: LocalAwsProcess, *parts: bytes, end: bool = False) -> bytes:
+    """The first bytes of the answer to what is sent; empty where the connection is closed without one."""
+    with socket.create_connection(address(local_aws), timeout=60) as connection:
+        try:
+            for part in parts:
+                connection.sendall(part)
+            if end:
+                connection.shutdown(socket.SHUT_WR)
+            return connection.recv(65536)
+        except (ConnectionResetError, BrokenPipeError):
+            return b""
+
+
+def is_quick(local_aws: LocalAwsProcess) -> bool:
+    started = time.monotonic()
+    return ask(local_aws, "GET", "/_stepbridge/health", "", {})[0] == 200 and time.monotonic() - started < 20
+
+
+def test_a_body_that_ends_early_is_no_object(local_aws: LocalAwsProcess, name: str) -> None:
+    """Shorter than its Content-Length, or chunks without the last one: nothing is stored."""
+    s3 = local_aws.client("s3")
+    s3.create_bucket(Bucket=name)
+    head = HEAD.format(name=name)
+    answer_to(local_aws, f"{head}Content-Length: 100\r\n\r\n".encode(), b"short", end=True)
+    answer_to(local_aws, f"{head}Transfer-Encoding: chunked\r\n\r\n".encode(), b"5\r\nshort\r\n", end=True)
+    answer_to(local_aws, f"{head}Transfer-Encoding: chunked\r\n\r\n".encode(), b"50\r\nshort", end=True)
+    answer_to(local_aws, f"{head}Transfer-Encoding: chunked\r\n\r\n".encode(), b"zz\r\nshort\r\n", end=True)
+    assert is_quick(local_aws)
+    assert s3.list_objects_v2(Bucket=name)["KeyCount"] == 0
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "GET /_stepbridge/health HTTP/1.1\r\nHost: 127.0.0.1\r\n" + "X-A: " + "a" * 2_000_000,
+        "GET /_stepbridge/health HTTP/1.1\r\nHost: 127.0.0.1\r\n" + "X-A: a\r\n" * 300_000,
+        "GET /" + "a" * 2_000_000 + " HTTP/1.1\r\nHost: 127.0.0.1\r\n",
+    ],
+    ids=["long", "many", "line"],
+)
+def test_absurd_headers_are_refused(local_aws: LocalAwsProcess, head: str) -> None:
+    """By AWS's status for them, or by the end of the connection; they are not kept in memory."""
+    answer = answer_to(local_aws, head.encode(), b"\r\n\r\n")
+    assert answer == b"" or answer.split()[1] in (b"400", b"413", b"414", b"431"), answer[:200]
+    assert is_quick(local_aws)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: -1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: many\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: other\r\n\r\n",
+        b"GET / HTTP/9.9\r\nHost: 127.0.0.1\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"GET / HTTP/1.1\r\nno colon\r\nHost: 127.0.0.1\r\n\r\n",
+        b"GET /\xff\xfe HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+        b"GET /%zz?%zz=%zz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+    ],
+    ids=lambda head: head[:60].decode("latin-1").replace("\r\n", " "),
+)
+def test_what_is_no_request_is_the_clients_error(local_aws: LocalAwsProcess, head: bytes) -> None:
+    """Never a 500 with a traceback."""
+    answer = answer_to(local_aws, head, end=True)
+    assert answer == b"" or not answer.split()[1].startswith(b"50") or answer.split()[1] in (b"501", b"505"), answer
+    assert is_quick(local_aws)
+
+
+def test_a_client_that_goes_away_while_it_is_answered(local_aws: LocalAwsProcess, name: str) -> None:
+    """Twenty that read a little of a large object; a request beside them is answered."""
+    s3 = local_aws.client("s3")
+    s3.create_bucket(Bucket=name)
+    s3.put_object(Bucket=name, Key="large", Body=b"x" * 30_000_000, ACL="public-read")
+    for _ in range(20):
+        answer = answer_to(local_aws, f"GET /{name}/large HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+        assert answer.startswith(b"HTTP/1.1 200")
+    assert is_quick(local_aws)
+
+
+def test_a_chunk_without_end_is_refused(local_aws: LocalAwsProcess, name: str) -> None:
+    """The line with a chunk's length is short, whoever writes it."""
+    head = f"{HEAD.format(name=name)}Transfer-Encoding: chunked\r\n\r\n".encode()
+    answer = answer_to(local_aws, head, b"5;" + b"x" * 4_000_000)
+    assert answer == b"" or answer.split()[1].startswith(b"4"), answer[:200]
+    assert is_quick(local_aws)
+
+
+@pytest.mark.long
+def test_clients_that_send_a_byte_now_and_then_hold_nobody_up(own_local_aws: LocalAwsProcess) -> None:
+    """Six hundred heads that never end are cut off within a minute; requests beside them are answered meanwhile."""
+    dripping = [socket.create_connection(address(own_local_aws)) for _ in range(600)]
+    try:
+        started = time.monotonic()
+        cut_off = 0
+        while time.monotonic() - started < 150 and cut_off < len(dripping):
+            cut_off = 0
+            for connection in dripping:
+                try:
+                    connection.sendall(b"G")
+                except OSError:
+                    cut_off += 1
+            assert is_quick(own_local_aws)
+            time.sleep(1)
+        assert cut_off == len(dripping)
+    finally:
+        for connection in dripping:
+            connection.close()
