@@ -99,18 +99,27 @@ def test_timeouts_of_deferral_and_dag_run(runs: SleepingRuns) -> None:
 
 
 def test_ended_in_the_worker(runs: SleepingRuns) -> None:
-    """Marked failed, SIGTERM and the task's timeout, while a worker waits."""
-    for dag_id in ("worker_marked", "worker_sigterm", "task_timeout"):
+    """Marked failed, and past the task's timeout, while a worker waits."""
+    for dag_id in ("worker_marked", "task_timeout"):
         runs.start(dag_id)
-    for dag_id in ("worker_marked", "worker_sigterm"):
-        runs.works(dag_id)
+    runs.works("worker_marked")
     runs.mark("worker_marked", "failed")
-    os.kill(runs.wait("worker_sigterm")["pid"], signal.SIGTERM)
-    assert "SIGTERM" in runs.stopped("worker_marked")
-    assert "SIGTERM" in runs.stopped("worker_sigterm")
+    assert "killed in the worker: marked as failed" in runs.stopped("worker_marked")
     assert "execution_timeout" in runs.stopped("task_timeout")
-    until("end", lambda: runs.wait("worker_sigterm")["state"] == "failed")
-    assert "WaitKilled" in runs.log("worker_sigterm")
+
+
+def test_a_worker_that_is_drained_stops_and_starts_nothing(runs: SleepingRuns) -> None:
+    """SIGTERM to the worker, which Airflow hands on to the task: nobody has ended that; then somebody does."""
+    runs.start("worker_drained")
+    runs.works("worker_drained")
+    task = runs.wait("worker_drained")["pid"]
+    fields = Path(f"/proc/{task}/stat").read_text().rpartition(")")[2].split()
+    os.kill(int(fields[1]), signal.SIGTERM)  # its supervisor
+    until("log", lambda: "the worker was told to end" in runs.log("worker_drained"))
+    execution = runs.execution("worker_drained")
+    assert (execution["status"], execution["redriveCount"]) == ("RUNNING", 0)
+    runs.mark("worker_drained", "failed")
+    assert "killed in the worker: marked as failed" in runs.stopped("worker_drained")
 
 
 def test_a_crash_of_the_worker_stops_and_starts_nothing(runs: SleepingRuns) -> None:
@@ -155,13 +164,17 @@ def test_the_run_times_out_before_the_wait_begins(runs: SleepingRuns) -> None:
 
 
 def test_marked_as_success_or_cleared_before_the_wait_begins(runs: SleepingRuns) -> None:
-    """The one has nothing against the work, the other does it again: what runs is adopted."""
+    """The one has nothing against the work, the other wants it anew: what runs is superseded."""
     runs.in_gap("gap_success")
     runs.in_gap("gap_cleared")
     runs.mark("gap_success", "success")
+    superseded = runs.arn("gap_cleared")
     runs.clear_run("gap_cleared")
-    until("adoption", lambda: runs.task("gap_cleared", START)["try_number"] == 2)
+    until("new start", lambda: runs.task("gap_cleared", START)["try_number"] == 2)
     runs.in_gap("gap_cleared")
+    assert runs.arn("gap_cleared") != superseded
+    old = runs.machines.describe_execution(executionArn=superseded)
+    assert (old["status"], old["error"], old["redriveCount"]) == ("ABORTED", "stepbridge.Superseded", 0)
     runs.mark("gap_wait_failed", "success")  # what was stopped stays stopped
     runs.mark_run("gap_run_failed", "failed")
     time.sleep(GRACE_SECONDS + 2)  # by then every noted stop has been checked
@@ -216,20 +229,21 @@ def end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def test_a_crash_of_triggerer_and_scheduler_stops_and_starts_nothing(
+def test_a_drained_triggerer_and_a_crashed_scheduler_stop_and_start_nothing(
     runs: SleepingRuns, site: RunningSite, project: Path, leftovers: Callable[[Path], list[str]]
 ) -> None:
-    """Killed with SIGKILL and started again, they go on with the wait; a stop works as before."""
+    """Started again, they go on with the wait; a stop works as before."""
     runs.watched("crashed")
     os.kill(site.pid, signal.SIGSTOP)  # which would end the site when one of its own dies
     revived = []
     try:
-        for name in ("triggerer", "scheduler"):
+        for name, end_with in (("triggerer", signal.SIGTERM), ("scheduler", signal.SIGKILL)):
             pids = components(project, name)
             variables = Path(f"/proc/{pids[0]}/environ").read_bytes().decode().split("\0")
             command = Path(f"/proc/{pids[0]}/cmdline").read_bytes().decode().split("\0")[:-1]
             for pid in pids:
-                os.kill(pid, signal.SIGKILL)
+                os.kill(pid, end_with)
+            until(f"end of {name}", lambda name=name: not components(project, name))
             environment = dict(variable.split("=", 1) for variable in variables if variable)
             with (project / f"revived-{name}.log").open("wb") as log:
                 revived.append(

@@ -41,6 +41,16 @@ class Execution:
     description: Mapping[str, Any] = field(repr=False)
 
     @property
+    def error(self) -> str:
+        """What it failed with or was stopped for; empty when there is nothing."""
+        return str(self.description.get("error") or "")
+
+    @property
+    def cause(self) -> str:
+        """The text beside the error."""
+        return str(self.description.get("cause") or "")
+
+    @property
     def input(self) -> Mapping[str, Any]:
         """The execution's input; empty when it is no JSON object."""
         document = json.loads(self.description.get("input") or "{}")

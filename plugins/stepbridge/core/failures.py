@@ -273,6 +273,7 @@ TASK_ERRORS: Final[tuple[TaskError, ...]] = (
     TaskError("BrokenImageError", Retry.NEVER),
     TaskError("InputNotFoundError", Retry.NEVER),
     TaskError("InputCheckError", Retry.NEVER),
+    TaskError("TasksNotClearedError", Retry.NEVER),
     TaskError("EmptyOutputError", Retry.NEVER),
     TaskError("UnknownStatusError", Retry.NEVER),
     TaskError("AccessDeniedError", Retry.NEVER),

@@ -1,24 +1,24 @@
 """Names of executions, Processing jobs and image tags, with their lengths and alphabets.
 
-All are deterministic: the same run gives the same name, so that a retry finds what an earlier try started.
+All are deterministic: the same values give the same name, so that a retry finds what an earlier try started.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from typing import Final
 
 from stepbridge.errors import ConfigurationError
 
-__all__ = ["STAGES", "execution_name", "image_tag", "job_name"]
+__all__ = ["EXECUTION_TOKEN_BYTES", "STAGES", "execution_name", "image_tag", "job_name"]
 
 STAGES: Final[tuple[str, ...]] = ("preprocessing", "inference", "postprocessing")
 """The stages, in the order in which they run."""
 
 # https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
 EXECUTION_NAME_LENGTH: Final = 80
+EXECUTION_TOKEN_BYTES: Final = 8  # of randomness: two task instances of the same name anywhere never share one
 # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateProcessingJob.html
 JOB_NAME_LENGTH: Final = 63
 IMAGE_TAG_LENGTH: Final = 128  # the OCI distribution specification
@@ -32,17 +32,16 @@ _HEX = re.compile(r"[0-9a-f]{16,}")
 _IMAGE_TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}")
 
 
-def execution_name(model: str, run_id: str, map_index: int, clear_number: int, attempt: int, input_digest: str) -> str:
-    """The execution's name: ``<model>-<run>-<12 hex>``, at most 80 of ``[A-Za-z0-9_-]``.
+def execution_name(model: str, run_id: str, token: str, number: int) -> str:
+    """The execution's name: ``<model>-<run>-<token>-<number>``, at most 80 of ``[A-Za-z0-9_-]``.
 
-    The head is for people and may be shortened. The digest is over all six values in full, so that two runs that differ
-    in any of them differ in name, whatever alphabet their ids are written in.
+    The head is for people and may be shortened. ``token`` is the task instance's own, ``EXECUTION_TOKEN_BYTES`` in hex;
+    ``number`` counts its executions from 0.
     """
-    key = json.dumps([model, run_id, map_index, clear_number, attempt, input_digest])
-    digest = hashlib.sha256(key.encode("ascii")).hexdigest()[:DIGEST_DIGITS]
     model_part = _readable(model, MODEL_HEAD_LENGTH)
-    run_part = _readable(run_id, EXECUTION_NAME_LENGTH - DIGEST_DIGITS - 2 - len(model_part))
-    return "-".join(part for part in (model_part, run_part, digest) if part)
+    tail = f"{token}-{number}"
+    run_part = _readable(run_id, EXECUTION_NAME_LENGTH - len(tail) - 2 - len(model_part))
+    return "-".join(part for part in (model_part, run_part, tail) if part)
 
 
 def _readable(text: str, length: int) -> str:

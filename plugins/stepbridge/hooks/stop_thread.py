@@ -1,4 +1,4 @@
-"""Stops an execution from within a signal handler.
+"""Stops something from within a signal handler, if its task was ended by somebody.
 
 Airflow's task runner calls ``on_kill`` from its SIGTERM handler, wherever the main thread is. That code may hold a lock
 which the stop needs: of the connection pool, of a client that is being made, or of the channel to Airflow's supervisor,
@@ -8,12 +8,10 @@ which is not reentrant. So the stop runs in a thread of its own, and the handler
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final
 
 from stepbridge.errors import AwsError
-
-if TYPE_CHECKING:
-    from stepbridge.hooks.stepbridge import StepbridgeHook
 
 __all__ = ["HANDLER_TIMEOUT_SECONDS", "STOP_TIMEOUT_SECONDS", "StopThread"]
 
@@ -25,23 +23,26 @@ STOP_TIMEOUT_SECONDS: Final = 60.0
 
 
 class StopThread:
-    """Stops one execution, once, through a session of its own."""
+    """Calls ``reason``, and ``stop`` with what that returns; an empty text means that nothing is to be stopped."""
 
-    def __init__(self, hook: StepbridgeHook, execution_arn: str, error: str, cause: str) -> None:
-        self._hook = hook
-        self._call = (execution_arn, error, cause)
+    def __init__(self, reason: Callable[[], str], stop: Callable[[str], None]) -> None:
+        self._reason, self._stop = reason, stop
+        self.killed = False
+        """Whether there was a reason."""
         self._error: AwsError | None = None
-        self._thread = threading.Thread(target=self._stop, name="stepbridge-stop")
+        self._thread = threading.Thread(target=self._run, name="stepbridge-stop")
         self._thread.start()
 
     def wait(self, seconds: float = HANDLER_TIMEOUT_SECONDS) -> None:
-        """Return when the execution is stopped, or after ``seconds``. Raises the ``AwsError`` of the stop."""
+        """Return when it is stopped or goes on, or after ``seconds``. Raises the ``AwsError`` of the stop."""
         self._thread.join(seconds)
         if self._error:
             raise self._error
 
-    def _stop(self) -> None:
-        try:
-            self._hook.clone().step_functions.stop(*self._call)
-        except AwsError as error:
-            self._error = error
+    def _run(self) -> None:
+        if reason := self._reason():
+            self.killed = True
+            try:
+                self._stop(reason)
+            except AwsError as error:
+                self._error = error

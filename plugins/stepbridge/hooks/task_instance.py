@@ -7,7 +7,15 @@ from typing import Any, Final
 
 from airflow.sdk import Context
 
-__all__ = ["EXECUTION_KEY", "describe_instance", "describe_task", "name_instance", "record_execution", "redrive_token"]
+__all__ = [
+    "EXECUTION_KEY",
+    "describe_instance",
+    "describe_task",
+    "name_instance",
+    "record_execution",
+    "redrive_token",
+    "save_for_ever",
+]
 
 EXECUTION_KEY: Final = "stepbridge_execution"
 """The XCom that says which execution a task is about to start or waits for, and through which connection.
@@ -21,6 +29,13 @@ def record_execution(context: Context, execution_arn: str, aws_conn_id: str | No
     """Record the execution that the task is about to start or waits for, under ``EXECUTION_KEY``."""
     record = {"execution_arn": execution_arn, "aws_conn_id": aws_conn_id, "region_name": region_name}
     context["ti"].xcom_push(key=EXECUTION_KEY, value=record)
+
+
+def save_for_ever(context: Context, key: str, value: dict[str, Any]) -> None:
+    """Keep ``value`` in the task instance's state store, over tries and clears, until Airflow deletes the run."""
+    from airflow.sdk.execution_time.context import NEVER_EXPIRE  # here, so that parsing a DAG file stays light
+
+    context["task_state_store"].set(key, value, retention=NEVER_EXPIRE)
 
 
 def describe_task(context: Context) -> str:

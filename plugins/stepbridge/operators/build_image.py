@@ -15,12 +15,14 @@ from stepbridge.aws.arns import S3Uri
 from stepbridge.aws.codebuild import Build
 from stepbridge.core.names import image_tag
 from stepbridge.errors import ImageBuildError
-from stepbridge.images.build_context import build_context, entries_of
+from stepbridge.hooks.stop_thread import StopThread
+from stepbridge.images.build_context import FolderFile, build_context, entries_of
 from stepbridge.images.codebuild import BuildRequest, CodeBuildBuilder
 from stepbridge.images.digest import image_digest
 from stepbridge.links.addresses import build_address
 from stepbridge.links.stepbridge import BuildLink
 from stepbridge.operators.base import CONTAINER_STAGE, StepbridgeOperator
+from stepbridge.triggers.stop_reasons import kill_reason
 
 __all__ = ["BuildImageOperator"]
 
@@ -58,6 +60,7 @@ class BuildImageOperator(StepbridgeOperator):
         self.build_args = dict(build_args or {})
         self.poll_seconds = poll_seconds
         self._own_build: Build | None = None
+        self._task_instance: Any = None
 
     def execute(self, context: Context) -> str | None:
         """The image's URI, ``<repository>@sha256:<64 hex>``; None when no wanted stage runs in it.
@@ -67,9 +70,8 @@ class BuildImageOperator(StepbridgeOperator):
         if CONTAINER_STAGE not in self.wanted_stages(context):
             self.log.info("%s is not among the stages of this run: it needs no image", CONTAINER_STAGE)
             return None
-        files = build_context(Path(self.context_folder), self.dockerfile)
-        digest = image_digest(entries_of(files), self.dockerfile, self.build_args)
-        tag = image_tag(self.model, digest)
+        self._task_instance = context["ti"]
+        files, digest, tag = self._content()
         if pinned := self._pinned(tag):
             self.log.info("%s is there as tag %s: nothing to build", pinned, tag)
             return pinned
@@ -85,11 +87,26 @@ class BuildImageOperator(StepbridgeOperator):
             self.log.info("image build %s of %s started from %d files", build.id, tag, len(files))
         return self._built(context, build, tag)
 
+    def differs_from(self, image_uri: str) -> bool:
+        """Whether the folder has changed since it became this image; False for an image from elsewhere."""
+        return (
+            image_uri.startswith(f"{self.deployed.repository_uri}@") and self._pinned(self._content()[2]) != image_uri
+        )
+
     def on_kill(self) -> None:
-        """Stop the build if this task started it."""
-        if self._own_build:
-            self.log.warning("stopping image build %s: the task was killed", self._own_build.id)
-            self._builder.stop(self._own_build)
+        """Stop the build if this task started it and was ended by somebody."""
+        if build := self._own_build:
+            StopThread(kill_reason(self._task_instance), lambda why: self._stop_build(build, why)).wait()
+
+    def _stop_build(self, build: Build, why: str) -> None:
+        self.log.warning("stopping image build %s: the task was %s", build.id, why)
+        self._builder.stop(build)
+
+    def _content(self) -> tuple[list[FolderFile], str, str]:
+        """The files of the build context, their digest, and the tag that follows from it."""
+        files = build_context(Path(self.context_folder), self.dockerfile)
+        digest = image_digest(entries_of(files), self.dockerfile, self.build_args)
+        return files, digest, image_tag(self.model, digest)
 
     @cached_property
     def _builder(self) -> CodeBuildBuilder:

@@ -6,11 +6,15 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from stepbridge.errors import StepbridgeError
 
-__all__ = ["InputNotFoundError", "StartKilledError"]
+__all__ = ["InputNotFoundError", "StartKilledError", "TasksNotClearedError"]
 
 
 class InputNotFoundError(StepbridgeError, AirflowFailException):
     """There is no input, so nothing was started. Airflow does not retry it: only new data would help."""
+
+
+class TasksNotClearedError(StepbridgeError, AirflowFailException):
+    """A task was cleared without others that have to run again with it. Airflow does not retry it: they stay as is."""
 
 
 class StartKilledError(StepbridgeError):

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import secrets
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow.sdk import Context
 
 from stepbridge.aws.arns import S3Uri, execution_arn
-from stepbridge.core.execution_input import ExecutionInput
-from stepbridge.core.failures import STOPPED
-from stepbridge.core.names import execution_name
-from stepbridge.core.start_decision import ABSENT, Adopt, Describe, Identity, Redrive, Snapshot, Start, next_step
-from stepbridge.core.statuses import execution_status
-from stepbridge.errors import AccessDeniedError, AlreadyExistsError, NotFoundError, NotRedrivableError
-from stepbridge.hooks.task_instance import describe_task, record_execution, redrive_token
+from stepbridge.core.execution_input import ExecutionInput, parse_execution_input
+from stepbridge.core.failures import SUPERSEDED
+from stepbridge.core.names import EXECUTION_TOKEN_BYTES, execution_name
+from stepbridge.core.start_decision import Snapshot, Step, next_step
+from stepbridge.errors import (
+    AccessDeniedError,
+    AlreadyExistsError,
+    ExecutionInputError,
+    NotFoundError,
+    NotRedrivableError,
+)
+from stepbridge.hooks.task_instance import describe_task, record_execution, redrive_token, save_for_ever
 from stepbridge.operators.errors import InputNotFoundError
 from stepbridge.operators.kill_guard import KillGuard
+from stepbridge.operators.run_tasks import RunTasks
 
 if TYPE_CHECKING:
     from airflow.sdk.types import Logger
@@ -28,58 +35,53 @@ __all__ = ["ExecutionStarter", "StartState"]
 DESCRIBE_CALLS: Final = 5
 DESCRIBE_SECONDS: Final = 1.0
 
-# In the task state stores of runs that began under earlier versions, like their values: they must not change.
-CURRENT_KEY: Final = "stepbridge_standing"
-REUSED_KEY: Final = "stepbridge_taken_up"
+# In the task state stores of runs: they must not change.
+START_KEY: Final = "stepbridge_start"
+CURRENT_KEY_0_1: Final = "stepbridge_standing"
+"""Where version 0.1.0 kept the ARN of the task instance's execution."""
 
 
 class StartState:
-    """What a start knows beyond its own try: the names of its executions, and what earlier tries saved.
+    """The latest execution of one task instance, kept over tries and clears; XComs are not."""
 
-    Of one task instance and execution input. What is saved is kept over tries and clears; XComs are not.
-    """
+    def __init__(self, context: Context, model: str) -> None:
+        self._context = context
+        self._instance = (model, context["run_id"])
+        self._max_tries = context["ti"].max_tries
+        record = context["task_state_store"].get(START_KEY)
+        known: dict[str, Any] = record if isinstance(record, dict) else self._record_of_0_1(context)
+        self.token: str = known.get("token") or secrets.token_hex(EXECUTION_TOKEN_BYTES)
+        self._number: int = known.get("number", 0)
+        self.arn: str = known.get("execution_arn", "")
+        self.name: str = self.arn.rpartition(":")[2] or execution_name(*self._instance, self.token, self._number)
+        self.cleared = known.get("max_tries", self._max_tries) != self._max_tries
+        """Whether the task was cleared since it saved this: a clear sets its ``max_tries`` anew, a retry does not."""
 
-    def __init__(self, context: Context, model: str, input_digest: str) -> None:
-        self.clear_number = context["dag_run"].clear_number or 0
-        map_index = context["ti"].map_index
-        self._instance = (model, context["run_id"], -1 if map_index is None else map_index)
-        self._input_digest = input_digest
-        self._store = context["task_state_store"]
-        # One for each input: a user may change the input, and change it back, between two tries.
-        self._reused_key = f"{REUSED_KEY}_{input_digest}"
+    def _record_of_0_1(self, context: Context) -> dict[str, Any]:
+        """The same of a run that began under version 0.1.0, whose tries since the last clear only Airflow has."""
+        arn = context["task_state_store"].get(CURRENT_KEY_0_1)
+        if not isinstance(arn, str):
+            return {}
+        is_retry = context["ti"].try_number > self._max_tries - (context["task"].retries or 0) + 1
+        return {"execution_arn": arn, "number": -1, "max_tries": self._max_tries if is_retry else None}
 
-    def name(self, at: Identity) -> str:
-        """The name of the execution ``at``."""
-        return execution_name(*self._instance, at.clear_number, at.attempt, self._input_digest)
+    def save(self, arn: str) -> None:
+        """To be called before the execution is started."""
+        self.arn, self.cleared = arn, False  # from now on it is of this clear
+        record = {"token": self.token, "number": self._number, "execution_arn": arn, "max_tries": self._max_tries}
+        save_for_ever(self._context, START_KEY, record)
 
-    def current_arn(self) -> str | None:
-        """The execution of the task instance, whatever its input."""
-        value = self._store.get(CURRENT_KEY)
-        return value if isinstance(value, str) else None
-
-    def save_current(self, arn: str) -> None:
-        """To be called before the execution is started, redriven or adopted."""
-        self._store.set(CURRENT_KEY, arn)
-
-    def reused(self) -> Identity | None:
-        """The execution of an earlier clear that a try of this clear has begun to redrive or adopt."""
-        value = self._store.get(self._reused_key) if self.clear_number else None
-        if not isinstance(value, str):
-            return None
-        by_clear, clear_number, attempt = map(int, value.split())
-        return Identity(clear_number, attempt) if by_clear == self.clear_number else None
-
-    def save_reused(self, at: Identity) -> None:
-        """To be called before the execution is redriven or adopted; does nothing for one of this clear."""
-        if at.clear_number < self.clear_number:
-            self._store.set(self._reused_key, f"{self.clear_number} {at.clear_number} {at.attempt}")
+    def next_number(self) -> None:
+        """The name is another execution's from now on."""
+        self._number += 1
+        self.name = execution_name(*self._instance, self.token, self._number)
 
 
 class ExecutionStarter:
     """For one try of one task instance. All methods raise ``AwsError``."""
 
     def __init__(
-        self, hook: StepbridgeHook, log: Logger, guard: KillGuard, context: Context, machine_arn: str, state: StartState
+        self, hook: StepbridgeHook, log: Logger, guard: KillGuard, context: Context, machine_arn: str, model: str
     ) -> None:
         self._hook = hook
         self._step_functions = hook.step_functions
@@ -87,37 +89,58 @@ class ExecutionStarter:
         self._guard = guard
         self._context = context
         self._state_machine = machine_arn
-        self._state = state
-        self._current_arn = state.current_arn()
+        self._state = StartState(context, model)
+        self._tasks = RunTasks(context, model)
+        self._used: tuple[str | None, ...] = ()
 
     def ensure_execution(self, execution_input: ExecutionInput) -> str:
-        """The ARN of the run's execution. Raises InputNotFoundError before anything is started."""
-        if self._current_arn:
+        """The ARN of the run's execution.
+
+        Raises InputNotFoundError and TasksNotClearedError before anything is started or stopped.
+        """
+        state, found = self._state, None
+        self._used = (execution_input.custom_image_uri, execution_input.code_uri)
+        if state.arn:
             # Airflow deleted the last try's record; a kill may come before this try has written its own.
-            self._record(self._current_arn)
-        seen: dict[Identity, Snapshot] = {}
+            self._record(state.arn)
+            found = self._describe(state.arn, execution_input)
         while True:
-            step = next_step(self._state.clear_number, seen, self._state.reused())
-            name = self._state.name(step.at)
-            arn = execution_arn(self._state_machine, name)
-            match step:
-                case Describe(at):
-                    seen[at] = self._describe(arn)
-                case Adopt(at):
-                    self._state.save_reused(at)
-                    self._make_current(arn)
-                    self._log.info("%s is there already: waiting for it instead of paying twice", arn)
-                    return arn
-                case Redrive(at):
-                    self._state.save_reused(at)
-                    if self._redrive(arn):
-                        return arn
-                    seen[at] = Snapshot(seen[at].status, "NOT_REDRIVABLE")
-                case Start(at):
-                    self._require_input(execution_input.input_uri)
-                    if self._start(name, arn, execution_input):
-                        return arn
-                    seen[at] = self._describe_existing(arn)
+            step = next_step(found, cleared=state.cleared)
+            if found is None:
+                if self._start(execution_input):
+                    break
+                found = self._describe_existing(state.arn, execution_input)
+            elif step is Step.ADOPT:
+                reuse = self._tasks.reuse(*self._used)
+                self._log.info("%s is there already: waiting for it instead of paying twice; %s", state.arn, reuse)
+                break
+            elif step is Step.REPORT:
+                self._log.info("%s failed, and would fail again: its wait reports it", state.arn)
+                break
+            elif step is Step.REDRIVE and self._redrive(state.arn):
+                break
+            else:
+                self._replace(step, found, execution_input)
+                found = None
+        return state.arn
+
+    def _replace(self, step: Step, found: Snapshot, execution_input: ExecutionInput) -> None:
+        """Make room for another execution: else the run would pay for two and wait for one."""
+        self._require_input(execution_input.input_uri)
+        arn = self._state.arn
+        if step is Step.START_ANEW:
+            self._tasks.require_unchanged(arn, *self._used)
+            self._tasks.require_waits(arn)
+        elif changed := self._state.cleared and self._tasks.changed(*self._used):
+            self._log.warning(
+                "the new execution has what %s brought; the files have changed since", " and ".join(changed)
+            )
+        if found.running:
+            why = "start_execution was cleared" if self._state.cleared else "its input has changed"
+            cause = f"another execution takes its place, since {why}: {describe_task(self._context)}"
+            self._log.warning("stopping %s: %s", arn, cause)
+            self._step_functions.stop(arn, SUPERSEDED, cause)
+        self._state.next_number()
 
     def _require_input(self, uri: str) -> None:
         """Raises InputNotFoundError when there is nothing below ``uri``; not when it may not be listed."""
@@ -131,25 +154,29 @@ class ExecutionStarter:
             f"input_uri {uri}",
             "there is no object whose key begins like that, so nothing was started",
             "at least one object, not counting folder markers",
-            "put the data there or correct input_uri, then clear this task; a model whose data may come late waits "
-            "for it with wait_for_input in its card",
+            "put the data there or correct input_uri, then clear start_execution and the tasks after it; a model whose "
+            "data may come late waits for it with wait_for_input in its card",
         )
 
-    def _describe(self, arn: str) -> Snapshot:
+    def _describe(self, arn: str, execution_input: ExecutionInput) -> Snapshot | None:
+        """The execution; None when there is none."""
         try:
             execution = self._step_functions.describe(arn)
         except NotFoundError as error:
             if error.code == "ExecutionDoesNotExist":
-                return ABSENT
+                return None
             raise
         self._log.info("found %s: %s %s", arn, execution.status, execution.redrive_status_reason)
-        return Snapshot(execution.status, execution.redrive_status)
+        try:
+            same = parse_execution_input(execution.input, arn).digest() == execution_input.digest()
+        except ExecutionInputError:
+            same = False
+        return Snapshot(execution.status, execution.error, execution.cause, execution.redrive_status, same)
 
-    def _describe_existing(self, arn: str) -> Snapshot:
+    def _describe_existing(self, arn: str, execution_input: ExecutionInput) -> Snapshot:
         """An execution whose name is in use exists, but DescribeExecution is eventually consistent."""
         for _ in range(DESCRIBE_CALLS):
-            snapshot = self._describe(arn)
-            if snapshot.exists:
+            if snapshot := self._describe(arn, execution_input):
                 return snapshot
             time.sleep(DESCRIBE_SECONDS)
         raise NotFoundError(
@@ -159,11 +186,15 @@ class ExecutionStarter:
             "run the task again",
         )
 
-    def _start(self, name: str, arn: str, execution_input: ExecutionInput) -> bool:
+    def _start(self, execution_input: ExecutionInput) -> bool:
         """Whether it was started, or runs with the same input already; False: an execution of that name has ended."""
-        self._make_current(arn)
+        name = self._state.name
+        arn = execution_arn(self._state_machine, name)
+        self._state.save(arn)
+        self._require_input(execution_input.input_uri)
+        self._record(arn)
         try:
-            with self._guard.starting(self._hook, arn, describe_task(self._context)):
+            with self._guard.starting(self._hook, arn, self._context["ti"]):
                 self._step_functions.start(self._state_machine, name, execution_input.to_json())
         except AlreadyExistsError:
             return False
@@ -172,39 +203,15 @@ class ExecutionStarter:
 
     def _redrive(self, arn: str) -> bool:
         """Whether it was redriven; False: AWS refuses to."""
-        task_instance = describe_task(self._context)
-        self._make_current(arn)
         try:
-            with self._guard.starting(self._hook, arn, task_instance):
-                at = self._step_functions.redrive(arn, redrive_token(arn, task_instance))
+            with self._guard.starting(self._hook, arn, self._context["ti"]):
+                at = self._step_functions.redrive(arn, redrive_token(arn, describe_task(self._context)))
         except NotRedrivableError as error:
             self._log.warning("%s", error)
             return False
-        self._log.info("redriven at %s: the stages that finished are not run again", at)
+        reuse = self._tasks.reuse(*self._used)
+        self._log.info("redriven at %s: the stages that finished are not run again; %s", at, reuse)
         return True
-
-    def _make_current(self, arn: str) -> None:
-        """Record the execution that is about to be started or was found, and stop the one before it, if it still runs.
-
-        There is one if the input has changed: else the run would pay for two executions and wait for one.
-        """
-        self._record(arn)
-        if arn == self._current_arn:
-            return
-        if self._current_arn:
-            self._supersede(self._current_arn, arn)
-        self._state.save_current(arn)
-        self._current_arn = arn
 
     def _record(self, arn: str) -> None:
         record_execution(self._context, arn, self._hook.aws_conn_id, self._hook.region_name)
-
-    def _supersede(self, old: str, new: str) -> None:
-        try:
-            if execution_status(self._step_functions.describe(old).status).terminal:
-                return
-            cause = f"superseded by {new}, since the input has changed: {describe_task(self._context)}"
-            self._log.warning("stopping %s: %s", old, cause)
-            self._step_functions.stop(old, STOPPED, cause)
-        except NotFoundError:
-            self._log.info("%s was never started", old)

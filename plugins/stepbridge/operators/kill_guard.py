@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
-
-from airflow.sdk.exceptions import AirflowTaskTimeout
+from typing import TYPE_CHECKING, Any
 
 from stepbridge.core.failures import KILLED
 from stepbridge.errors import AlreadyExistsError, NotFoundError, NotRedrivableError
 from stepbridge.hooks.stop_thread import HANDLER_TIMEOUT_SECONDS, STOP_TIMEOUT_SECONDS, StopThread
+from stepbridge.hooks.task_instance import describe_instance
 from stepbridge.operators.errors import StartKilledError
+from stepbridge.triggers.stop_reasons import kill_reason
 
 if TYPE_CHECKING:
     from stepbridge.hooks.stepbridge import StepbridgeHook
@@ -25,15 +24,16 @@ class KillGuard:
 
     Airflow calls ``on_kill`` on SIGTERM, wherever the main thread is, and then lets that go on: a start that was under
     way is stopped once it is done. What was started stays this try's own until its process ends, since a task can be
-    marked as failed between the start and Airflow's learning that it succeeded.
+    marked as failed between the start and Airflow's learning that it succeeded. SIGTERM for a drained worker stops
+    nothing (``triggers.stop_reasons``).
     """
 
     def __init__(self) -> None:
-        self._started: tuple[str, str] | None = None
-        self._killed = False
+        self._started: tuple[str, Any] | None = None
+        self._signalled = False
 
     @contextmanager
-    def starting(self, hook: StepbridgeHook, arn: str, task_instance: str) -> Iterator[None]:
+    def starting(self, hook: StepbridgeHook, arn: str, task_instance: Any) -> Iterator[None]:
         """For a start or redrive. Raises StartKilledError after a kill, once what was started nevertheless is stopped.
 
         A kill may come before AWS answers, so the execution counts as started from before the call until AWS refuses.
@@ -47,22 +47,29 @@ class KillGuard:
             raise
         self._raise_if_killed(hook, arn, task_instance)
 
-    def _raise_if_killed(self, hook: StepbridgeHook, arn: str, task_instance: str) -> None:
-        if self._killed:
-            self._stop(hook, arn, task_instance, STOP_TIMEOUT_SECONDS)
-            raise StartKilledError(arn, f"{task_instance} was killed, so its execution was not left running")
+    def _raise_if_killed(self, hook: StepbridgeHook, arn: str, task_instance: Any) -> None:
+        if self._signalled and self._stopped(hook, arn, task_instance, STOP_TIMEOUT_SECONDS):
+            why = f"{describe_instance(task_instance)} was killed, so its execution was not left running"
+            raise StartKilledError(arn, why)
+        self._signalled = False
 
     def kill(self, hook: Callable[[], StepbridgeHook]) -> None:
         """To be called by ``on_kill``; ``hook`` is called only if there is an execution to stop."""
-        self._killed = True
+        self._signalled = True
         if self._started:
-            self._stop(hook(), *self._started, HANDLER_TIMEOUT_SECONDS)
+            self._stopped(hook(), *self._started, HANDLER_TIMEOUT_SECONDS)
 
-    def _stop(self, hook: StepbridgeHook, arn: str, task_instance: str, seconds: float) -> None:
-        why = "past its execution_timeout" if isinstance(sys.exc_info()[1], AirflowTaskTimeout) else "by SIGTERM"
-        cause = f"killed in the worker, {why}: {task_instance}"
-        hook.log.warning("stopping %s: %s", arn, cause)
+    def _stopped(self, hook: StepbridgeHook, arn: str, task_instance: Any, seconds: float) -> bool:
+        """Whether somebody has ended the task, so that the execution is stopped; waits ``seconds`` at most."""
+
+        def stop(why: str) -> None:
+            cause = f"{describe_instance(task_instance)} was killed in the worker: {why}"
+            hook.log.warning("stopping %s: %s", arn, cause)
+            hook.clone().step_functions.stop(arn, KILLED, cause)
+
+        thread = StopThread(kill_reason(task_instance), stop)
         try:
-            StopThread(hook, arn, KILLED, cause).wait(seconds)
+            thread.wait(seconds)
         except NotFoundError:
             hook.log.info("there was nothing to stop: the kill came before the call that starts it")
+        return thread.killed

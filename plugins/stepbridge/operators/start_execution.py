@@ -15,7 +15,7 @@ from stepbridge.hooks.lineage import Lineage, LineageMixin
 from stepbridge.hooks.task_instance import describe_task
 from stepbridge.links.addresses import execution_address
 from stepbridge.links.stepbridge import ExecutionLink
-from stepbridge.operators.execution_starter import ExecutionStarter, StartState
+from stepbridge.operators.execution_starter import ExecutionStarter
 from stepbridge.operators.kill_guard import KillGuard
 from stepbridge.operators.run_parameters import ParameterisedOperator
 from stepbridge.triggers.deferral import deadline_has_passed, defer_until_end
@@ -26,8 +26,8 @@ __all__ = ["StartExecutionOperator"]
 class StartExecutionOperator(LineageMixin, ParameterisedOperator):
     """Start the execution of a model for one DAG run, or find the one that an earlier try started; return its ARN.
 
-    The execution's name follows from model, DAG run, map index, clear number, attempt and input, so that a retry finds
-    what an earlier try started. ``core.start_decision`` has the table of what is done then.
+    The execution's name has a random token, which the task's state store keeps, so that a retry finds what an earlier
+    try started, and no other run does. ``core.start_decision`` has the table of what is done then.
 
     :param image_uri: the model's image, pinned by digest. (templated)
     :param code_uri: the S3 prefix with the scripts. (templated)
@@ -67,8 +67,8 @@ class StartExecutionOperator(LineageMixin, ParameterisedOperator):
     def execute(self, context: Context) -> str:
         """The execution's ARN.
 
-        Raises, before anything is started, ExecutionInputError with all problems and InputNotFoundError; also
-        ``AwsError``.
+        Raises, before anything is started, ExecutionInputError with all problems, InputNotFoundError and
+        TasksNotClearedError; also ``AwsError``.
         """
         execution_input = self.execution_input(context)
         self.lineage = Lineage.of_input(execution_input)
@@ -97,12 +97,12 @@ class StartExecutionOperator(LineageMixin, ParameterisedOperator):
         return parse_execution_input(values, f"parameters of {describe_task(context)}")
 
     def _ensure_execution(self, context: Context, execution_input: ExecutionInput) -> str:
-        state = StartState(context, self.model, execution_input.digest())
-        starter = ExecutionStarter(self.hook, self.log, self._guard, context, self.deployed.state_machine_arn, state)
+        machine_arn = self.deployed.state_machine_arn
+        starter = ExecutionStarter(self.hook, self.log, self._guard, context, machine_arn, self.model)
         return starter.ensure_execution(execution_input)
 
     def on_kill(self) -> None:
-        """Stop the execution that this try started or redrove; one that it only found goes on."""
+        """If somebody has ended the task, stop what this try started or redrove; what it only found goes on."""
         self._guard.kill(lambda: self.hook)
 
     # --- hold_until_end -----------------------------------------------------------------------------------------------
@@ -127,5 +127,5 @@ class StartExecutionOperator(LineageMixin, ParameterisedOperator):
         """Called by Airflow after the deferral; past its deadline the execution is left to its wait."""
         if deadline_has_passed(next_method, next_kwargs):
             self.hold_until_end = False
-            return self.execute(context)  # which finds it by its name
+            return self.execute(context)  # which finds it
         return super().resume_execution(next_method, next_kwargs, context)

@@ -54,9 +54,8 @@ class UploadScriptsOperator(StepbridgeOperator):
         _require_small(folder, files)
         entries = entries_of(files)
         digest = content_digest(entries)
-        base = S3Uri(self.deployed.bucket, f"stepbridge/code/{self.model}")
-        manifest = base.child(f"manifests/{digest}.json")
-        prefix = base.child(f"{digest}/")
+        manifest = self._base.child(f"manifests/{digest}.json")
+        prefix = self._base.child(f"{digest}/")
         address = objects_address(str(prefix), self.deployed.region, self.hook.local_endpoint("s3"))
         ObjectsLink.push(context, address)
         if self.hook.s3.exists(manifest):
@@ -68,6 +67,15 @@ class UploadScriptsOperator(StepbridgeOperator):
         self.hook.s3.write(manifest, content.encode(), "application/json")
         self.log.info("%d files uploaded to %s", len(files), prefix)
         return str(prefix)
+
+    def differs_from(self, code_uri: str) -> bool:
+        """Whether the folder has changed since it was uploaded to there; False for scripts from elsewhere."""
+        digest = content_digest(entries_of(scripts_folder(Path(self.scripts_folder))))
+        return code_uri.startswith(f"{self._base}/") and code_uri != str(self._base.child(f"{digest}/"))
+
+    @property
+    def _base(self) -> S3Uri:
+        return S3Uri(self.deployed.bucket, f"stepbridge/code/{self.model}")
 
 
 def _require_small(folder: Path, files: Sequence[FolderFile]) -> None:

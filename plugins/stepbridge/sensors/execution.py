@@ -87,7 +87,6 @@ class ExecutionSensor(LineageMixin, BaseSensorOperator):
         self._age_seconds = 0.0
         self._failures = 0
         self._not_before = 0.0
-        self._task_instance = f"task {self.task_id}"
 
     @cached_property
     def hook(self) -> StepbridgeHook:
@@ -98,12 +97,12 @@ class ExecutionSensor(LineageMixin, BaseSensorOperator):
 
     @cached_property
     def _redriver(self) -> Redriver:
-        return Redriver(self.hook.step_functions, self.log, self._task_instance)
+        return Redriver(self.hook.step_functions, self.log, self._context)
 
     @cached_property
     def _stop(self) -> ExecutionStop:
-        of_model = f" (model {self.model})" if self.model else ""
-        return ExecutionStop(self.hook, self.log, self.execution_arn, self._task_instance + of_model)
+        waiter = describe_task(self._context) + (f" (model {self.model})" if self.model else "")
+        return ExecutionStop(self.hook, self.log, self.execution_arn, waiter, self._context["ti"])
 
     @cached_property
     def _state_changes(self) -> StateChanges:
@@ -116,17 +115,15 @@ class ExecutionSensor(LineageMixin, BaseSensorOperator):
                 f"execution_arn of {describe_task(context)}", "empty", "an execution's ARN", "run start_execution again"
             )
         self._begin(context)
-        if self.deferrable and context["ti"].try_number <= 1:
+        if self.deferrable and self._redriver.is_first_try:
             # It was started a moment ago. Not described: if hundreds began together, that would be throttled.
             return self._defer(context, self.timeout)
-        execution = self.hook.step_functions.describe(self.execution_arn)
-        if context["ti"].try_number > 1:
-            execution = self._redriver.after_retry(execution)
-        execution = self._redriver.after_stop_for_another_try(execution, context["run_id"])
+        execution = self._redriver.at_begin(self.hook.step_functions.describe(self.execution_arn))
         return self._report_or_defer(context, execution) if self.deferrable else self._wait_in_worker(context)
 
     def resume(self, context: Context, event: dict[str, Any]) -> Any:
         """Called in the worker with the event that the trigger fired. Raises as ``execute`` does."""
+        self.execution_arn = self.execution_arn or event["execution_arn"]  # start_execution may just be tried again
         self._begin(context)
         if event["fault"]:
             raise WatchError(
@@ -136,7 +133,7 @@ class ExecutionSensor(LineageMixin, BaseSensorOperator):
                 "the execution goes on by itself; the task's retry waits for it again",
             )
         execution = self.hook.step_functions.describe(self.execution_arn)
-        execution = self._redriver.after_stop_for_another_try(execution, context["run_id"])
+        execution = self._redriver.after_stop_for_another_try(execution)
         return self._report_or_defer(context, execution)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
@@ -152,7 +149,7 @@ class ExecutionSensor(LineageMixin, BaseSensorOperator):
 
     def _begin(self, context: Context) -> None:
         """What each process does that takes up the task: its name, the link, and the listener's record."""
-        self._task_instance = describe_task(context)
+        self._context = context
         self.lineage = Lineage(self.execution_arn)
         local = self.hook.local_endpoint("stepfunctions")
         ExecutionLink.push(context, execution_address(self.execution_arn, local))
@@ -180,6 +177,7 @@ class ExecutionSensor(LineageMixin, BaseSensorOperator):
         return deployed.events_queue_url or "" if of_deployment else ""
 
     def _report(self, context: Context, execution: Execution) -> Any:
+        self._redriver.reported(execution)
         publisher = ReportPublisher(self.hook, self.log, allow_empty_output=self.allow_empty_output, prices=self.prices)
         try:
             return publisher.publish(context, execution)
@@ -209,7 +207,7 @@ class ExecutionSensor(LineageMixin, BaseSensorOperator):
             return PokeReturnValue(is_done=False)
         if execution := self._polled_execution():
             if execution_status(execution.status).terminal and not self._stop.killed:
-                execution = self._redriver.after_stop_for_another_try(execution, context["run_id"])
+                execution = self._redriver.after_stop_for_another_try(execution)
             if execution_status(execution.status).terminal:
                 return PokeReturnValue(is_done=True, xcom_value=self._report(context, execution))
             self._stop.seconds_left(execution, self.timeout)

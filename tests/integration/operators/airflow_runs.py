@@ -9,7 +9,7 @@ from typing import Any
 from airflow.models.dagbundle import DagBundleModel
 from airflow.models.dagrun import DagRun
 from airflow.models.serialized_dag import SerializedDagModel
-from airflow.models.taskinstance import clear_task_instances
+from airflow.models.taskinstance import TaskInstance, clear_task_instances
 from airflow.models.xcom import XComModel
 from airflow.sdk import DAG, Context
 from airflow.sdk.definitions.dag import _run_task
@@ -17,6 +17,7 @@ from airflow.serialization.definitions.dag import SerializedDAG
 from airflow.serialization.serialized_objects import LazyDeserializedDAG
 from airflow.utils.session import create_session
 from airflow.utils.state import DagRunState, TaskInstanceState
+from sqlalchemy import update
 
 BUNDLE = "testing"
 
@@ -73,12 +74,14 @@ class AirflowRuns:
             self.synced.add(dag.dag_id)
         return _ended(dag.test(logical_date=logical_date, run_conf=conf), failures)
 
-    def cleared(self, dag: DAG, run: Run) -> Run:
-        """Clear all tasks of the run, as a user does in the UI, and run them again."""
+    def cleared(self, dag: DAG, run: Run, *tasks: str) -> Run:
+        """Clear ``tasks``, or all of the run, as a user does in the UI, and run them again."""
         with create_session() as session:
             dag_run = session.get_one(DagRun, run.run.id)
             dag_run.dag = SerializedDagModel.get_dag(dag.dag_id, session=session)
-            clear_task_instances(list(dag_run.get_task_instances(session=session)), session=session)
+            instances = dag_run.get_task_instances(session=session)
+            chosen = [each for each in instances if not tasks or each.task_id in tasks]
+            clear_task_instances(chosen, session=session)
             dag_run.state = DagRunState.RUNNING
             session.commit()
             while dag_run.state == DagRunState.RUNNING:  # the loop of dag.test(), which itself only makes new runs
@@ -111,3 +114,14 @@ def synced(dag: DAG) -> None:
         lazy = LazyDeserializedDAG.from_dag(dag)
         SerializedDAG.bulk_write_to_db(BUNDLE, None, [lazy], session=session)
         SerializedDagModel.write_dag(lazy, bundle_name=BUNDLE, session=session)
+
+
+def restarting(task_id: str) -> None:
+    """Have the task, which runs now, as a user who clears it does: Airflow sends it SIGTERM then."""
+    with create_session() as session:
+        found = session.execute(
+            update(TaskInstance)
+            .where(TaskInstance.task_id == task_id, TaskInstance.state == TaskInstanceState.RUNNING)
+            .values(state=TaskInstanceState.RESTARTING)
+        )
+        assert found.rowcount == 1, f"{task_id} does not run"

@@ -70,13 +70,19 @@ class TaskTries:
             instance.next_kwargs = {"event": serialize(payload)}
             return self._run(instance, session)
 
-    def clear(self) -> None:
-        """Clear all tasks, as a user does."""
+    def clear(self, *tasks: str) -> None:
+        """Clear ``tasks``, or all, as a user does."""
         with create_session() as session:
             run = self._dag_run(session)
             run.dag = SerializedDagModel.get_dag(self._dag.dag_id, session=session)
-            clear_task_instances(list(run.get_task_instances(session=session)), session=session)
+            found = run.get_task_instances(session=session)
+            clear_task_instances([each for each in found if not tasks or each.task_id in tasks], session=session)
             run.state = DagRunState.RUNNING
+
+    def delete(self) -> None:
+        """Delete the run, as a user does; another one can be made under its name."""
+        with create_session() as session:
+            session.delete(self._dag_run(session))
 
     def mark_failed(self) -> None:
         """Mark the run as failed, as a user does."""

@@ -34,7 +34,7 @@ from stepbridge.listeners.stop_executions import stop_abandoned_executions
 from stepbridge.operators.start_execution import StartExecutionOperator
 from stepbridge.sensors.execution import ExecutionSensor
 
-from .airflow_runs import AirflowRuns, synced
+from .airflow_runs import AirflowRuns, restarting, synced
 from .controlled_machine import ControlledMachine
 from .expected_executions import ExpectedExecutions, KnownExecution
 from .fault_proxy import FaultProxy, states_through
@@ -113,7 +113,8 @@ class InjectedFault:
             self._kill()
 
     def _kill(self) -> None:
-        """SIGTERM; the answer is on its way until the task has tried to stop what it started."""
+        """As a user who clears the task; the answer is on its way until the task has tried to stop what it started."""
+        restarting(START)
         executions_to_stop = self.proxy.calls["StopExecution"]
         os.kill(os.getpid(), signal.SIGTERM)
         deadline = time.monotonic() + 30
@@ -158,16 +159,18 @@ class AnyOrder(RuleBasedStateMachine):
     def wait(self) -> None:
         """A try of wait_for_execution; the first one leaves it to its trigger to describe."""
         state = self.run.next_try(WAIT)
-        self.wait_state = "deferred" if self.run.tried(WAIT) == 1 else self._waited(first=False)
+        self.wait_state = "deferred" if self.run.tried(WAIT) == 1 else self._waited(resumed=False)
         assert state == self.wait_state
 
-    @precondition(lambda self: self.wait_state == "deferred" and not self.expected.running())
+    @precondition(
+        lambda self: self.wait_state == "deferred" and self.start_state == "success" and not self.expected.running()
+    )
     @rule()
     def trigger_fires(self) -> None:
         """The deferred wait goes on."""
         chosen = self._chosen()
         state = self.run.resumed(WAIT, {"execution_arn": chosen.arn, "status": chosen.status, "fault": ""})
-        self.wait_state = self._waited(first=True)
+        self.wait_state = self._waited(resumed=True)
         assert state == self.wait_state
 
     @precondition(lambda self: self.expected.running())
@@ -189,8 +192,22 @@ class AnyOrder(RuleBasedStateMachine):
     @rule()
     def clear(self) -> None:
         self.run.clear()
-        self.expected.clears += 1
+        self.expected.cleared = self.expected.latest is not None
         self.start_state = self.wait_state = ""
+
+    @precondition(lambda self: self.start_state)
+    @rule()
+    def clear_start(self) -> None:
+        """Without its wait."""
+        self.run.clear(START)
+        self.expected.cleared = self.expected.latest is not None
+        self.start_state = ""
+
+    @precondition(lambda self: self.wait_state and self.wait_state != "deferred")
+    @rule()
+    def clear_wait(self) -> None:
+        self.run.clear(WAIT)
+        self.wait_state = ""
 
     @rule()
     def change_input(self) -> None:
@@ -213,92 +230,61 @@ class AnyOrder(RuleBasedStateMachine):
 
     # --- what has to come of it ---------------------------------------------------------------------------------------
     def _tried(self, injected: InjectedFault) -> None:
-        decision, target = self.expected.decision(), self.expected.latest()
+        decision, latest = self.expected.decision(), self.expected.latest
         before = self.machine.executions()
         with injected.active():
             state = self.run.next_try(START)
         new = [arn for arn in self.machine.executions() if arn not in before]
         fault = injected.fault if injected.done and injected.fault != "kill after" else ""  # else it has killed by now
-        self.start_state = self._outcome(decision, target, new, injected, fault)
+        self.start_state = self._outcome(decision, latest, new, injected.operation, fault)
         assert state == self.start_state, (decision, fault, injected.operation)
         if state == "success":
             assert self.run.xcom(START) == self._chosen().arn
 
-    def _outcome(
-        self, decision: str, target: KnownExecution | None, new: list[str], injected: InjectedFault, fault: str
-    ) -> str:
+    def _outcome(self, decision: str, latest: KnownExecution | None, new: list[str], operation: str, fault: str) -> str:
         """The task's state; the model is brought to what has to be by now."""
-        describe_only = injected.operation == "DescribeExecution"
-        if fault and describe_only:
-            self._superseded_perhaps(target)
+        if fault and operation == "DescribeExecution":
             assert not new
             return "up_for_retry"
-        if decision == "start":
-            return self._started(new, injected, fault)
-        assert target
+        if decision == "start anew" and self.wait_state not in {"", "up_for_retry"}:
+            assert not new
+            return "failed"  # nobody would wait for what it would start
+        if decision in {"start", "replace", "start anew"}:
+            return self._started(new, fault)
+        assert latest
         assert not new
-        self._superseded(target)
-        if decision == "adopt":
-            return self._adopted(target, fault)
-        self.expected.reuse_latest()
-        if not fault:
-            target.redriven()
-        elif injected.operation == "RedriveExecution" and fault not in {"throttle", "deny"}:
-            target.redriven()
+        if decision == "redrive" and not (operation == "RedriveExecution" and fault in {"throttle", "deny"}):
+            latest.redriven()
             if "kill" in fault:
-                target.stopped()
-        self.expected.chosen = target
+                latest.stopped()
         return "up_for_retry" if fault else "success"
 
-    def _started(self, new: list[str], injected: InjectedFault, fault: str) -> str:
-        """A new execution, unless the call that makes it, or one before it, was kept from being made."""
-        if fault and (injected.operation == "RedriveExecution" or not new):
-            assert not new
-            self._superseded_perhaps(None)
-            return "up_for_retry"
-        [arn] = new
-        self._superseded(None)
-        self.expected.chosen = begun = self.expected.begun(arn)
+    def _started(self, new: list[str], fault: str) -> str:
+        """A new execution, unless the call that makes it was kept from arriving; what ran before is stopped for it."""
+        assert len(new) == (0 if fault in {"throttle", "deny"} else 1)
+        begun = self.expected.begun(*new or [""])
         if "kill" in fault:
             begun.stopped()
         return "up_for_retry" if fault else "success"
 
-    def _adopted(self, target: KnownExecution, fault: str) -> str:
-        """What runs goes on; but a call that starts what runs already is a start, and a kill ends it."""
-        self.expected.reuse_latest()
-        self.expected.chosen = target
-        if "kill" in fault:
-            was_running = target.status == "RUNNING"
-            target.stopped()
-            return "up_for_retry" if was_running else "success"
-        return "up_for_retry" if fault else "success"
-
-    def _waited(self, *, first: bool) -> str:
+    def _waited(self, *, resumed: bool) -> str:
+        """A failure is reported before it is redriven; what was stopped for another try is redriven at once."""
         chosen = self._chosen()
         if chosen.status == "SUCCEEDED":
             return "success"
-        if chosen.status != "RUNNING":
-            if chosen.dead or (first and chosen.status == "FAILED"):
-                return "up_for_retry"
-            chosen.redriven()
+        if chosen.status == "RUNNING":
+            return "deferred"
+        failure = (chosen.arn, chosen.redrives)
+        may_redrive = chosen.status == "ABORTED" or (not resumed and self.expected.reported == failure)
+        if chosen.dead or chosen.superseded or not may_redrive:
+            self.expected.reported = failure
+            return "up_for_retry"
+        chosen.redriven()
         return "deferred"
 
-    def _superseded(self, target: KnownExecution | None) -> None:
-        """No other execution of the run goes on."""
-        for each in self.expected.running():
-            if each is not target:
-                each.stopped()
-
-    def _superseded_perhaps(self, target: KnownExecution | None) -> None:
-        """A try that failed early may have stopped what runs with another input, and nothing else."""
-        seen = self.machine.executions()
-        for each in self.expected.running():
-            if each is not target and each.edition != self.expected.edition and seen[each.arn].status == "ABORTED":
-                each.stopped()
-
     def _chosen(self) -> KnownExecution:
-        assert self.expected.chosen
-        return self.expected.chosen
+        assert self.expected.latest
+        return self.expected.latest
 
     # --- always -------------------------------------------------------------------------------------------------------
     @invariant()
@@ -354,7 +340,7 @@ def test_one_execution_stands_for_the_run_whatever_happens(environment: Environm
 
 HISTORIES = {
     "the record of an earlier try is gone while the next one describes": [
-        ("clear",), ("start", "StartExecution", "lose"), ("start_that_cannot_describe", "throttle"),
+        ("start", "StartExecution", "lose"), ("clear",), ("start_that_cannot_describe", "throttle"),
         ("mark_run_failed",), ("clear",), ("start", "StartExecution", ""), ("execution_ends", "go"), ("wait",),
         ("trigger_fires",),
     ],
@@ -363,16 +349,20 @@ HISTORIES = {
         ("start", "StartExecution", ""), ("wait",), ("execution_ends", "fail"), ("trigger_fires",), ("wait",),
         ("execution_ends", "go"), ("trigger_fires",), ("clear",), ("start", "StartExecution", ""),
     ],
-    "what this clear redrove has succeeded by the time that its input is back": [
-        ("start", "StartExecution", "lose"), ("execution_ends", "fail"), ("change_input",),
-        ("start", "StartExecution", "lose"), ("execution_ends", "fail"), ("change_input",), ("clear",),
-        ("start", "RedriveExecution", "lose"), ("execution_ends", "go"), ("change_input",),
-        ("start", "RedriveExecution", "lose"), ("execution_ends", "go"), ("change_input",),
-        ("start", "StartExecution", ""), ("wait",), ("trigger_fires",),
+    "it was cleared while it ran, and the call that starts the next one is lost, or never arrives": [
+        ("start", "StartExecution", ""), ("clear",), ("start", "StartExecution", "throttle"),
+        ("start", "StartExecution", "lose"), ("execution_ends", "fail"), ("start", "RedriveExecution", "lose"),
+        ("execution_ends", "go"), ("start", "RedriveExecution", ""), ("clear_start",), ("start", "StartExecution", ""),
+    ],
+    "only the start is cleared, then the wait, too": [
+        ("start", "StartExecution", ""), ("wait",), ("execution_ends", "fail"), ("trigger_fires",), ("wait",),
+        ("execution_ends", "go"), ("trigger_fires",), ("clear_start",), ("start", "StartExecution", ""),
+        ("clear_wait",), ("clear_start",), ("start", "StartExecution", ""), ("execution_ends", "fail"), ("wait",),
+        ("clear_wait",), ("wait",), ("execution_ends", "fail"), ("trigger_fires",), ("clear_wait",), ("wait",),
     ],
     "no redrive is possible any more": [
         ("start", "StartExecution", "kill after"), ("redrive_becomes_impossible",), ("start", "StartExecution", "lose"),
-        ("start", "StartExecution", "kill before"), ("clear",), ("start", "RedriveExecution", "kill after"),
+        ("start", "StartExecution", ""), ("mark_run_failed",), ("clear",), ("start", "StartExecution", "kill before"),
         ("redrive_becomes_impossible",), ("start", "StartExecution", ""), ("execution_ends", "go"), ("wait",),
         ("trigger_fires",),
     ],

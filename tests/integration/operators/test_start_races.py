@@ -19,10 +19,11 @@ from airflow.sdk import DAG
 from stepbridge.core.deployment import Deployment
 from stepbridge.errors import ExecutionInputError
 from stepbridge.operators.errors import StartKilledError
+from stepbridge.operators.execution_starter import START_KEY
 from stepbridge.operators.start_execution import StartExecutionOperator
 from stepbridge.sensors.execution import ExecutionSensor
 
-from .airflow_runs import AirflowRuns, Failures
+from .airflow_runs import AirflowRuns, Failures, restarting
 from .fault_proxy import FaultProxy, states_through
 from .tiny_model import TinyModel
 
@@ -44,73 +45,35 @@ def executions_of(machines: Any, arn: str, model: TinyModel) -> list[dict[str, A
     return [item for item in listed if item["name"].startswith(f"{model.name}-")]
 
 
-FAILS_UNTIL_MENDED = """
-import sys
-from pathlib import Path
-text = Path("/opt/ml/processing/input/day.txt").read_text()
-if "bad" in text:
-    sys.exit(3)
-Path("/opt/ml/processing/output/day.txt").write_text(text)
-"""
-
-
 WRITES = b"from pathlib import Path\nPath('/opt/ml/processing/output/day.txt').write_text('done')\n"
-
-
-def test_what_a_cleared_run_redrove_and_finished_is_not_started_again(
-    airflow: AirflowRuns, model: TinyModel, proxy: FaultProxy, machines: Any
-) -> None:
-    """The redrive's answer is lost; by the time of the retry the execution has succeeded: it is adopted."""
-    model.script("preprocessing", FAILS_UNTIL_MENDED)
-    model.s3.put_object(Bucket=model.bucket, Key=f"input/{model.name}/day.txt", Body=b"bad")
-    failures = Failures()
-    dag = model.dag(failures, retries=1, stages=["preprocessing"])
-    first = airflow.run(dag, failures)
-    arn = first.xcom("start_execution")
-    assert not first.succeeded
-    model.s3.put_object(Bucket=model.bucket, Key=f"input/{model.name}/day.txt", Body=b"good")
-    before = machines.describe_execution(executionArn=arn)["redriveCount"]
-    already = proxy.calls["RedriveExecution"]
-
-    def fault_for(operation: str, count: int) -> str:
-        if operation == "DescribeExecution" and proxy.calls["RedriveExecution"] > already:
-            deadline = time.monotonic() + DEADLINE_SECONDS
-            while machines.describe_execution(executionArn=arn)["status"] == "RUNNING":
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
-        return "lose" if operation == "RedriveExecution" and count == already + 1 else "pass"
-
-    proxy.fault_for = fault_for
-    again = airflow.cleared(dag, first)
-    assert again.succeeded, failures.by_task
-    assert again.xcom("start_execution") == arn
-    assert machines.describe_execution(executionArn=arn)["redriveCount"] == before + 1
-    assert len(executions_of(machines, arn, model)) == 1
 
 
 def test_two_workers_that_start_the_same_run_share_one_execution(
     airflow: AirflowRuns, model: TinyModel, deployment: Deployment, machines: Any
 ) -> None:
-    """Two schedulers, one run: whoever comes second finds what the first one started."""
+    """A try whose worker was given up goes on beside the next one: who comes second finds what the first started."""
     _ = airflow
     gate = threading.Barrier(8)
     code = f"s3://{model.bucket}/code/{model.name}/"
     model.s3.put_object(Bucket=model.bucket, Key=f"code/{model.name}/preprocessing.py", Body=b"import time")
     values = {"input_uri": model.input_uri, "output_uri": model.output_uri(), "stages": ["preprocessing"]}
+    saved = {START_KEY: {"token": "0123456789abcdef", "number": 0, "execution_arn": "", "max_tries": 1}}
 
     def started(_number: int) -> str:
-        operator = StartExecutionOperator(
-            task_id="start_execution", model=model.name, image_uri=None, code_uri=code, parameters=values,
-            deployment=deployment.to_json(),
-        )  # fmt: skip
+        with DAG("d", schedule=None):
+            operator = StartExecutionOperator(
+                task_id="start_execution", model=model.name, image_uri=None, code_uri=code, parameters=values,
+                deployment=deployment.to_json(),
+            )  # fmt: skip
         instance = SimpleNamespace(
-            dag_id="d", task_id="t", run_id="r", map_index=-1, try_number=1, xcom_push=lambda **_: None
+            dag_id="d", task_id="t", run_id="r", map_index=-1, try_number=2, max_tries=1, xcom_push=lambda **_: None
         )
         context: Any = {
             "ti": instance,
             "run_id": "r",
-            "dag_run": SimpleNamespace(clear_number=0, conf={}),
-            "task_state_store": SimpleNamespace(get=lambda _key: None, set=lambda *_: None),
+            "task": operator,
+            "dag_run": SimpleNamespace(conf={}),
+            "task_state_store": SimpleNamespace(get=saved.get, set=lambda *_, **_others: None),
         }
         execution_input = operator.execution_input(context)
         gate.wait(DEADLINE_SECONDS)
@@ -155,7 +118,7 @@ def own_sigterm() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("own_sigterm")
-def test_a_worker_told_to_end_while_it_starts_leaves_nothing_running(
+def test_a_start_that_was_cleared_while_it_starts_leaves_nothing_running(
     airflow: AirflowRuns, model: TinyModel, proxy: FaultProxy, machines: Any
 ) -> None:
     """SIGTERM, in the middle of StartExecution: what is started nevertheless is stopped, with who and why."""
@@ -165,6 +128,7 @@ def test_a_worker_told_to_end_while_it_starts_leaves_nothing_running(
     def fault_for(operation: str, _count: int) -> str:
         if operation == "StartExecution" and not begun:
             begun.append(operation)
+            restarting("start_execution")
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(1)  # on_kill finds nothing to stop yet
         return "pass"
@@ -179,8 +143,30 @@ def test_a_worker_told_to_end_while_it_starts_leaves_nothing_running(
     described = machines.describe_execution(executionArn=execution["executionArn"])
     assert described["status"] == "ABORTED"
     assert isinstance(failures.of("start_execution"), StartKilledError)
-    assert "by SIGTERM: task " in described["cause"]
     assert ".start_execution of run " in described["cause"]
+    assert described["cause"].endswith("was killed in the worker: cleared, or its run was, while it ran")
+
+
+@pytest.mark.usefixtures("own_sigterm")
+def test_a_worker_that_is_drained_while_it_starts_stops_nothing(
+    airflow: AirflowRuns, model: TinyModel, proxy: FaultProxy, machines: Any
+) -> None:
+    """SIGTERM in the middle of StartExecution and of the waits after it, while Airflow has the task as running."""
+    signalled: list[str] = []
+
+    def fault_for(operation: str, _count: int) -> str:
+        if operation not in signalled:
+            signalled.append(operation)
+            os.kill(os.getpid(), signal.SIGTERM)
+        return "pass"
+
+    proxy.fault_for = fault_for
+    failures = Failures()
+    run = airflow.run(model.dag(failures, stages=["preprocessing"], wait={"deferrable": False}), failures)
+    assert run.succeeded, failures.by_task
+    assert {"StartExecution", "DescribeExecution"} <= set(signalled)
+    assert proxy.calls["StopExecution"] == 0
+    assert machines.describe_execution(executionArn=run.xcom("start_execution"))["redriveCount"] == 0
 
 
 @pytest.mark.usefixtures("own_sigterm")
@@ -196,6 +182,7 @@ def test_a_kill_does_not_wait_for_the_answer_that_is_on_the_way(
         if operation != "StartExecution" or killed:
             return
         killed.append(operation)
+        restarting("start_execution")
         os.kill(os.getpid(), signal.SIGTERM)
         deadline = time.monotonic() + DEADLINE_SECONDS
         while not proxy.calls["StopExecution"]:

@@ -7,16 +7,17 @@ the task state store, execution names and tokens, errors and causes of stopped e
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.sdk.execution_time.context import NEVER_EXPIRE
 from airflow.sdk.module_loading import import_string
 
 from stepbridge.core.deployment import parse_deployment
 from stepbridge.core.execution_input import parse_execution_input
-from stepbridge.core.start_decision import Identity
 from stepbridge.hooks.task_instance import EXECUTION_KEY, describe_task, record_execution, redrive_token
 from stepbridge.listeners.stop_decision import ExecutionRecord
 from stepbridge.operators.execution_starter import StartState
@@ -31,15 +32,16 @@ RUN_ID = "scheduled__2026-11-01T03:00:00+00:00"
 class Store(dict[str, Any]):
     """A task state store."""
 
-    def set(self, key: str, value: Any) -> None:
+    def set(self, key: str, value: Any, retention: timedelta) -> None:
+        assert retention is NEVER_EXPIRE
         self[key] = value
 
 
 @pytest.fixture
 def context() -> Any:
-    """Of the second try of a start that was cleared once."""
+    """Of the second try of a start with one retry."""
     instance = SimpleNamespace(
-        dag_id="flight-delay", task_id="start_execution", run_id=RUN_ID, map_index=-1, try_number=2
+        dag_id="flight-delay", task_id="start_execution", run_id=RUN_ID, map_index=-1, try_number=2, max_tries=1
     )
     instance.xcoms = {}
     instance.xcom_push = lambda key, value: instance.xcoms.update({key: value})
@@ -47,6 +49,7 @@ def context() -> Any:
     return {
         "ti": instance,
         "run_id": RUN_ID,
+        "task": SimpleNamespace(retries=1),
         "dag_run": SimpleNamespace(clear_number=1, conf={}),
         "task_state_store": store,
     }
@@ -70,29 +73,35 @@ def test_an_event_is_the_same_in_both_versions(name: str, arguments: tuple[str, 
     assert trigger._trigger_event(*arguments).payload == OLD[name]
 
 
-def test_an_execution_has_the_same_name(context: Any) -> None:
-    """So a retry after the upgrade finds what was started before it: the input's digest and every name are equal."""
+def test_an_execution_s_input_is_the_same() -> None:
+    """So a retry after the upgrade knows that nothing has changed: the input and its digest are equal."""
     execution_input = parse_execution_input(OLD["execution_input_values"], "parameters")
     assert json.loads(execution_input.to_json()) == OLD["execution_input"]
     assert execution_input.digest() == OLD["input_digest"]
-    state = StartState(context, "flight-delay", execution_input.digest())
-    identities = [Identity(clear, attempt) for clear in (0, 1) for attempt in (0, 1)]
-    assert {f"{at.clear_number}.{at.attempt}": state.name(at) for at in identities} == OLD["execution_names"]
 
 
-def test_a_start_reads_what_earlier_tries_saved(context: Any) -> None:
-    """The current execution, and the one of an earlier clear that this clear reuses."""
-    state = StartState(context, "flight-delay", OLD["input_digest"])
-    assert (state.current_arn(), state.reused()) == (ARN, Identity(0, 2))
+def test_a_retry_finds_the_execution_that_0_1_0_has_started(context: Any) -> None:
+    """By its ARN, which 0.1.0 saved before the call; under that name it is started, if the call never came."""
+    state = StartState(context, "flight-delay")
+    assert (state.arn, state.name, state.cleared) == (ARN, ARN.rpartition(":")[2], False)
 
 
-def test_a_start_saves_in_the_same_form(context: Any) -> None:
-    """So a downgrade reads it, too."""
-    context["task_state_store"].clear()
-    state = StartState(context, "flight-delay", OLD["input_digest"])
-    state.save_current(ARN)
-    state.save_reused(Identity(0, 2))
-    assert {**context["task_state_store"], BEGAN_KEY: "1 1795000000.25"} == OLD["task_state_store"]
+def test_a_start_that_was_cleared_since_0_1_0_tried_it_knows_that(context: Any) -> None:
+    """0.1.0 saved no number of tries; a clear has given as many as the task has retries, after its last try."""
+    context["ti"].max_tries = 2  # cleared after its first try
+    assert StartState(context, "flight-delay").cleared
+
+
+def test_a_start_keeps_its_token_for_ever(context: Any) -> None:
+    """What it has saved under this version goes before what 0.1.0 had saved, and names go on from there."""
+    state = StartState(context, "flight-delay")
+    state.next_number()
+    state.save("arn:new")
+    again = StartState(context, "flight-delay")
+    assert (again.token, again.name, again.arn, again.cleared) == (state.token, state.name, "arn:new", False)
+    assert again.name == f"flight-delay-scheduled__2026-11-01T03-00-00-00-00-{state.token}-0"
+    context["ti"].max_tries += 2
+    assert StartState(context, "flight-delay").cleared
 
 
 def test_the_record_of_an_execution_is_the_same(context: Any) -> None:
@@ -101,6 +110,7 @@ def test_the_record_of_an_execution_is_the_same(context: Any) -> None:
     assert context["ti"].xcoms == OLD["xcoms"]
     assert ExecutionRecord(**OLD["xcoms"][EXECUTION_KEY]).execution_arn == ARN
     assert OLD["waiting_try_key"] == WAITING_TRY_KEY
+    assert BEGAN_KEY in OLD["task_state_store"]
 
 
 def test_a_redrive_s_token_is_the_same(context: Any) -> None:
