@@ -62,6 +62,7 @@ def test_a_cleared_run_starts_anew_with_repaired_data(airflow: AirflowRuns, mode
     assert model.objects(model.output_uri())["day.txt"] == "good"
 
 
+@pytest.mark.long
 def test_a_cleared_run_has_the_mended_script(airflow: AirflowRuns, model: TinyModel, machines: Any) -> None:
     """Uploaded anew, since its task was cleared, too; after a success as after a failure."""
     model.script("preprocessing", BROKEN)
@@ -75,6 +76,7 @@ def test_a_cleared_run_has_the_mended_script(airflow: AirflowRuns, model: TinyMo
     assert count(machines, model, third.xcom(START)) == 3
 
 
+@pytest.mark.long
 def test_a_cleared_start_starts_anew(airflow: AirflowRuns, model: TinyModel, machines: Any) -> None:
     """With the scripts that were uploaded before, if they are still those of the folder; also after a success."""
     dag, first = failed_run(airflow, model)
@@ -112,8 +114,10 @@ def test_a_cleared_wait_redrives_once(airflow: AirflowRuns, model: TinyModel, ma
     assert count(machines, model, first.xcom(START)) == 1
 
 
-@pytest.mark.parametrize("cleared", [(WAIT,), (START, WAIT)])
-@pytest.mark.parametrize("stages", [["preprocessing"], ["preprocessing", "postprocessing"]])
+@pytest.mark.parametrize("cleared", [(WAIT,), pytest.param((START, WAIT), marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "stages", [["preprocessing"], pytest.param(["preprocessing", "postprocessing"], marks=pytest.mark.long)]
+)
 def test_a_mended_script_that_was_not_uploaded_is_told(
     airflow: AirflowRuns, model: TinyModel, machines: Any, cleared: tuple[str, ...], stages: list[str]
 ) -> None:
@@ -133,6 +137,7 @@ def test_a_mended_script_that_was_not_uploaded_is_told(
     assert count(machines, model, first.xcom(START)) == 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("cleared", [(WAIT,), (START, WAIT)])
 def test_a_changed_image_that_was_not_built_is_told(
     airflow: AirflowRuns, model: TinyModel, machines: Any, cleared: tuple[str, ...]
