@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import os
+import time
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from airflow.sdk import DAG
 
+from stepbridge.aws.arns import execution_arn
+from stepbridge.operators.start_execution import StartExecutionOperator
 from stepbridge.sensors.errors import ExecutionFailedError
 
-from .airflow_runs import AirflowRuns, Failures
+from .airflow_runs import AirflowRuns, Failures, synced
 from .fault_proxy import FaultProxy, states_through
+from .task_tries import TaskTries
 from .tiny_model import TinyModel
+
+DEADLINE_SECONDS = 60
 
 
 @pytest.fixture
@@ -21,6 +31,10 @@ def proxy(endpoint_url: str, monkeypatch: pytest.MonkeyPatch, airflow: AirflowRu
     with FaultProxy(endpoint_url).running() as running:
         monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", states_through(running, endpoint_url))
         yield running
+
+
+def machine_arn() -> str:
+    return str(json.loads(os.environ["AIRFLOW_VAR_STEPBRIDGE"])["state_machine_arn"])
 
 
 def executions_of(machines: Any, arn: str, model: TinyModel) -> list[str]:
@@ -39,6 +53,31 @@ def test_a_lost_answer_starts_no_second_execution(
     assert run.succeeded, failures.by_task
     assert run.tries["start_execution"] == 2
     assert executions_of(machines, run.xcom("start_execution"), model) == [run.xcom("start_execution")]
+
+
+def test_a_retry_leaves_a_failure_that_would_come_again_to_the_wait(
+    airflow: AirflowRuns, model: TinyModel, proxy: FaultProxy, machines: Any
+) -> None:
+    """The answer was lost, and by the time of the retry the script has failed: it is reported, and not run again."""
+    model.script("preprocessing", "import sys\nsys.exit(3)")
+
+    def fault_for(operation: str, count: int) -> str:
+        if operation == "DescribeExecution" and proxy.calls["StartExecution"]:
+            arn = execution_arn(machine_arn(), proxy.names_started[-1])
+            deadline = time.monotonic() + DEADLINE_SECONDS
+            while machines.describe_execution(executionArn=arn)["status"] == "RUNNING":
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        return "lose" if operation == "StartExecution" and count == 1 else "pass"
+
+    proxy.fault_for = fault_for
+    failures = Failures()
+    run = airflow.run(model.dag(failures, retries=1, stages=["preprocessing"]), failures)
+    assert run.tries["start_execution"] == 2
+    assert isinstance(failures.of("wait_for_execution"), ExecutionFailedError)
+    arn = run.xcom("start_execution")
+    assert executions_of(machines, arn, model) == [arn]
+    assert machines.describe_execution(executionArn=arn)["redriveCount"] == 1  # by the wait's own retry, no earlier
 
 
 def test_an_access_that_is_denied_names_the_statement(
@@ -69,3 +108,32 @@ def test_a_retry_of_the_wait_redrives_and_pays_for_no_finished_stage_again(
     assert machines.describe_execution(executionArn=arn)["redriveCount"] == 1
     stages = {stage["stage"]: len(stage["jobs"]) for stage in run.xcom("wait_for_execution", "run_report")["stages"]}
     assert stages == {"preprocessing": 1, "postprocessing": 2}
+
+
+def test_a_run_that_was_deleted_and_made_again_is_a_new_run(
+    airflow: AirflowRuns, model: TinyModel, machines: Any
+) -> None:
+    """Same DAG, same run id, same input, as in a rebuilt database or in a second Airflow on the same stack."""
+    _ = airflow
+    model.s3.put_object(Bucket=model.bucket, Key=f"code/{model.name}/preprocessing.py", Body=b"")
+    values = {"input_uri": model.input_uri, "output_uri": model.output_uri(), "stages": ["preprocessing"]}
+    with DAG(f"{model.name}-again", schedule=None, default_args={"retries": 1, "retry_delay": 0}) as dag:
+        StartExecutionOperator(
+            task_id="start_execution",
+            model=model.name,
+            image_uri=None,
+            code_uri=f"s3://{model.bucket}/code/{model.name}/",
+            parameters=values,
+        )
+    synced(dag)
+    run_id = f"run-{uuid.uuid4().hex[:8]}"
+    arns = []
+    for _number in range(2):
+        run = TaskTries(dag, run_id)
+        assert run.next_try("start_execution") == "success"
+        arns.append(run.xcom("start_execution"))
+        assert run.next_try("start_execution") == "success"  # a retry of the same run finds it
+        assert run.xcom("start_execution") == arns[-1]
+        run.delete()
+    assert len(set(arns)) == 2
+    assert sorted(executions_of(machines, arns[0], model)) == sorted(arns)

@@ -96,9 +96,10 @@ def test_a_start_keeps_its_token_for_ever(context: Any) -> None:
     """What it has saved under this version goes before what 0.1.0 had saved, and names go on from there."""
     state = StartState(context, "flight-delay")
     state.next_number()
-    state.save("arn:new")
+    arn = f"arn:aws:states:us-east-1:123456789012:execution:stepbridge-batch:{state.name}"
+    state.save(arn)
     again = StartState(context, "flight-delay")
-    assert (again.token, again.name, again.arn, again.cleared) == (state.token, state.name, "arn:new", False)
+    assert (again.token, again.name, again.arn, again.cleared) == (state.token, state.name, arn, False)
     assert again.name == f"flight-delay-scheduled__2026-11-01T03-00-00-00-00-{state.token}-0"
     context["ti"].max_tries += 2
     assert StartState(context, "flight-delay").cleared
