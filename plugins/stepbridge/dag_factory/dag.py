@@ -74,7 +74,7 @@ def build_dag(card: ModelCard, project_root: Path) -> DAG:
             "on_failure_callback": [Notification(target) for target in card.notify],
         },
     )
-    dag.timezone = zone  # Airflow takes it from a start_date, and shows it
+    dag.timezone = zone  # which Airflow takes from a start_date
     with dag:
         add_tasks(card, project_root)
     dag.validate()  # type: ignore[no-untyped-call]
