@@ -88,6 +88,9 @@ class ImageRegistry(Protocol):
         Raises ServiceError with code ImageNotFoundException or RepositoryNotFoundException.
         """
 
+    def note(self, image_uri: str, image_id: str) -> str:
+        """What the log of a job in this image begins with; empty for most images."""
+
     def push(self, image_uri: str, image: BuiltImage) -> str:
         """Record the image under ``image_uri`` and return its digest, the ``sha256:…`` of its manifest."""
 

@@ -17,6 +17,7 @@ import pytest
 
 from stepbridge.core.deployment import Deployment, parse_deployment
 from stepbridge.deployment import StackDeployer
+from stepbridge.deployment.scikit_image import project_version
 from stepbridge.errors import StackFailedError
 from stepbridge_local.testing import LocalAwsProcess
 
@@ -226,8 +227,21 @@ def test_events_can_be_switched_off_and_on(project: DeployedProject) -> None:
     assert "QueueUrls" not in project.client("sqs").list_queues(QueueNamePrefix=project.stack_name)
 
 
+def test_another_version_of_the_scikit_learn_image_is_told(project: DeployedProject) -> None:
+    """A stack keeps its image; a project that stands for another one hears of it at each deploy."""
+    project.deploy()
+    assert not [line for line in project.said if "stands for version" in line]
+    shutil.copytree(PROJECT / "containers" / "scikit_learn", project.folder / "containers" / "scikit_learn")
+    deployment = project.deploy()
+    assert deployment.scikit_image_uri == IMAGE
+    (line,) = [line for line in project.said if "stands for version" in line]
+    assert IMAGE in line
+    assert f"version {project_version(PROJECT)}" in line
+
+
 def test_the_command_prints_nothing_but_the_deployment(project: DeployedProject) -> None:
     """stdout is the JSON, progress is on stderr, --output holds the same; no credentials are needed here."""
+    shutil.copytree(PROJECT / "containers" / "scikit_learn", project.folder / "containers" / "scikit_learn")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     output = project.folder / "deployment.json"
     command = [sys.executable, "-m", "stepbridge.cli.main", "deploy", "--endpoint-url", project.aws.endpoint_url]
@@ -236,5 +250,5 @@ def test_the_command_prints_nothing_but_the_deployment(project: DeployedProject)
     assert done.returncode == 0, done.stderr
     deployment = parse_deployment(done.stdout)
     assert deployment == parse_deployment(output.read_text())
-    assert "/sagemaker-scikit-learn:" in deployment.scikit_image_uri
+    assert f"/sagemaker-scikit-learn:{project_version(PROJECT)}-cpu-py3" in deployment.scikit_image_uri
     assert f"create stack {project.stack_name}" in done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,7 +18,7 @@ from stepbridge.deployment._stack_changer import Say, StackChanger
 from stepbridge.deployment._stack_reader import StackReader
 from stepbridge.deployment._stack_status import StackState, stack_state
 from stepbridge.deployment._template import read_template
-from stepbridge.deployment.scikit_image import scikit_learn_image
+from stepbridge.deployment.scikit_image import project_version, scikit_learn_image
 from stepbridge.errors import CredentialsError, DeploymentError
 
 if TYPE_CHECKING:
@@ -33,8 +34,9 @@ class StackDeployer:
 
     ``say`` gets a line per step and per event of the stack. ``endpoint_url`` is the local AWS's, None on AWS.
     ``parameters`` override the template's; others keep the values they have. A template that is too large to be sent
-    goes to ``template_bucket``, or to the stack's own bucket. ``scikit_image`` gives the region's scikit-learn image;
-    only a stack without one asks for it. Every method raises TemplateError, DeploymentError and AwsError.
+    goes to ``template_bucket``, or to the stack's own bucket. ``scikit_image`` gives the region's scikit-learn image,
+    by default that of the version which the project's stand-in names; only a stack without one asks for it. Every
+    method raises TemplateError, DeploymentError and AwsError.
     """
 
     def __init__(
@@ -47,7 +49,7 @@ class StackDeployer:
         stack_name: str = DEFAULT_STACK_NAME,
         parameters: Mapping[str, str] | None = None,
         template_bucket: str | None = None,
-        scikit_image: Callable[[str], str] = scikit_learn_image,
+        scikit_image: Callable[[str], str] | None = None,
     ) -> None:
         check_stack_name(stack_name)
         self._template = read_template(project_root / TEMPLATE)
@@ -57,7 +59,8 @@ class StackDeployer:
         self._endpoint_url = endpoint_url
         self._stack_name = stack_name
         self._parameters = dict(parameters or {})
-        self._scikit_image = scikit_image
+        self._scikit_version = project_version(project_root)
+        self._scikit_image = scikit_image or partial(scikit_learn_image, version=self._scikit_version)
         self._say = say
         attempts = 2 if endpoint_url else 5
         retries: Any = {"mode": "standard", "total_max_attempts": attempts}
@@ -105,6 +108,12 @@ class StackDeployer:
         state = stack_state(found.status)
         deployed = state in (StackState.DEPLOYED, StackState.ROLLED_BACK)
         chosen = deployed and (found.parameters or {}).get(_SCIKIT)
+        image = self._parameters.get(_SCIKIT) or chosen
+        if image and self._scikit_version and f":{self._scikit_version}-" not in image:
+            self._say(
+                f"note: the stack uses {image}, containers/scikit_learn stands for version {self._scikit_version}: "
+                f"change its Dockerfile and requirements.txt, or deploy with --parameter {_SCIKIT}=<image URI>"
+            )
         if _SCIKIT in self._parameters or chosen or not (deployed or state is StackState.ABSENT):
             return self._parameters
         return {**self._parameters, _SCIKIT: self._scikit_image(self._region)}

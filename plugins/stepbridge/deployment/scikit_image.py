@@ -23,11 +23,19 @@ _DISTRIBUTION: Final = "sagemaker-core"
 _TABLE: Final = "sagemaker/core/image_uri_config/sklearn.json"
 # Processing jobs run the images of the training scope; the SDK has no scope for them.
 _SCOPE: Final = "training"
+_VERSION_LABEL: Final = re.compile(r"""^LABEL stepbridge\.scikit-learn-image=["']?([\w.-]+)""", re.MULTILINE)
 _COPY: Final = Path(__file__).with_name("scikit_images.json")
 _REMEDY: Final = "upgrade stepbridge or sagemaker-core, or name the image with --parameter ScikitImageUri=<image URI>"
 
 Versions = Mapping[str, Mapping[str, Any]]
 """Version -> its entry in the SDK's table: repository, and the registry's account by region."""
+
+
+def project_version(project_root: Path) -> str | None:
+    """The version that the project's stand-in stands for, so that scripts see the same on AWS; None without one."""
+    dockerfile = project_root / "containers" / "scikit_learn" / "Dockerfile"
+    found = _VERSION_LABEL.search(dockerfile.read_text("utf-8")) if dockerfile.is_file() else None
+    return found[1] if found else None
 
 
 def scikit_learn_image(region: str, version: str | None = None) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 
 import pytest
 
 from stepbridge.deployment import scikit_image
-from stepbridge.deployment.scikit_image import copied_versions, newest_version, scikit_learn_image
+from stepbridge.deployment.scikit_image import copied_versions, newest_version, project_version, scikit_learn_image
 from stepbridge.errors import TemplateError
 
 
@@ -16,6 +17,17 @@ def test_a_version_may_be_asked_for() -> None:
     assert scikit_learn_image("cn-north-1", "1.2-1") == (
         "450853457545.dkr.ecr.cn-north-1.amazonaws.com.cn/sagemaker-scikit-learn:1.2-1-cpu-py3"
     )
+
+
+def test_the_project_chooses_the_version(tmp_path: Path) -> None:
+    """By the label of its stand-in, so that AWS and the local AWS have the same."""
+    assert project_version(tmp_path) is None
+    (tmp_path / "containers" / "scikit_learn").mkdir(parents=True)
+    (tmp_path / "containers/scikit_learn/Dockerfile").write_text("FROM x\nLABEL stepbridge.scikit-learn-image=1.2-1\n")
+    assert project_version(tmp_path) == "1.2-1"
+    chosen = project_version(Path(__file__).parents[3])
+    assert chosen in copied_versions()
+    assert f":{chosen}-cpu-py3" in scikit_learn_image("eu-west-1", chosen)
 
 
 def test_unknown_regions_and_versions_are_named_with_the_known_ones() -> None:

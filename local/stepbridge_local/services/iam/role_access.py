@@ -108,6 +108,9 @@ class RoleRegistry:
         self._role.require([*login_needs(), *pull_needs(image_uri)])
         return self._registry.resolve(image_uri)
 
+    def note(self, image_uri: str, image_id: str) -> str:
+        return self._registry.note(image_uri, image_id)
+
     def push(self, image_uri: str, image: BuiltImage) -> str:
         self._role.require(_image_needs(image_uri, _PUSH))
         return self._registry.push(image_uri, image)

@@ -36,7 +36,7 @@ from stepbridge_local.services.sagemaker.job_logs import LOG_GROUP, LogStream
 from stepbridge_local.services.sagemaker.outcome import StopCause, exit_message, job_outcome
 from stepbridge_local.services.sagemaker.outputs import ContinuousUpload, upload_at_end
 from stepbridge_local.services.sagemaker.pipe_inputs import PipeFeeds
-from stepbridge_local.services.sagemaker.stored_nothing import notes_on_silence
+from stepbridge_local.services.sagemaker.stored_nothing import MARK, notes_on_silence
 
 __all__ = ["JobRun", "JobServices", "remove_tree"]
 
@@ -181,6 +181,8 @@ class JobRun:
         """Start the container of a host, unless the job is being stopped."""
         if not self._goes_on:
             return None
+        if note := self._services.registry.note(self._job.request["AppSpecification"]["ImageUri"], image_id):
+            stream.write(f"{MARK}{note}")
         container = self._services.runtime.start(host.container_spec(image_id), stream.write)
         with self._lock:
             self._containers.append(container)

@@ -69,5 +69,8 @@ class MemoryRegistry:
         except KeyError:
             raise ServiceError("RepositoryNotFoundException", f"{image_uri} is in no repository") from None
 
+    def note(self, image_uri: str, image_id: str) -> str:
+        return ""
+
     def push(self, image_uri: str, image: BuiltImage) -> str:
         raise NotImplementedError("tests of Processing push no images")

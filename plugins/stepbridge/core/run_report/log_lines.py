@@ -16,7 +16,7 @@ STREAM_MARK: Final = "--- algo-"
 
 _TRACEBACK: Final = re.compile(r"(?:\+ Exception Group )?Traceback \(most recent call last\):\s*$")
 _SYNTAX_ERROR: Final = re.compile(r'^\s*File ".+", line \d+$')  # which has no heading
-_WARNING: Final = re.compile(r"\w*Warning: |\b(?:WARN|WARNING|ERROR|CRITICAL|FATAL)\b")
+_WARNING: Final = re.compile(r"^\[local AWS\] |\w*Warning: |\b(?:WARN|WARNING|ERROR|CRITICAL|FATAL)\b")
 
 
 def shown(lines: Sequence[str]) -> list[str]:

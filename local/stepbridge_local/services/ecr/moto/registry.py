@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from stepbridge_local.protocols import BuiltImage, ContainerRuntime, ImageHolder
 from stepbridge_local.services.ecr.image_uri import ImageUri
 from stepbridge_local.services.ecr.manifest import MANIFEST_TYPE, manifest_digest, manifest_of
 from stepbridge_local.services.ecr.moto import models, records
+from stepbridge_local.services.ecr.stand_in import differences
 
 __all__ = ["MotoImageRegistry"]
 
@@ -47,6 +48,7 @@ class MotoImageRegistry:
         self._build_args = {"BASE_IMAGE": base_image} if base_image else {}
         self._holder = holder
         self._prebuilt: str | None = None
+        self._prebuilt_config: Mapping[str, Any] = {}
         self._building = threading.RLock()
         self._is_building = False
         self._changing = threading.RLock()
@@ -71,6 +73,13 @@ class MotoImageRegistry:
         if repository is None:
             raise ServiceError("RepositoryNotFoundException", f"{image_uri}: the local ECR has no such repository")
         raise ServiceError("ImageNotFoundException", f"{image_uri}: the repository has no such image")
+
+    def note(self, image_uri: str, image_id: str) -> str:
+        """How what stands for a prebuilt image differs from it, in one line; empty for every other image."""
+        reference, file = ImageUri(image_uri), self._scikit_learn_folder / "requirements.txt"
+        if image_id != self._prebuilt or reference.repository_name != _PREBUILT_REPOSITORY or not file.is_file():
+            return ""
+        return differences(self._prebuilt_config, file.read_text(encoding="utf-8"), reference.tag or "")
 
     def push(self, image_uri: str, image: BuiltImage) -> str:
         """As ``docker push``: the same image under its tag again is fine, another one only where tags are mutable.
@@ -132,9 +141,8 @@ class MotoImageRegistry:
                 self._refuse_recursion()
                 self._is_building = True
                 try:
-                    self._prebuilt = self._runtime.build(
-                        self._scikit_learn_folder, "Dockerfile", self._build_args, log
-                    ).image_id
+                    built = self._runtime.build(self._scikit_learn_folder, "Dockerfile", self._build_args, log)
+                    self._prebuilt, self._prebuilt_config = built.image_id, built.config
                 finally:
                     self._is_building = False
             return self._prebuilt
