@@ -164,6 +164,9 @@ _plain_mapping = BeforeValidator(lambda value: dict(value) if isinstance(value, 
 Strings = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 """A list of strings, kept as a tuple."""
 
+Tags = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=100)], ...], BeforeValidator(_as_tuple)]
+"""Tags of a DAG, as long as Airflow takes them."""
+
 Stages = Annotated[Strings, AfterValidator(_stages)]
 """A non-empty subset of the stages, put into the order in which they run."""
 

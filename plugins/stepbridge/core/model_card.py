@@ -30,7 +30,6 @@ EARLIEST_START: Final = date(1900, 1, 1)
 MOST_PROBLEMS: Final = 50
 """Of one card, that are told at once."""
 MODEL_NAME_LENGTH: Final = 50
-TAG_LENGTH: Final = 100  # Airflow's
 SHORTEST_DEADLINE_SECONDS: Final = 60
 LATEST_START: Final = date(9000, 1, 1)
 
@@ -78,12 +77,6 @@ def _key(default: Any, description: str, **limits: Any) -> Any:
     return Field(default, description=description, **limits)
 
 
-def _tags(tags: tuple[str, ...]) -> tuple[str, ...]:
-    if any(not 1 <= len(tag) <= TAG_LENGTH for tag in tags):
-        raise ValueError(f"tags of 1 to {TAG_LENGTH} characters")
-    return tags
-
-
 def _notification_targets(targets: tuple[str, ...]) -> tuple[str, ...]:
     for target in targets:
         channel_of(target)
@@ -103,7 +96,7 @@ class ModelCard(BaseModel):
     )
     description: str = _key("", "what Airflow shows beside the DAG", max_length=1000)
     owner: str = _key("airflow", "the owner of the tasks in Airflow", min_length=1, max_length=200)
-    tags: Annotated[fields.Strings, AfterValidator(_tags)] = _key((), "tags of the DAG", max_length=50)
+    tags: fields.Tags = _key((), "tags of the DAG", max_length=50)
     schedule: Annotated[str, AfterValidator(_schedule)] | None = _key(
         None, "cron expression or preset such as `@daily`; without one the model runs by hand or by asset only"
     )

@@ -95,8 +95,7 @@ def add_tasks(card: ModelCard, project_root: Path) -> ExecutionSensor:
         environment=card.environment,
         hold_until_end=card.pool is not None,
         trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS if has_upstream else TriggerRule.ALL_SUCCESS,
-        **_own(card),
-        **_in_pool(card, START_PRIORITY),
+        **_own(card, priority=START_PRIORITY, pooled=True),
     )
     for guard in guards:
         guard >> start
@@ -106,7 +105,7 @@ def add_tasks(card: ModelCard, project_root: Path) -> ExecutionSensor:
         outlets=[model_asset(card)],
         allow_empty_output=card.allow_empty_output,
         prices=card.prices,
-        **_in_pool(card, START_PRIORITY + 1),
+        **_queue(card, priority=START_PRIORITY + 1, pooled=True),
     )
 
 
@@ -122,7 +121,7 @@ def _guards(card: ModelCard) -> list[BaseOperator]:
     """The tasks that keep an execution from starting without its input or at too high a cost."""
     guards: list[BaseOperator] = []
     if card.wait_for_input is not None:
-        guards.append(InputSensor(task_id="wait_for_input", timeout=card.wait_for_input, **_own(card), **_ranked()))
+        guards.append(InputSensor(task_id="wait_for_input", timeout=card.wait_for_input, **_own(card)))
     if card.max_cost is not None:
         # Imported here: the standard provider's operators take time to import, and few cards need them.
         from stepbridge.operators.approve_cost import CostApprovalOperator
@@ -134,29 +133,24 @@ def _guards(card: ModelCard) -> list[BaseOperator]:
                 prices=card.prices,
                 notifiers=[ApprovalNotifier(target) for target in card.notify],
                 **_own(card),
-                **_ranked(),
             )
         )
     return guards
 
 
-def _in_pool(card: ModelCard, priority: int) -> dict[str, Any]:
-    """The arguments that put a task into the card's pool, if it has one, with its priority.
+def _own(card: ModelCard, **queue: Any) -> dict[str, Any]:
+    """The arguments of each of the model's operators."""
+    return {"model": card.name, "timezone": card.timezone, **_queue(card, **queue)}
 
-    Start and wait are in it. The first holds the execution's slots until the execution has ended. The second takes them
-    to report and whenever it redrives; its priority puts it before new starts.
+
+def _queue(card: ModelCard, priority: int = 1, *, pooled: bool = False) -> dict[str, Any]:
+    """The arguments for a task's place in the queue: what can start or report goes before what still builds.
+
+    Start and wait are in the card's pool, if it has one. The first holds the execution's slots until the execution has
+    ended. The second takes them to report and whenever it redrives; its priority puts it before new starts.
     """
-    pool = {} if card.pool is None else {"pool": card.pool, "pool_slots": card.pool_slots}
-    return {**_ranked(priority), **pool}
-
-
-def _ranked(priority: int = 1) -> dict[str, Any]:
-    """The arguments for a priority: a run that can start or report goes before those that still build."""
-    return {"priority_weight": priority, "weight_rule": WeightRule.ABSOLUTE}
-
-
-def _own(card: ModelCard) -> dict[str, Any]:
-    return {"model": card.name, "timezone": card.timezone}
+    pool = {"pool": card.pool, "pool_slots": card.pool_slots} if pooled and card.pool else {}
+    return {"priority_weight": priority, "weight_rule": WeightRule.ABSOLUTE, **pool}
 
 
 def _image_uri(card: ModelCard, project_root: Path) -> Any:
@@ -169,7 +163,6 @@ def _image_uri(card: ModelCard, project_root: Path) -> Any:
         build_args=card.build_args,
         pre_execute=_skip_without_container_stage,
         **_own(card),
-        **_ranked(),
     ).output
 
 
@@ -181,7 +174,6 @@ def _code_uri(card: ModelCard, project_root: Path) -> Any:
         scripts_folder=project_root / card.scripts_folder,
         pre_execute=_skip_without_script_stage,
         **_own(card),
-        **_ranked(),
     ).output
 
 

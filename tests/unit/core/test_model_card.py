@@ -253,7 +253,7 @@ def test_any_text_gives_a_card_or_a_card_error(text):
         ("pool: " + "é" * 257, "at most 256 characters"),
         ("container: " + "a" * 256, "a folder inside the project"),
         ("container: " + "a/" * 600, "a folder inside the project"),
-        (f"tags: [{'a' * 101}]", "tags of 1 to 100 characters"),
+        (f"tags: [{'a' * 101}]", "at most 100 characters"),
         ("schedule: " + ",".join(map(str, range(60))) + " * * * *", "at most 100 characters"),
     ],
 )
