@@ -78,8 +78,8 @@ def test_stop_sends_sigterm_then_kills_after_the_grace(
     runtime: DockerRuntime, engine: docker.DockerClient, tmp_path: Path
 ) -> None:
     script = (
-        "import signal, time\n"
-        "signal.signal(signal.SIGTERM, lambda *_: print('asked to stop'))\n"
+        "import os, signal, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: os.write(1, b'asked to stop\\n'))\n"
         "print('ready')\n"
         "while True: time.sleep(0.1)\n"
     )

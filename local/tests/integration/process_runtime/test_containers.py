@@ -237,8 +237,9 @@ def test_an_image_or_a_folder_that_is_not_there_is_named(run: Start, tmp_path: P
 def test_stop_gives_the_command_its_grace(run: Start) -> None:
     """SIGTERM reaches it, and its own exit code counts."""
     code = """
-import signal, sys, time
-signal.signal(signal.SIGTERM, lambda *_: (print("stopping", flush=True), sys.exit(9)))
+import os, signal, sys, time
+# Not by print: the signal may come while the main program is in print.
+signal.signal(signal.SIGTERM, lambda *_: (os.write(1, b"stopping\\n"), sys.exit(9)))
 print("ready", flush=True)
 time.sleep(600)
 """
