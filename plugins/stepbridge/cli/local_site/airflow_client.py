@@ -24,7 +24,7 @@ class AirflowClient:
         self._url = url
         self._user = user
         self._password = password
-        self._http = httpx.Client(base_url=url, timeout=30.0)
+        self._http = httpx.Client(base_url=url, timeout=120.0)  # a busy machine answers late
 
     def close(self) -> None:
         self._http.close()
