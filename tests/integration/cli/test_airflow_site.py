@@ -40,3 +40,29 @@ def test_nothing_that_airflow_masks_for_us_stands_in_a_text_of_ours(tmp_path: Pa
     texts["paths"] = f"{sys.prefix} /usr/local/lib /opt/ml/processing/input local://local {ROOT} {tmp_path}"
     masked = [(pattern, name) for pattern in patterns for name, text in texts.items() if re.search(pattern, text)]
     assert masked == []
+
+
+READS_AN_IGNORE_FILE = """
+import logging
+import sys
+from pathlib import Path
+
+import airflow.sdk
+from airflow.configuration import conf
+from airflow.sdk._shared.module_loading.file_discovery import find_path_from_directory
+
+logging.captureWarnings(True)
+logging.basicConfig(stream=sys.stdout)
+print(list(find_path_from_directory(Path(sys.argv[1]), ".airflowignore", "glob")))
+"""
+
+
+def test_no_library_s_deprecation_stands_in_every_task_log(tmp_path: Path) -> None:
+    """Airflow reads .airflowignore in every task with a class that pathspec calls deprecated."""
+    (tmp_path / ".airflowignore").write_text("stepbridge/\n")
+    (tmp_path / "models.py").write_text("")
+    site = AirflowSite(ROOT, tmp_path / "airflow", 8080, "http://127.0.0.1:4566", "us-east-1")
+    command = [sys.executable, "-c", READS_AN_IGNORE_FILE, str(tmp_path)]
+    told = subprocess.run(command, env=site.environment(), capture_output=True, text=True, check=True)
+    assert "models.py" in told.stdout
+    assert "deprecated" not in told.stdout + told.stderr

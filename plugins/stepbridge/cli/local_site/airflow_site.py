@@ -62,6 +62,8 @@ class AirflowSite:
             | database
             | {
                 "AIRFLOW_HOME": str(self.home),
+                # Airflow 3.3's own use of pathspec, which would stand in the log of every task.
+                "PYTHONWARNINGS": os.environ.get("PYTHONWARNINGS", "ignore:GitWildMatchPattern:DeprecationWarning"),
                 "AIRFLOW__CORE__DAGS_FOLDER": str(self.project / "dags"),
                 "AIRFLOW__CORE__PLUGINS_FOLDER": str(self.project / "plugins"),
                 "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
