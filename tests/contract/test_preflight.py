@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from stepbridge.cli.local_site.processes import process_start_ticks
+from stepbridge.cli.local_site.site import RunningSite, SiteSettings, record_site
 from stepbridge.cli.preflight import preflight
 from stepbridge.core.deployment import Deployment
 from stepbridge.deployment import StackDeployer
@@ -18,6 +21,7 @@ from stepbridge_local.testing import LocalAwsProcess
 
 ROOT = Path(__file__).parents[2]
 STACK = "preflight"
+DOCKERFILE = 'FROM python:3.11\nCOPY predict.py /app/\nENTRYPOINT ["python", "/app/predict.py"]\n'
 IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
 
 
@@ -46,7 +50,8 @@ def project(tmp_path: Path, deployed: Deployment, local_aws: LocalAwsProcess) ->
     for stage in ("preprocessing", "postprocessing"):
         (scripts / f"{stage}.py").write_text("print()\n")
     (tmp_path / "containers/tiny").mkdir(parents=True)
-    (tmp_path / "containers/tiny/Dockerfile").write_text("FROM python:3.11\n")
+    (tmp_path / "containers/tiny/Dockerfile").write_text(DOCKERFILE)
+    (tmp_path / "containers/tiny/predict.py").write_text("print()\n")
     local_aws.client("s3").put_object(Bucket=deployed.bucket, Key="in/x.csv", Body=b"x\n")
     return tmp_path
 
@@ -120,3 +125,92 @@ def test_a_pool_is_not_to_be_seen_from_here(project: Path, local_aws: LocalAwsPr
     assert result.exit_code == 0, result.output
     assert "pool gpu: `airflow pools get gpu`" in result.output
     assert "--include-deferred" in result.output
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "found"),
+    [
+        ("scripts/tiny/preprocessing.py", "print(\n", "✘ scripts/tiny/preprocessing.py: line 1: '(' was never closed"),
+        ("scripts/tiny/of_the_project.py", "def f(:\n", "✘ scripts/tiny/of_the_project.py: line 1: "),
+        ("containers/tiny/predict.py", "x = = 1\n", "✘ containers/tiny/predict.py: line 1: invalid syntax"),
+        (
+            "containers/tiny/Dockerfile",
+            DOCKERFILE.replace("COPY", "COPY weights.bin"),
+            "✘ containers/tiny/Dockerfile: Dockerfile:2: COPY: weights.bin",
+        ),
+        (
+            "containers/tiny/Dockerfile",
+            DOCKERFILE.replace("COPY predict.py", "COPY requirements.txt") + "\n",
+            "✘ containers/tiny/Dockerfile: Dockerfile:2: COPY: requirements.txt",
+        ),
+        (
+            "containers/tiny/Dockerfile",
+            DOCKERFILE.replace("/app/predict.py", "/app/predictt.py"),
+            "✘ containers/tiny/Dockerfile: Dockerfile: it starts /app/predictt.py and copies no file of that name",
+        ),
+        ("containers/tiny/Dockerfile", "COPY predict.py /app/\n", "✘ containers/tiny/Dockerfile: Dockerfile:1"),
+        (
+            "containers/tiny/Dockerfile",
+            DOCKERFILE + "RUN apt-get install -y libgomp1\n",
+            "? containers/tiny/Dockerfile: not with the process runtime of the local AWS: Dockerfile:4: RUN",
+        ),
+        (
+            "containers/tiny/Dockerfile",
+            DOCKERFILE + "ADD https://example.com/weights.bin /app/\n",
+            "? containers/tiny/Dockerfile: not with the process runtime of the local AWS: Dockerfile:4: ADD",
+        ),
+        (
+            "dags/models/tiny.yaml",
+            "input_uri: s3://bucket/{{ ds /in/\noutput_uri: s3://bucket/out/{{ ds }}/\n",
+            "✘ template s3://bucket/{{ ds /in/: ",
+        ),
+        (
+            "dags/models/tiny.yaml",
+            "input_uri: s3://bucket/{{ ds | nodots }}/in/\noutput_uri: s3://bucket/out/{{ ds }}/\n",
+            "No filter named 'nodots'",
+        ),
+        (
+            "dags/models/tiny.yaml",
+            "input_uri: s3://bucket/in/\noutput_uri: s3://bucket/out/{{ dss }}/\nenvironment: {DAY: '{{ day }}'}\n",
+            "✘ template {{ day }}: Airflow knows no day",
+        ),
+    ],
+)
+def test_what_is_broken_in_the_project_s_files(
+    project: Path, local_aws: LocalAwsProcess, file: str, content: str, found: str
+) -> None:
+    """Templates, scripts, Dockerfile and what it copies and starts: found by reading, before anything runs."""
+    (project / file).write_text(content)
+    result = run(project, local_aws)
+    assert found in result.output
+    assert result.exit_code == (0 if found.startswith("?") else 1)
+
+
+def test_a_predict_py_that_is_missing(project: Path, local_aws: LocalAwsProcess) -> None:
+    """The Dockerfile copies it, or the whole folder, and starts it."""
+    (project / "containers/tiny/predict.py").unlink()
+    for copied in ("predict.py", "."):
+        (project / "containers/tiny/Dockerfile").write_text(DOCKERFILE.replace("COPY predict.py", f"COPY {copied}"))
+        result = run(project, local_aws)
+        assert result.exit_code == 1
+        assert "predict.py" in next(line for line in result.output.splitlines() if line.startswith("✘"))
+
+
+def test_beside_a_running_site_nothing_has_to_be_named(
+    project: Path, local_aws: LocalAwsProcess, deployed: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The site of the project says where its local AWS is; a line says that it is meant."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    settings = SiteSettings.of(project)
+    settings.state.mkdir()
+    ticks = process_start_ticks(os.getpid())
+    assert ticks is not None
+    endpoint = local_aws.endpoint_url
+    record_site(settings, RunningSite(os.getpid(), ticks, "http://", endpoint, "admin", "", deployed.to_json()))
+    app = typer.Typer()
+    app.command()(preflight)
+    result = CliRunner().invoke(app, ["tiny", "--project", str(project), "--stack-name", STACK])
+    assert result.exit_code == 0, result.output
+    assert f"On the local site that is running: {endpoint}" in result.output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Annotated, Any
 
 import boto3
 import typer
+from jinja2 import TemplateError
+from jinja2.meta import find_undeclared_variables
 
 from stepbridge.aws.arns import S3Uri
 from stepbridge.aws.cloudformation import CloudFormation
@@ -24,6 +27,7 @@ from stepbridge.cli.aws_options import (
     aws_session,
 )
 from stepbridge.cli.exit_codes import ExitCode
+from stepbridge.cli.local_site.site import SiteSettings, find_running_site
 from stepbridge.core.deployment import Deployment
 from stepbridge.core.fields import is_template
 from stepbridge.core.model_card import ModelCard, parse_card
@@ -50,6 +54,10 @@ def preflight(
     Ends with exit code 1 when something is missing; for a permission the statement to add is printed.
     """
     card = _card(project, model)
+    site = None if region or profile or endpoint_url else find_running_site(SiteSettings.of(project))
+    if site:
+        endpoint_url = site.aws_endpoint_url
+        typer.echo(f"On the local site that is running: {endpoint_url}; --region or --profile names another")
     with advice_for_a_shell():
         session = aws_session(region, profile, endpoint_url)
         found = list(checks(card, project, session, stack_name, endpoint_url, input_uri or card.input_uri))
@@ -67,6 +75,7 @@ def checks(
     if card.date_warning:
         yield Check("dates", "unknown", card.date_warning)
     yield from _files(card, project)
+    yield from _templates(card)
     yield from _pool(card)
     client = partial(session.client, endpoint_url=endpoint_url)
     stack = CloudFormation(client("cloudformation")).stack(stack_name)
@@ -97,10 +106,62 @@ def _card(project: Path, model: str) -> ModelCard:
 
 def _files(card: ModelCard, project: Path) -> Iterator[Check]:
     if card.builds_image:
-        yield _file(project, f"{card.container_folder}/Dockerfile")
+        yield from _image(project / card.container_folder, f"{card.container_folder}/Dockerfile")
     for stage in STAGES:
         if stage in card.stages and stage != "inference":
             yield _file(project, f"{card.scripts_folder}/{stage}.py")
+    folders = [card.scripts_folder, *([card.container_folder] if card.builds_image else [])]
+    for file in (file for folder in folders for file in sorted((project / folder).rglob("*.py"))):
+        try:
+            ast.parse(file.read_bytes())
+        except (SyntaxError, ValueError) as error:
+            line = f"line {error.lineno}: {error.msg}" if isinstance(error, SyntaxError) else str(error)
+            yield Check(str(file.relative_to(project)), "missing", f"{line}: correct it")
+
+
+def _image(folder: Path, name: str) -> Iterator[Check]:
+    """The Dockerfile, as the local AWS reads it: where that is not installed, only that it is there."""
+    found = _file(folder, "Dockerfile")
+    try:
+        from stepbridge_local.runtimes.process.build_check import check_build
+    except ImportError:
+        yield Check(name, found.status, f"{found.text}; its content is not checked without the extra `local`")
+        return
+    check = check_build(folder) if found.status == "ok" else None
+    for problem in check.problems if check else ():
+        yield Check(name, "missing", problem)
+    for refusal in check.refusals if check else ():
+        yield Check(name, "unknown", f"not with the process runtime of the local AWS: {refusal}")
+    if not check or not (check.problems or check.refusals):
+        yield Check(name, found.status, found.text)
+
+
+def _templates(card: ModelCard) -> Iterator[Check]:
+    """Each template of the card, compiled as Airflow does it, and the names in it."""
+    from airflow.sdk import DAG
+    from airflow.sdk.definitions.context import KNOWN_CONTEXT_KEYS
+
+    environment = DAG("preflight", schedule=None).get_template_env()
+    known = {*KNOWN_CONTEXT_KEYS, *environment.globals, "local_ds", "local_ds_nodash"}
+    for text in _texts(card.model_dump(mode="json", exclude={"description"})):
+        try:
+            environment.compile(text)
+        except TemplateError as error:
+            yield Check(f"template {text}", "missing", f"{error}: correct it")
+            continue
+        if unknown := find_undeclared_variables(environment.parse(text)) - known:
+            yield Check(
+                f"template {text}", "missing", f"Airflow knows no {', '.join(sorted(unknown))}: correct the name"
+            )
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The templates in the value, however deep."""
+    if isinstance(value, str):
+        yield from [value] if is_template(value) else []
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _texts(inner)
 
 
 def _pool(card: ModelCard) -> Iterator[Check]:

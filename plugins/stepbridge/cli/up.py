@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -69,10 +70,18 @@ def up(
     """Start the local AWS and Airflow, deploy, and leave them running in the background."""
     settings = use_project("up", state, port, aws_port, runtime)
     site = find_running_site(settings) or _start_in_background(settings)
+    bucket, activate = site.stack().bucket, settings.shell_variables
+    if activate.is_relative_to(Path.cwd()):
+        activate = activate.relative_to(Path.cwd())
     typer.echo(
         f"Airflow:   {site.airflow_url}   user {site.user}   password {site.password}\n"
-        f"Local AWS: {site.aws_endpoint_url}   (any key, region us-east-1)\n"
+        f"Local AWS: {site.aws_endpoint_url}   (any key, region us-east-1; a browser shows executions, logs, objects)\n"
         f"Logs:      {settings.logs}\n"
+        f"Bucket:    s3://{bucket}\n"
+        f"Upload:    curl -T FILE {site.aws_endpoint_url}/{bucket}/MODEL/input/FILE\n"
+        f"Shell:     . {shlex.quote(str(activate))}   so that airflow, aws and stepbridge mean this site\n"
+        '           airflow dags unpause MODEL; airflow dags trigger MODEL --logical-date "$(date -u +%FT%TZ)"\n'
+        f"Results:   {site.aws_endpoint_url}/_stepbridge/buckets/{bucket}   below the card's output_uri\n"
         "`stepbridge down` stops both."
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -90,6 +91,15 @@ class AirflowSite:
                 "AIRFLOW_CONN_AWS_DEFAULT": self._aws_connection(),
             }
         )
+
+    def write_shell_variables(self, file: Path) -> None:
+        """Write what a shell has to source so that ``airflow``, ``aws``, boto3 and ``stepbridge`` mean this site."""
+        variables = {key: value for key, value in self.environment().items() if key.startswith("AIRFLOW")}
+        variables |= {"AWS_ENDPOINT_URL": self.aws_endpoint_url, "AWS_DEFAULT_REGION": self.region}
+        variables |= {"AWS_ACCESS_KEY_ID": ACCESS_KEY_ID, "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY}
+        lines = [f"export {key}={shlex.quote(value)}" for key, value in variables.items()]
+        lines.append(f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"')
+        _write_private(file, "\n".join(lines) + "\n")
 
     def _aws_connection(self) -> str:
         """The connection ``aws_default`` for the local AWS, which takes any key; the keys only have to be there."""

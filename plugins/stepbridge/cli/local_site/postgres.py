@@ -58,7 +58,9 @@ def _started(tree: ProcessTree, data: Path) -> str:
     # SIGINT: what is still connected is disconnected.
     server = tree.start("postgres", command, environment, data, before=_as_nobody, end_signal=signal.SIGINT)
     deadline = time.monotonic() + 60
-    while subprocess.run([programs / "pg_isready", "-q", "-U", "airflow", "-h", folder], check=False).returncode:
+    while subprocess.run(
+        [programs / "pg_isready", "-q", "-U", "airflow", "-d", "postgres", "-h", folder], check=False
+    ).returncode:
         if server.process.poll() is not None or time.monotonic() > deadline:
             tree.discard(server)
             server.check()

@@ -33,6 +33,11 @@ class SiteSettings:
     aws_port: int = 4566
     runtime: Runtime | None = None
 
+    @classmethod
+    def of(cls, project: Path) -> SiteSettings:
+        """Those of a project's site in its usual folder."""
+        return cls(project.resolve(), project.resolve() / ".stepbridge")
+
     @property
     def aws_data(self) -> Path:
         return self.state / "local-aws"
@@ -44,6 +49,11 @@ class SiteSettings:
     @property
     def logs(self) -> Path:
         return self.state / "logs"
+
+    @property
+    def shell_variables(self) -> Path:
+        """The file that a shell sources to use the site."""
+        return self.state / "activate"
 
     @property
     def record(self) -> Path:

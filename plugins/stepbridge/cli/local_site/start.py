@@ -46,6 +46,7 @@ def start_site(
     _result(tree, prepared)
     client.set_variable("stepbridge", running.deployment, "What `stepbridge deploy` made; read when tasks run")
     client.close()
+    site.write_shell_variables(settings.shell_variables)
     return running
 
 
