@@ -228,6 +228,26 @@ def test_local_dates_are_those_of_the_zone(zone: str, moment: datetime, day: str
     assert start.render_template(template, {"logical_date": moment}).startswith(f"{moment:%Y-%m-%d}")  # type: ignore[arg-type]
 
 
+def test_mapped_tasks_have_local_dates() -> None:
+    """In what they are mapped over."""
+    with DAG("sales", schedule=None, start_date=pendulum.datetime(2013, 1, 1, tz="Asia/Tokyo")) as dag:
+        mapped = StartExecutionOperator.partial(
+            task_id="start", model="sales", image_uri=None, code_uri=None, deployment="{}"
+        ).expand(environment=[{"DAY": "{{ local_ds }}"}, {"DAY": "{{ local_ds_nodash }}"}])
+    for map_index, day in enumerate(("2013-07-01", "20130701")):
+        run: Any = {
+            "logical_date": pendulum.datetime(2013, 6, 30, 17),
+            "ti": SimpleNamespace(map_index=map_index, is_mapped=True),
+            "task": mapped,
+            "dag": dag,
+            "dag_run": SimpleNamespace(conf={}),
+            "run_id": "manual__1",
+            "params": {},
+        }
+        mapped.render_template_fields(run)
+        assert run["task"].environment == {"DAY": day}
+
+
 def test_a_run_without_a_date_has_no_local_ds() -> None:
     """A template that asks for it says so."""
     with pytest.raises(ExecutionInputError, match="'local_ds' is undefined, since this run has no logical date"):
