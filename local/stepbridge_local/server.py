@@ -39,6 +39,7 @@ from stepbridge_local.services.local_services import LocalServices
 from stepbridge_local.services.logs.moto import MotoLogSink
 from stepbridge_local.services.moto.application import MotoApplication
 from stepbridge_local.services.moto.fault_injection import with_injected_faults
+from stepbridge_local.services.moto.free_space import with_room
 from stepbridge_local.services.moto.requests import read_body
 from stepbridge_local.services.s3.moto.store import MotoObjectStore
 from stepbridge_local.services.sagemaker.service import ProcessingService
@@ -165,7 +166,8 @@ class LocalAws:
 
 def _routes(services: LocalServices, moto: MotoApplication) -> WSGIApplication:
     """The local AWS's own paths, and AWS's APIs below all others."""
-    aws = with_injected_faults(authorized(moto, services.permissions, services.directory), services.fault_injection)
+    room = with_room(moto, services.settings.data_dir.resolve())
+    aws = with_injected_faults(authorized(room, services.permissions, services.directory), services.fault_injection)
     pages = Pages(_clients(moto))
     routes: dict[tuple[str, str], Callable[[], tuple[str, object]]] = {
         ("GET", "/_stepbridge/health"): lambda: _health(services),

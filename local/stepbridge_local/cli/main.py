@@ -34,6 +34,7 @@ PROJECT_SCIKIT_LEARN_FOLDER: Final = Path("containers/scikit_learn")
 _IMAGE_REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]*(@sha256:[0-9a-f]{64})?")
 _HOST_NAME: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 _ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+(:\d+)?")
+SIGNAL_SECONDS: Final = 1.0  # until a signal is looked for again
 
 RuntimeOption = Annotated[
     Runtime, typer.Option(help="What runs containers; auto: docker if an engine answers, else process.")
@@ -123,7 +124,8 @@ def up(
     local_aws.start()
     try:
         typer.echo(f"local AWS: {local_aws.endpoint_url}  data: {data_dir}  runtime: {local_aws.runtime_name}")
-        ended.wait()
+        while not ended.wait(SIGNAL_SECONDS):
+            pass  # a signal that reached another thread does not wake this one, which has to handle it
     finally:
         local_aws.stop()
         gc.freeze()  # else the exiting interpreter goes through all of moto's objects once more: two seconds

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from stepbridge_local.errors import DataFolderInUseError
@@ -27,6 +28,8 @@ class DataFolder:
         """Make the folder, which only its owner may read, and lock it. Raises DataFolderInUseError."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.mkdir(mode=0o700, exist_ok=True)
+        with suppress(PermissionError):  # it belongs to somebody else, who has let this user in
+            self.path.chmod(0o700)  # it may be there from before
         lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -20,6 +20,7 @@ from moto.core.request import (
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from stepbridge_local.protocols import ServiceError
+from stepbridge_local.services.moto.free_space import disk_full, is_disk_full
 from stepbridge_local.services.moto.replacement import replace
 from stepbridge_local.services.moto.requests import call_of, send_error
 from stepbridge_local.services.operations import refusal
@@ -69,9 +70,13 @@ class MotoApplication:
         except NotImplementedError as error:
             missing = ServiceError("NotImplemented", f"The local AWS cannot do this: {error}", 501)
             return send_error(call, missing, environ, start_response)
-        except OSError:
+        except OSError as error:
+            if is_disk_full(error):
+                return send_error(call, disk_full(call.service), environ, start_response)
             raise  # the client is gone: there is nobody to answer
         except Exception as error:  # noqa: BLE001  the client and the log get it; HTTP would say 500 and no more
+            if is_disk_full(error):
+                return send_error(call, disk_full(call.service), environ, start_response)
             _log.exception("%s", call.name)
             message = f"{type(error).__name__}: {error}. This is an error of the local AWS; its log says where."
             return send_error(call, ServiceError("InternalFailure", message, 500), environ, start_response)
