@@ -107,3 +107,22 @@ def test_a_run_goes_on(
     until(lambda: airflow.dag_run(model, "run")["state"] in ("success", "failed"), f"{states(airflow, model)}")
     assert set(states(airflow, model).values()) == {"success"}
     airflow.close()
+
+
+def test_an_image_that_cannot_be_had_ends_the_start(
+    down_and_up_project: Path, leftovers: Callable[[Path], list[str]]
+) -> None:
+    """``up --base-image`` names what the scikit-learn image starts from; the error says why there is none."""
+    command = [sys.executable, "-m", "stepbridge.cli.main", "up", "--port", "0", "--aws-port", "0", "--state", "other"]
+    (down_and_up_project / "containers/scikit_learn/Dockerfile").write_text("ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\n")
+    done = subprocess.run(
+        [*command, "--base-image", "no-such-image:1"],
+        cwd=down_and_up_project,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "scikit-learn image: Dockerfile: 1 problem" in done.stdout
+    assert "no-such-image:1" in done.stdout
+    assert leftovers(down_and_up_project / "other") == []

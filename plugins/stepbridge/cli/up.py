@@ -41,10 +41,21 @@ RuntimeOption = Annotated[
         "else process.",
     ),
 ]
+BaseImageOption = Annotated[
+    str | None,
+    typer.Option(
+        "--base-image", help="The BASE_IMAGE argument of containers/scikit_learn/Dockerfile: what it is FROM."
+    ),
+]
 
 
 def use_project(
-    command: str, state: Path, airflow_port: int = 0, aws_port: int = 0, runtime: Runtime | None = None
+    command: str,
+    state: Path,
+    airflow_port: int = 0,
+    aws_port: int = 0,
+    runtime: Runtime | None = None,
+    base_image: str | None = None,
 ) -> SiteSettings:
     """Settings of the local site for the project in the current folder.
 
@@ -58,7 +69,7 @@ def use_project(
     project = Path.cwd()
     if not (project / "dags" / "models.py").exists():
         raise SiteError(str(project), "no dags/models.py here", remedy="run this in the root of a stepbridge project")
-    return SiteSettings(project, (project / state).resolve(), airflow_port, aws_port, runtime)
+    return SiteSettings(project, (project / state).resolve(), airflow_port, aws_port, runtime, base_image)
 
 
 def up(
@@ -66,9 +77,10 @@ def up(
     port: AirflowPortOption = 8080,
     aws_port: AwsPortOption = 4566,
     runtime: RuntimeOption = None,
+    base_image: BaseImageOption = None,
 ) -> None:
     """Start the local AWS and Airflow, deploy, and leave them running in the background."""
-    settings = use_project("up", state, port, aws_port, runtime)
+    settings = use_project("up", state, port, aws_port, runtime, base_image)
     site = find_running_site(settings) or _start_in_background(settings)
     bucket, activate = site.stack().bucket, settings.shell_variables
     if activate.is_relative_to(Path.cwd()):
@@ -107,9 +119,10 @@ def keep_site(
     port: AirflowPortOption = 8080,
     aws_port: AwsPortOption = 4566,
     runtime: RuntimeOption = None,
+    base_image: BaseImageOption = None,
 ) -> None:
     """Keep the local site until SIGTERM; what `stepbridge up` runs."""
-    settings = use_project("up", state, port, aws_port, runtime)
+    settings = use_project("up", state, port, aws_port, runtime, base_image)
     for number in _END_SIGNALS:
         signal.signal(number, _interrupt)
     say = partial(print, flush=True)
@@ -144,6 +157,7 @@ def _start_in_background(settings: SiteSettings) -> RunningSite:
     command = [sys.executable, "-m", "stepbridge.cli.main", "keep-site", "--state", str(settings.state)]
     command += ["--port", str(settings.airflow_port), "--aws-port", str(settings.aws_port)]
     command += ["--runtime", settings.runtime] if settings.runtime else []
+    command += ["--base-image", settings.base_image] if settings.base_image else []
     with log_file.open("wb") as log:
         keeper = subprocess.Popen(
             command,

@@ -31,7 +31,7 @@ from stepbridge.cli.local_site.local_aws import build_prebuilt_images, local_ses
 from stepbridge.cli.local_site.processes import ProcessTree
 from stepbridge.cli.local_site.site import RunningSite, SiteError, SiteSettings, find_running_site
 from stepbridge.cli.local_site.start import start_site
-from stepbridge.cli.up import AirflowPortOption, AwsPortOption, RuntimeOption, StateOption, use_project
+from stepbridge.cli.up import AirflowPortOption, AwsPortOption, BaseImageOption, RuntimeOption, StateOption, use_project
 from stepbridge.core.run_report import RunReport, timeline
 
 DEFAULT_DAY = "2013-07-01"
@@ -55,12 +55,13 @@ def demo(
     port: AirflowPortOption = 8080,
     aws_port: AwsPortOption = 4566,
     runtime: RuntimeOption = None,
+    base_image: BaseImageOption = None,
 ) -> None:
     """Run the flight_delay model on one real day and show its predictions."""
     signal.signal(signal.SIGTERM, _as_keyboard_interrupt)
     console = Console(highlight=False)
     try:
-        result = run_demo(use_project("demo", state, port, aws_port, runtime), _parse_day(day), console)
+        result = run_demo(use_project("demo", state, port, aws_port, runtime, base_image), _parse_day(day), console)
     except KeyboardInterrupt:
         console.print("\nStopped; nothing is left running.")
         raise typer.Exit(ExitCode.INTERRUPTED) from None

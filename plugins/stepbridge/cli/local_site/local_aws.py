@@ -25,6 +25,7 @@ def start_local_aws(tree: ProcessTree, settings: SiteSettings, say: Callable[[st
     command = [sys.executable, "-m", "stepbridge_local.cli.main", "up"]
     command += ["--port", str(port), "--data-dir", str(settings.aws_data)]
     command += ["--runtime", settings.runtime] if settings.runtime else []
+    command += ["--base-image", settings.base_image] if settings.base_image else []
     tree.start("local-aws", command, airflow_environment(os.environ) | _build_variables(), settings.project)
     deadline = time.monotonic() + 60
     while not _answers(f"{url}/_stepbridge/health"):
@@ -47,7 +48,7 @@ def build_prebuilt_images(site: RunningSite, say: Callable[[str], None]) -> str:
     started = time.monotonic()
     answer = _asked("POST", f"{site.aws_endpoint_url}/_stepbridge/prebuilt-images", timeout_seconds=600.0)
     if answer.is_error:
-        raise SiteError("scikit-learn image", answer.text, remedy="see containers/scikit_learn/Dockerfile")
+        raise SiteError("scikit-learn image", answer.json()["message"], remedy="see containers/scikit_learn/Dockerfile")
     say(f"Image: scikit-learn container ready ({time.monotonic() - started:.1f} s)")
     image_id: str = answer.json()["sagemaker-scikit-learn"]
     return image_id

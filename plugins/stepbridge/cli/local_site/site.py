@@ -24,7 +24,8 @@ class SiteError(StepbridgeError):
 class SiteSettings:
     """``project`` is the project's folder; ``state`` holds all that the site keeps: data, database, logs, outputs.
 
-    ``runtime`` is what the local AWS runs containers with; None leaves that to the local AWS.
+    ``runtime`` is what the local AWS runs containers with, ``base_image`` what its scikit-learn image starts from; None
+    leaves that to the local AWS and to the Dockerfile.
     """
 
     project: Path
@@ -32,6 +33,7 @@ class SiteSettings:
     airflow_port: int = 8080
     aws_port: int = 4566
     runtime: Runtime | None = None
+    base_image: str | None = None
 
     @classmethod
     def of(cls, project: Path) -> SiteSettings:

@@ -38,10 +38,12 @@ def start_site(
     prepared = _in_background(lambda: prepare(deployed.result()))
     _migrate_once(tree, site, environment, say)
     running = _result(tree, deployed)  # first: tasks that were interrupted go on at once, and need the stack
+    if settings.runtime in ("docker", "auto"):
+        _result(tree, prepared)  # an image that cannot be pulled is said before Airflow is started
     say("Airflow: starting scheduler, DAG processor, triggerer and API server")
     site.start(tree, environment)
     client = AirflowClient(site.url, site.user, site.password())
-    _wait_until_healthy(tree, client)
+    _wait_until_healthy(tree, client, prepared)
     say(f"Airflow: ready on {site.url}")
     _result(tree, prepared)
     client.set_variable("stepbridge", running.deployment, "What `stepbridge deploy` made; read when tasks run")
@@ -103,10 +105,12 @@ def _migrate_once(tree: ProcessTree, site: AirflowSite, environment: dict[str, s
     marker.write_text(installed)
 
 
-def _wait_until_healthy(tree: ProcessTree, client: AirflowClient) -> None:
+def _wait_until_healthy(tree: ProcessTree, client: AirflowClient, prepared: Future[object]) -> None:
     deadline = time.monotonic() + 180
     while missing := client.unhealthy_components():
         tree.check()
+        if prepared.done():
+            prepared.result()
         if time.monotonic() > deadline:
             raise SiteError("Airflow", f"not healthy after 180 s: {', '.join(missing)}")
         time.sleep(0.2)
