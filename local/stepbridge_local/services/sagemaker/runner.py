@@ -123,11 +123,15 @@ class JobRun:
 
     def _note_silence(self, hosts: Sequence[Host], exits: Sequence[ContainerExit]) -> None:
         """Say in the log of a job on one instance that it stored nothing, and what it left where."""
-        if len(hosts) == len(exits) == 1:
-            host = hosts[0]
-            lines = notes_on_silence(self._job.request, host.ml_folder, exits[0], self._began)
+        if len(hosts) != 1 or len(exits) != 1:
+            return
+        host = hosts[0]
+        lines = notes_on_silence(self._job.request, host.ml_folder, exits[0], self._began)
+        try:
             if lines:
                 self._services.logs.write(self._job.scope, LOG_GROUP, host.log_stream_name(int(self._began)), lines)
+        except ServiceError as error:  # the job has done its work
+            _log.warning("processing job %s: %s", self._job.name, error)
 
     def _outcome(self, exits: Sequence[ContainerExit]) -> Outcome:
         return job_outcome(exits, self._cause, self._job.max_runtime_seconds, self._feeds.error)
