@@ -70,6 +70,9 @@ class AirflowSite:
                 "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
                 "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
                 "AIRFLOW__CORE__PARALLELISM": "4",
+                # LocalExecutor takes whatever is scheduled, first come, first served: only a pool of as many slots
+                # keeps tasks of a higher priority from waiting behind all others.
+                "AIRFLOW__CORE__DEFAULT_POOL_TASK_SLOT_COUNT": "4",
                 "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
                 "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{self.user}:admin",
                 "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
