@@ -121,7 +121,7 @@ class LocalAws:
             containers.holder,
         )
         cleanup.callback(registry.close)
-        logs = MotoLogSink()
+        logs = MotoLogSink(settings.work_folder)
         cleanup.callback(runtime.close)
         fault_injection = FaultInjection()
         if settings.enforce_iam:

@@ -6,24 +6,46 @@ import json
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
 
-from moto.logs.models import logs_backends
+from moto.logs import models
+from moto.logs.models import LogEvent, logs_backends
 from moto.logs.responses import LogsResponse
 
+from stepbridge_local.persistence.messages import Messages, Place
 from stepbridge_local.protocols import Scope
-from stepbridge_local.services.moto.replacement import replace
+from stepbridge_local.services.moto.replacement import replace, with_collaborators
 
 __all__ = ["MotoLogSink", "install"]
+
+
+class _StoredLogEvent(LogEvent):
+    """A log event whose message is in a file: what jobs print is not held in memory."""
+
+    messages: ClassVar[Messages]
+    _place: Place
+
+    @property
+    def message(self) -> str:
+        return self.messages.read(self._place)
+
+    @message.setter
+    def message(self, text: str) -> None:
+        self._place = self.messages.append(text)
 
 
 class MotoLogSink:
     """The ``LogSink`` on moto's Logs. Thread safe: moto itself numbers and appends events without a lock.
 
+    Messages, also those that clients put, are in a file of ``folder`` that goes with the process.
+
     Timestamps never run backwards, so that readers, who see events in the order of their timestamps, see the order in
     which they were written.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
+        replace(models, "LogEvent", with_collaborators(_StoredLogEvent, messages=Messages(folder)))
         self._lock = threading.Lock()
         self._last_timestamp_ms = 0
 
