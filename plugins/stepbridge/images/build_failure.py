@@ -33,12 +33,12 @@ _HINTS: Final = (
     (re.compile(r"no space left on device", re.IGNORECASE), True,
      "the build ran out of disk: take a larger compute type for the CodeBuild project"),
     (re.compile(r"ImageTagAlreadyExistsException|tag .* is immutable|repository is immutable", re.IGNORECASE), True,
-     "another build pushed the same content first: run the task again, it will find the image"),
+     "another build pushed the same content first: clear build_image and the tasks after it; it will find the image"),
     (re.compile(r"name resolution|could not resolve|not connect to the endpoint|failed to fetch|error sending request|"
                 r"dns error|connection (?:reset|refused|timed out|broken|aborted)|timed out|i/o timeout|Throttling|"
                 r"handshake timeout|Rate exceeded|\b50[0234]\b.*(?:error|gateway|unavailable)|unexpected EOF",
                 re.IGNORECASE), True,
-     "the network, a package index or a registry did not answer: run the task again later"),
+     "the network, a package index or a registry did not answer: clear build_image and the tasks after it later"),
     (re.compile(r"No matching distribution found|Could not find a version that satisfies|there is no version of|"
                 r"No solution found when resolving|not found in the package (?:registry|index)", re.IGNORECASE), False,
      "a requirement does not exist for the image's Python: check requirements.txt and the FROM line"),
@@ -99,9 +99,7 @@ def build_failure(build_id: str, status: str, phase: str, message: str, log_line
     cause = cause_in(log_lines) or message.rpartition("Reason: ")[2]  # before it comes the script of the buildspec
     hint, again = hint_for(exit_code, log_lines)
     again = again or status != "FAILED" or phase not in _COMMAND_PHASES
-    remedy = hint or (
-        "run the task again" if again else "correct what it names, then clear build_image and the tasks after it"
-    )
+    remedy = hint or (f"{'' if again else 'correct what it names, then '}clear build_image and the tasks after it")
     found = f"{cause} ({ended})" if cause else ended
     error = (ImageBuildError if again else BrokenImageError)(f"image build {build_id}", found, "", remedy)
     error.status, error.phase, error.exit_code = status, phase, exit_code

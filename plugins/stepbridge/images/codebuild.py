@@ -88,7 +88,7 @@ class CodeBuildBuilder:
             try:
                 found = self.codebuild.describe(build.id)
             except NotFoundError:
-                return ImageBuildError(f"image build {build.id}", "it vanished while it ran", "", "run the task again")
+                return ImageBuildError(f"image build {build.id}", "it vanished while it ran", "", "clear build_image")
             if tail is None and found.log_group and found.log_stream:
                 tail = self.logs.tail(found.log_group, found.log_stream)
             for line in tail.new_lines() if tail else []:

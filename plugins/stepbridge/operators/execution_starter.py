@@ -183,7 +183,7 @@ class ExecutionStarter:
             f"states:DescribeExecution on {arn}",
             f"its name is in use, but {DESCRIBE_CALLS} calls did not find it",
             "DescribeExecution to know what StartExecution knows",
-            "run the task again",
+            "clear start_execution and the tasks after it, if no retry is left",
         )
 
     def _start(self, execution_input: ExecutionInput) -> bool:

@@ -112,7 +112,7 @@ class ExecutionSensor(LineageMixin, BaseSensorOperator):
         """The run report as JSON. Raises ExecutionFailedError, WaitTimeoutError, WatchError and ``AwsError``."""
         if not self.execution_arn:
             raise ConfigurationError(
-                f"execution_arn of {describe_task(context)}", "empty", "an execution's ARN", "run start_execution again"
+                f"execution_arn of {describe_task(context)}", "empty", "an execution's ARN", "clear start_execution"
             )
         self._begin(context)
         if self.deferrable and self._redriver.is_first_try:

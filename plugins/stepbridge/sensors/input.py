@@ -133,7 +133,7 @@ class InputSensor(ParameterisedOperator, BaseSensorOperator):
                 f"input_uri {self._uri}",
                 f"there was no object below it in the {self.timeout:.0f} s that this task waited{unanswered}",
                 "at least one object, not counting folder markers",
-                "see why it is late, then clear this task for another wait; or raise wait_for_input in the card",
+                "see why it is late, or raise wait_for_input in the card; then clear wait_for_input",
             )
         return False
 
