@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from stepbridge.aws.logs import CloudWatchLogs
+from stepbridge.aws.step_functions import StepFunctions
 from stepbridge.dag_factory.retry_policy import ModelRetryPolicy
+from stepbridge.triggers.state_changes import JOB_LINES, StateChanges
 
 from .airflow_runs import AirflowRuns, Failures
 from .tiny_model import TinyModel
@@ -30,11 +35,10 @@ def test_the_short_text_stands_last(airflow: AirflowRuns, model: TinyModel, caps
 
 
 WARNS = """
-import sys, time
+import sys
 print("\\n".join(f"line {n}" for n in range(30)), flush=True)
 print("base.py:347: InconsistentVersionWarning: Trying to unpickle estimator", file=sys.stderr, flush=True)
 print("\\n".join(f"row {n}" for n in range(30)), flush=True)
-time.sleep(4)
 open("/opt/ml/processing/output/result.txt", "w").write("{}")
 """
 
@@ -43,7 +47,7 @@ open("/opt/ml/processing/output/result.txt", "w").write("{}")
 def test_a_successful_run_has_each_stage_s_key_lines_and_links(
     airflow: AirflowRuns, model: TinyModel, capsys: pytest.CaptureFixture[str], deferrable: bool
 ) -> None:
-    """Its warnings and last lines; links to every stage's log and to the output. Before that, lines as they came."""
+    """Its warnings and last lines; links to every stage's log and to the output."""
     model.script("preprocessing", WARNS)
     failures = Failures()
     stages = ["preprocessing", "postprocessing"]
@@ -52,10 +56,7 @@ def test_a_successful_run_has_each_stage_s_key_lines_and_links(
     printed = capsys.readouterr().out
     report = run.xcom("wait_for_execution")
     jobs = [stage["job_name"] for stage in report["stages"]]
-    before, _, after = printed.partition(f"{report['execution_name']}  SUCCEEDED")
-    assert "    | line 0" in before
-    assert "    | row 29" in before
-    assert before.index("Preprocessing entered") < before.index("    | line 0")
+    after = printed.partition(f"{report['execution_name']}  SUCCEEDED")[2]
     assert f"{jobs[0]} | base.py:347: InconsistentVersionWarning" in after
     assert f"{jobs[0]} | row 29" in after
     assert f"{jobs[0]} | line 0" not in after
@@ -63,3 +64,23 @@ def test_a_successful_run_has_each_stage_s_key_lines_and_links(
         assert f"job log of {stage}: http" in after
         assert f"{job}%2F" in after
     assert "output: http" in after
+
+
+def test_lines_of_jobs_stand_between_the_changes_of_state(
+    airflow: AirflowRuns, model: TinyModel, session: Any, endpoint_url: str
+) -> None:
+    """Each once, in its stage, and of a job that prints much the first ones only; whenever they are asked for."""
+    chatty = "print('\\n'.join(f'row {n}' for n in range(500)))\n"
+    model.script("preprocessing", chatty + "open('/opt/ml/processing/output/a.txt', 'w').write('x')\n")
+    failures = Failures()
+    run = airflow.run(model.dag(failures, stages=["preprocessing", "postprocessing"]), failures)
+    assert run.succeeded, failures.by_task
+    machines, logs = (session.client(name, endpoint_url=endpoint_url) for name in ("stepfunctions", "logs"))
+    changes = StateChanges(StepFunctions(machines), run.xcom("start_execution"), CloudWatchLogs(logs))
+    lines = changes.new_lines()
+    entered = [at for at, line in enumerate(lines) if line.endswith("processing entered")]
+    shown = [f"    | row {number}" for number in range(JOB_LINES)] + ["    | … more in the job's log"]
+    begin = lines.index(shown[0])
+    assert lines[begin : begin + len(shown)] == shown
+    assert entered[0] < begin < entered[1] < lines.index("    | postprocessing reads a.txt")
+    assert changes.new_lines() == []
