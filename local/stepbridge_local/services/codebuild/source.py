@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import lzma
 import stat
+import struct
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -12,6 +15,11 @@ from stepbridge_local.services.codebuild.errors import SourceError
 
 __all__ = ["fetch_source", "inside"]
 
+# Encrypted, compressed in another way, cut off, changed within, with names that are none or both folder and file.
+_BROKEN: Final = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, NotImplementedError, OSError),
+    *(OverflowError, RuntimeError, ValueError),
+)
 _ARN_PREFIX: Final = "arn:aws:s3:::"
 
 
@@ -57,8 +65,8 @@ def _unzip(archive: Path, folder: Path, where: str) -> None:
                 mode = member.external_attr >> 16
                 if not member.is_dir() and stat.S_IMODE(mode):
                     destination.chmod(stat.S_IMODE(mode) & 0o777)
-    except zipfile.BadZipFile as error:
-        raise SourceError(where, f"not a zip: {error}", "a zip archive") from error
+    except _BROKEN as error:
+        raise SourceError(where, f"no zip that can be unpacked: {error}", "a zip archive") from error
 
 
 def inside(folder: Path, relative: str, where: str) -> Path:

@@ -21,6 +21,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 
 from stepbridge_local.protocols import ServiceError
 from stepbridge_local.services.moto.free_space import disk_full, is_disk_full
+from stepbridge_local.services.moto.malformed import problem_of, unreadable
 from stepbridge_local.services.moto.replacement import replace
 from stepbridge_local.services.moto.requests import call_of, send_error
 from stepbridge_local.services.operations import refusal
@@ -63,6 +64,7 @@ class MotoApplication:
         refused = refusal(call.service, call.operation)
         if environ["PATH_INFO"].startswith("/moto-api"):
             refused = ServiceError("NotFound", "moto's own API is not part of the local AWS", 404)
+        refused = refused or unreadable(environ)
         if refused is not None:
             return send_error(call, refused, environ, start_response)
         try:
@@ -77,6 +79,8 @@ class MotoApplication:
         except Exception as error:  # noqa: BLE001  the client and the log get it; HTTP would say 500 and no more
             if is_disk_full(error):
                 return send_error(call, disk_full(call.service), environ, start_response)
+            if (problem := problem_of(environ)) is not None:
+                return send_error(call, problem, environ, start_response)
             _log.exception("%s", call.name)
             message = f"{type(error).__name__}: {error}. This is an error of the local AWS; its log says where."
             return send_error(call, ServiceError("InternalFailure", message, 500), environ, start_response)

@@ -18,6 +18,7 @@ from stepbridge_local.services.stepfunctions.moto.executions import parse_defini
 from stepbridge_local.services.stepfunctions.moto.preprocessor import LocalPreprocessor
 from stepbridge_local.services.stepfunctions.moto.restored import RestoredExecutions
 from stepbridge_local.services.stepfunctions.moto.start_execution import executions_of
+from stepbridge_local.services.stepfunctions.transitions import check_transitions
 
 __all__ = ["install"]
 
@@ -30,6 +31,7 @@ def _validate_definition(definition: str) -> None:
     """Raise InvalidDefinition for what the interpreter cannot run."""
     try:
         parse_definition(definition)
+        check_transitions(json.loads(definition))
     except (ASLParserException, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise ApiError("InvalidDefinition", f"Invalid State Machine Definition: '{error}'") from error
 
