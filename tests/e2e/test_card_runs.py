@@ -30,7 +30,6 @@ stages: [preprocessing]
 scripts: scripts/rows
 input_uri: s3://{{ var.json.stepbridge.bucket }}/seconds/short/
 output_uri: s3://{{ var.json.stepbridge.bucket }}/out/{{ run_id }}/
-retries: 0
 max_active_runs: 16
 """
 PREDICT = (
@@ -40,7 +39,7 @@ CARDS = {
     "bounded": 'schedule: "30 2 * * *"\ntimezone: Asia/Tokyo\nstart_date: 2020-01-01\nend_date: 2020-12-31\n',
     "future": 'schedule: "@daily"\nstart_date: 2900-01-01\n',
     "unscheduled": "end_date: 2020-12-31\n",
-    "long_run": "dagrun_timeout: 120\n",
+    "long_run": "dagrun_timeout: 240\n",
 }
 
 
