@@ -140,6 +140,24 @@ def test_a_build_runs_its_phases_in_order(builds: Builds) -> None:
     assert any(re.search(r"\[Container\] .* Entering phase BUILD$", line) for line in builds.log(build))
 
 
+@pytest.mark.parametrize(
+    ("region", "partition"), [("us-gov-west-1", "aws-us-gov"), ("cn-north-1", "aws-cn"), ("eu-west-1", "aws")]
+)
+def test_a_build_in_another_partition(client: Callable[..., Any], name: str, region: str, partition: str) -> None:
+    """ARNs are those of the region's partition, and roles of it are taken."""
+    codebuild = client("codebuild", region_name=region)
+    project = codebuild.create_project(
+        name=name,
+        source={"type": "NO_SOURCE", "buildspec": "version: 0.2\nphases: {build: {commands: ['true']}}"},
+        artifacts={"type": "NO_ARTIFACTS"},
+        environment=ENVIRONMENT,
+        serviceRole=ROLE_ARN.replace("arn:aws:", f"arn:{partition}:"),
+    )["project"]
+    build = codebuild.start_build(projectName=name)["build"]
+    for arn in (project["arn"], project["encryptionKey"], build["arn"], build["logs"]["cloudWatchLogsArn"]):
+        assert arn.startswith(f"arn:{partition}:")
+
+
 def test_commands_share_one_shell(builds: Builds) -> None:
     """Variables, functions and the folder carry over from command to command and from phase to phase."""
     build = builds.run(

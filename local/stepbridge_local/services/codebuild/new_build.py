@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from stepbridge_local.http.api_call import partition
 from stepbridge_local.protocols import Scope
 from stepbridge_local.services.codebuild.record import BuildRecord
 from stepbridge_local.services.codebuild.requests import checked_project, merged_variables
@@ -82,7 +83,7 @@ def _logs_of(scope: Scope, project: Mapping[str, Any], request: Mapping[str, Any
     group = configured.get("groupName") or f"/aws/codebuild/{project['name']}"
     prefix = configured.get("streamName")
     stream = f"{prefix}/{unique}" if prefix else unique
-    arn = f"arn:aws:logs:{scope.region}:{scope.account_id}:log-group:{group}:log-stream:{stream}"
+    arn = f"arn:{partition(scope.region)}:logs:{scope.region}:{scope.account_id}:log-group:{group}:log-stream:{stream}"
     link = (
         f"https://console.aws.amazon.com/cloudwatch/home?region={scope.region}#logEvent:group={group};stream={stream}"
     )
@@ -109,11 +110,12 @@ def codebuild_environment(scope: Scope, fixed: Mapping[str, Any]) -> dict[str, s
         "CODEBUILD_LOG_PATH": fixed["logs"].get("streamName", ""),
         "CODEBUILD_RESOLVED_SOURCE_VERSION": fixed.get("sourceVersion", ""),
         "CODEBUILD_SOURCE_REPO_URL": fixed["source"].get("location", ""),
-        "CODEBUILD_SOURCE_VERSION": fixed.get("sourceVersion") or f"arn:aws:s3:::{fixed['source'].get('location', '')}",
+        "CODEBUILD_SOURCE_VERSION": fixed.get("sourceVersion")
+        or f"arn:{partition(scope.region)}:s3:::{fixed['source'].get('location', '')}",
         "CODEBUILD_START_TIME": str(int(fixed["startTime"].timestamp() * 1000)),
     }
 
 
 def codebuild_arn(scope: Scope, resource: str) -> str:
     """The ARN of a project (``project/name``) or a build (``build/id``)."""
-    return f"arn:aws:codebuild:{scope.region}:{scope.account_id}:{resource}"
+    return f"arn:{partition(scope.region)}:codebuild:{scope.region}:{scope.account_id}:{resource}"

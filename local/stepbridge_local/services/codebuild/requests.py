@@ -43,7 +43,7 @@ def checked_project(request: Mapping[str, Any]) -> dict[str, Any]:
         known = ", ".join(ENVIRONMENT_TYPES)
         problems.append(f"environment.type: {request['environment'].get('type')!r}; the local AWS has {known}")
     problems += _variable_problems(request["environment"].get("environmentVariables", []))
-    if not str(request["serviceRole"]).startswith("arn:aws:iam::"):
+    if not re.match(r"arn:aws[a-z-]*:iam::", str(request["serviceRole"])):
         problems.append(f"serviceRole: {request['serviceRole']!r}; expected the ARN of a role")
     if not 5 <= int(request.get("timeoutInMinutes", DEFAULT_TIMEOUT_MINUTES)) <= 2160:
         problems.append(f"timeoutInMinutes: {request['timeoutInMinutes']}; expected 5 to 2160")

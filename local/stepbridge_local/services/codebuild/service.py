@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from stepbridge_local.http.api_call import partition
 from stepbridge_local.protocols import LogSink, Scope, ServiceError
 from stepbridge_local.services.codebuild.history import BuildHistory
 from stepbridge_local.services.codebuild.new_build import codebuild_arn, codebuild_environment, new_record
@@ -92,7 +93,7 @@ class BuildService:
             now = datetime.now(UTC)
             region.projects[name] = {
                 "arn": arn,
-                "encryptionKey": f"arn:aws:kms:{scope.region}:{scope.account_id}:alias/aws/s3",
+                "encryptionKey": f"arn:{partition(scope.region)}:kms:{scope.region}:{scope.account_id}:alias/aws/s3",
                 "timeoutInMinutes": DEFAULT_TIMEOUT_MINUTES,
                 "queuedTimeoutInMinutes": 480,
                 "cache": {"type": "NO_CACHE"},

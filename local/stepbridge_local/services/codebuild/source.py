@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import re
 import stat
 import struct
 import zipfile
@@ -20,12 +21,12 @@ _BROKEN: Final = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, NotImplementedError, OSError),
     *(OverflowError, RuntimeError, ValueError),
 )
-_ARN_PREFIX: Final = "arn:aws:s3:::"
+_ARN_PREFIX: Final = re.compile(r"arn:aws[a-z-]*:s3:::")
 
 
 def fetch_source(store: ObjectStore, scope: Scope, location: str, folder: Path, scratch: Path) -> None:
     """Put the source at ``location`` (``bucket/key.zip`` or ``bucket/prefix/``) into ``folder``. Raises SourceError."""
-    bucket, _, key = location.removeprefix(_ARN_PREFIX).partition("/")
+    bucket, _, key = _ARN_PREFIX.sub("", location, count=1).partition("/")
     if not bucket or not key:
         raise SourceError("source location", repr(location), "<bucket>/<key of a zip> or <bucket>/<prefix>/")
     try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from stepbridge_local.http.api_call import partition
 from stepbridge_local.services.cloudformation.properties import boolean, lower_camel
 from stepbridge_local.services.cloudformation.resource_type import Properties, ResourceType, ReturnValues, StackContext
 
@@ -35,7 +36,7 @@ def _create(context: StackContext, name: str, properties: Properties) -> str:
 def _configure(context: StackContext, name: str, old: Properties, new: Properties) -> ReturnValues:
     if old:
         context.client("codebuild").update_project(**_project(name, new))
-    arn = f"arn:aws:codebuild:{context.region}:{context.account_id}:project/{name}"
+    arn = f"arn:{partition(context.region)}:codebuild:{context.region}:{context.account_id}:project/{name}"
     return ReturnValues(name, {"Arn": arn})
 
 

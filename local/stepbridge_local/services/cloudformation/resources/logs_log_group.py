@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from stepbridge_local.http.api_call import partition
 from stepbridge_local.services.cloudformation.resource_type import Properties, ResourceType, ReturnValues, StackContext
 
 __all__ = ["RESOURCE_TYPE"]
@@ -23,7 +24,9 @@ def _configure(context: StackContext, name: str, old: Properties, new: Propertie
         logs.put_retention_policy(logGroupName=name, retentionInDays=int(new["RetentionInDays"]))
     elif "RetentionInDays" in old:
         logs.delete_retention_policy(logGroupName=name)
-    return ReturnValues(name, {"Arn": f"arn:aws:logs:{context.region}:{context.account_id}:log-group:{name}:*"})
+    return ReturnValues(
+        name, {"Arn": f"arn:{partition(context.region)}:logs:{context.region}:{context.account_id}:log-group:{name}:*"}
+    )
 
 
 def _delete(context: StackContext, name: str, _properties: Properties) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
+from stepbridge_local.http.api_call import partition
 from stepbridge_local.services.cloudformation.properties import boolean, only
 from stepbridge_local.services.cloudformation.resource_type import Properties, ResourceType, ReturnValues, StackContext
 
@@ -63,7 +64,7 @@ def _configure(context: StackContext, name: str, old: Properties, new: Propertie
     return ReturnValues(
         name,
         {
-            "Arn": f"arn:aws:s3:::{name}",
+            "Arn": f"arn:{partition(context.region)}:s3:::{name}",
             "DomainName": f"{name}.s3.amazonaws.com",
             "DualStackDomainName": f"{name}.s3.dualstack.{context.region}.amazonaws.com",
             "RegionalDomainName": f"{name}.s3.{context.region}.amazonaws.com",
