@@ -33,7 +33,6 @@ output_uri: s3://{{{{ var.json.stepbridge.bucket }}}}/out/{model}/{{{{ run_id }}
 """
 DOCKERFILE = """\
 FROM python:3-slim
-RUN sleep 15
 COPY predict.py /predict.py
 ENTRYPOINT ["python3", "/predict.py"]
 """
