@@ -58,6 +58,7 @@ def test_demo_prints_real_predictions_and_leaves_nothing_running(
     for expected in (
         rows[0]["predicted_delay"],
         "mean absolute error",
+        "Overhead of the local AWS",
         "inference",
         f"/predictions/flight_delay/{DAY}",
     ):

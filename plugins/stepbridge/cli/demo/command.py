@@ -22,12 +22,13 @@ from rich.table import Table
 from stepbridge.aws.arns import S3Uri
 from stepbridge.aws.s3 import S3
 from stepbridge.aws.step_functions import StepFunctions
-from stepbridge.cli.demo.example import MODEL, s3_of, upload_day
+from stepbridge.cli.demo.example import MODEL, day_folder, s3_of, upload_day
 from stepbridge.cli.demo.flight_data import LAST_DAY
+from stepbridge.cli.demo.overhead import image_python, run_again, run_by_hand
 from stepbridge.cli.demo.progress import follow_run
 from stepbridge.cli.exit_codes import ExitCode, OptionError
 from stepbridge.cli.local_site.airflow_client import AirflowClient
-from stepbridge.cli.local_site.local_aws import build_prebuilt_images, local_session
+from stepbridge.cli.local_site.local_aws import build_prebuilt_images, local_session, runtime_of
 from stepbridge.cli.local_site.processes import ProcessTree
 from stepbridge.cli.local_site.site import RunningSite, SiteError, SiteSettings, find_running_site
 from stepbridge.cli.local_site.start import start_site
@@ -43,10 +44,15 @@ SHOWN_COLUMNS = ("rank", "carrier", "flight", "origin", "dest", "predicted_delay
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What the demo ended with: the run's report and the outputs' copies."""
+    """What the demo ended with: the run's report, the outputs' copies, and what the local AWS costs.
+
+    ``overhead`` has for each stage its seconds in an execution on an idle machine, and by hand. It is None with the
+    Docker runtime, whose images have no Python that this machine can run.
+    """
 
     report: RunReport
     output_folder: Path
+    overhead: dict[str, tuple[float, float]] | None
 
 
 def demo(
@@ -95,14 +101,37 @@ def run_demo(settings: SiteSettings, day: date, console: Console) -> DemoResult:
         report = _run_model(site, day, console, say, check)
         folder = settings.state / "predictions" / MODEL / day.isoformat()
         _download(s3_of(site), S3Uri.parse(str(report.output_uri).rstrip("/") + "/"), folder)
+        overhead = _overhead(settings, site, day, report) if runtime_of(site) == "process" else None
         say("Done; the site keeps running" if check == site.check else "Done; stopping what was started")
-    return DemoResult(report, folder)
+    return DemoResult(report, folder, overhead)
 
 
 def _prepare(settings: SiteSettings, site: RunningSite, day: date, say: Callable[[str], None]) -> None:
     """Put the day's flights into S3 and build the scikit-learn image."""
     say(f"Data: {day} in {upload_day(settings, site, day)}")
     build_prebuilt_images(site, say)
+
+
+def _overhead(
+    settings: SiteSettings, site: RunningSite, day: date, report: RunReport
+) -> dict[str, tuple[float, float]]:
+    """Run the execution once more while Airflow is idle, and its scripts by hand in the environments of its images."""
+    alone = run_again(_step_functions(site), report, f"s3://{site.stack().bucket}/overhead/{MODEL}/{day}/")
+    images = settings.aws_data / "images"
+    script_python = image_python(images, build_prebuilt_images(site, lambda _: None))
+    model_python = image_python(images, _image_id(site, str(report.input["custom_image_uri"])))
+    flights, folder = day_folder(settings, day), settings.state / "by-hand"
+    by_hand = run_by_hand(settings.project, MODEL, flights, folder, script_python, model_python)
+    return {each.stage: (each.seconds, by_hand[each.stage]) for each in alone.stages if each.seconds is not None}
+
+
+def _image_id(site: RunningSite, image_uri: str) -> str:
+    """The id under which the runtime keeps the image: its manifest's configuration digest."""
+    ecr = local_session().client("ecr", endpoint_url=site.aws_endpoint_url)
+    repository, _, digest = image_uri.partition("/")[2].partition("@")
+    answer = ecr.batch_get_image(repositoryName=repository, imageIds=[{"imageDigest": digest}])
+    image_id: str = json.loads(answer["images"][0]["imageManifest"])["config"]["digest"]
+    return image_id
 
 
 def _run_model(
@@ -164,7 +193,18 @@ def show_result(result: DemoResult, console: Console) -> None:
         console.print(f"  {name.replace('_', ' '):28} {text}")
     console.print("\n[bold]The execution[/]")
     console.print(timeline(result.report), markup=False, soft_wrap=True)
+    _show_overhead(result, console)
     console.print(f"\nIn S3:   {result.report.output_uri}\nCopied:  {result.output_folder}", soft_wrap=True)
+
+
+def _show_overhead(result: DemoResult, console: Console) -> None:
+    if result.overhead is None:
+        console.print("\nNo comparison with the scripts run by hand: that needs --runtime process")
+        return
+    title = "\n[bold]Overhead of the local AWS[/], in seconds: the execution once more, with Airflow idle"
+    console.print(title, soft_wrap=True)
+    for stage, (seconds, by_hand) in result.overhead.items():
+        console.print(f"  {stage:16} {seconds:6.2f}  by hand {by_hand:6.2f}  overhead {seconds - by_hand:+.2f}")
 
 
 def _predictions(file: Path, rows: int) -> Table:

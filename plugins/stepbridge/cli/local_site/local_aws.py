@@ -54,6 +54,12 @@ def build_prebuilt_images(site: RunningSite, say: Callable[[str], None]) -> str:
     return image_id
 
 
+def runtime_of(site: RunningSite) -> str:
+    """``process`` or ``docker``: what the site's local AWS runs containers with."""
+    runtime: str = _asked("GET", f"{site.aws_endpoint_url}/_stepbridge/health", timeout_seconds=10.0).json()["runtime"]
+    return runtime
+
+
 def free_port(wanted: int, say: Callable[[str], None]) -> int:
     """``wanted`` if it is free, else another port, with a line about it."""
     with socket.socket() as probe:
