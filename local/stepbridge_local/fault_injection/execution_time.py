@@ -163,7 +163,7 @@ class ExecutionTime:
             before = self._rate
             self._advance()
             yield
-            self._advance()
+            self._rate = self._rate_now()  # a change takes no time: here a microsecond may count as a second
             alarms = list(self._deadlines) if self._rate != before else []
         for alarm in alarms:
             alarm.recompute()
@@ -176,9 +176,12 @@ class ExecutionTime:
             passed = min(passed, max(self._elapsed, min(self._deadlines.values())))
         self._elapsed = passed
         self._read_at = now
+        self._rate = self._rate_now()
+
+    def _rate_now(self) -> float:
         setting = self._pace.setting
         only_waits = self._asleep > 0 and self._awake == 0
-        self._rate = setting.speed if setting.jobs or only_waits else 1.0
+        return setting.speed if setting.jobs or only_waits else 1.0
 
 
 class Alarm:

@@ -144,9 +144,9 @@ def test_a_state_machine_runs_a_processing_job(installed: Installed, running: Ru
     assert described["executions_by_status"] == {"SUCCEEDED": 1}
     first = "boto3.client('sagemaker').list_processing_jobs()['ProcessingJobSummaries'][0]['ProcessingJobName']"
     job = installed.python("-c", f"import boto3; print({first})", AWS_ENDPOINT_URL=running.url, **keys).stdout
-    *other_python, line = installed.run("logs", job.strip()).stdout.splitlines()
+    *stand_in, line = installed.run("logs", job.strip()).stdout.splitlines()
     assert line == "reading /opt/ml/processing/input/names.txt"
-    assert all("this machine has no Python 3.11" in reason for reason in other_python)
+    assert all("this machine has no Python" in each or "differs:" in each for each in stand_in), stand_in
 
 
 def test_faults_are_set_listed_and_cleared(installed: Installed, running: Running) -> None:

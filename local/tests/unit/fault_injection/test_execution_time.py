@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable
@@ -138,6 +139,18 @@ def test_a_clock_that_is_set_during_a_wait_takes_effect() -> None:
     pace.change(ClockSetting(1_000_000))
     thread.join(5)
     assert not thread.is_alive()
+
+
+def test_a_wait_ends_at_one_moment() -> None:
+    """What begins and ends with it counts no fast time of its own, however long the machine takes for it."""
+    pace = Pace()
+    pace.change(ClockSetting(1000))
+    readings = itertools.count()
+    execution = ExecutionTime(pace, clock=lambda: float(next(readings)))  # a second passes from reading to reading
+    with execution.alarm(1_000_000), execution.program_run():
+        with execution.asleep(3600):
+            pass
+        assert execution.elapsed() == pytest.approx(1000, abs=10)
 
 
 @pytest.mark.parametrize("attempt", range(20))
