@@ -34,6 +34,9 @@ TEMPLATE_FAILURES: Final = (
 LONGEST: Final = 4096
 """Characters that the template and each text on the way may have. An S3 URI has at most 1024."""
 
+MOST_TOKENS: Final = 500
+"""Words, signs and spaces that the template may have, so that it is not nested deeply."""
+
 # Only plain values: none of them leads to an object of Airflow's.
 _NAMES: Final = (
     "ds", "ds_nodash", "ts", "ts_nodash", "ts_nodash_with_tz", "local_ds", "local_ds_nodash", "logical_date",
@@ -106,8 +109,11 @@ def rendered_from_form(template: str, context: Mapping[str, Any], deployment: De
         "params": json.loads(json.dumps(dict(context["params"]), default=str)),
         "var": {"json": {"stepbridge": json.loads(deployment.to_json())}},
     }
+    environment = jinja2.Environment(autoescape=False)
+    if sum(1 for _ in environment.lex(_bounded(template))) > MOST_TOKENS:
+        raise SecurityError(f"a value from the form may have {MOST_TOKENS} words and signs, spaces among them")
     parts: list[nodes.Node] = []
-    for node in jinja2.Environment(autoescape=False).parse(_bounded(template)).body:
+    for node in environment.parse(template).body:
         if not isinstance(node, nodes.Output):
             raise SecurityError("a value from the form may hold {{ expressions }}, no {% statements %}")
         parts += node.nodes
