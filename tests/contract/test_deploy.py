@@ -131,6 +131,7 @@ def test_a_parameter_is_kept_by_later_deploys(project: DeployedProject) -> None:
     assert airflow["AssumeRolePolicyDocument"]["Statement"][0]["Principal"] == {"AWS": principal}
 
 
+@pytest.mark.long
 def test_a_template_too_large_for_the_call_goes_through_the_bucket(project: DeployedProject) -> None:
     """Once the stack's bucket exists, the template is uploaded to it; the deploy after that finds nothing to change."""
     project.deploy()
@@ -176,6 +177,7 @@ def test_a_failed_update_is_undone(project: DeployedProject) -> None:
     assert project.deploy() == deployment
 
 
+@pytest.mark.long
 def test_a_deleted_stack_leaves_its_data_to_the_next_one(project: DeployedProject) -> None:
     """Bucket and repository outlive the stack, and a later deploy adopts them with their contents."""
     deployment = project.deploy()
@@ -186,6 +188,7 @@ def test_a_deleted_stack_leaves_its_data_to_the_next_one(project: DeployedProjec
     assert project.client("s3").get_object(Bucket=deployment.bucket, Key="data/x.csv")["Body"].read() == b"1"
 
 
+@pytest.mark.long
 def test_deploy_succeeds_after_a_restart_of_the_local_aws(own_local_aws: LocalAwsProcess) -> None:
     """Objects and repositories are still there, the stack is not: they are adopted."""
     own = DeployedProject(own_local_aws, PROJECT, [], "again")
@@ -214,6 +217,7 @@ def test_ends_of_executions_reach_the_stacks_queue(own_local_aws: LocalAwsProces
         own_local_aws.restart()
 
 
+@pytest.mark.long
 def test_events_can_be_switched_off_and_on(project: DeployedProject) -> None:
     """Without them the stack has no queue and no rule, and the deployment says so."""
     assert project.deploy(parameters={"ExecutionEvents": "false"}).events_queue_url is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from sagemaker.core import image_uris
 
 from stepbridge.deployment.scikit_image import (
@@ -13,6 +14,7 @@ from stepbridge.deployment.scikit_image import (
 )
 
 
+@pytest.mark.long
 def test_the_image_is_what_the_sagemaker_sdk_retrieves() -> None:
     """For the newest version in every region that the SDK knows, in all partitions."""
     version = newest_version(scikit_learn_versions())

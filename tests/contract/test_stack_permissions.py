@@ -194,6 +194,7 @@ def test_each_part_passes_with_every_statement(stack: Stack, part: Callable[[Sta
 
 
 @pytest.mark.parametrize("name", PARTS)
+@pytest.mark.long
 def test_each_statement_is_needed(stack: Stack, name: str) -> None:
     """Without it, the part of the path that it is for fails, and says what is not allowed."""
     part, missing = PARTS[name]
@@ -211,6 +212,7 @@ def test_each_statement_is_needed(stack: Stack, name: str) -> None:
         ("StateMachineRole", execute, "States.Permissions: Neither the global service principal states.amazonaws.com"),
     ],
 )
+@pytest.mark.long
 def test_a_role_is_only_for_the_stacks_account(
     stack: Stack, role: str, part: Callable[[Stack], None], said: str
 ) -> None:

@@ -105,6 +105,7 @@ def test_processing_operators_wait_for_their_jobs(airflow: AirflowRuns, site: Si
         assert (job["ProcessingJobName"], job["ProcessingJobStatus"]) == (name, "Completed")
 
 
+@pytest.mark.long
 def test_a_processing_operator_finds_a_new_name_and_reads_an_output(
     airflow: AirflowRuns, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -170,6 +171,7 @@ def test_executions_are_started_sensed_and_read(airflow: AirflowRuns, site: Site
     assert done.xcom("read_later")["ProcessingJobName"] == deferred
 
 
+@pytest.mark.long
 def test_an_execution_that_fails_fails_its_waits(airflow: AirflowRuns, site: Site) -> None:
     """The sensor and the deferred operator fail; the provider reads the error's name as the output."""
     arn = machine(site, site.with_input("broken"), "fail")
@@ -221,6 +223,7 @@ def test_a_failed_execution_is_redriven(airflow: AirflowRuns, site: Site) -> Non
     assert (execution["redriveCount"], execution["error"]) == (1, "SageMaker.ResourceInUseException")
 
 
+@pytest.mark.long
 def test_the_hook_of_s3(airflow: AirflowRuns, site: Site, tmp_path: Path) -> None:
     """S3Hook loads, finds, lists, copies, reads, downloads, signs and deletes."""
     _ = airflow

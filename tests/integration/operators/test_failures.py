@@ -25,7 +25,7 @@ def failed_run(airflow: AirflowRuns, model: TinyModel, **dag: Any) -> tuple[Run,
     return run, failures
 
 
-@pytest.mark.parametrize("deferrable", [True, False])
+@pytest.mark.parametrize("deferrable", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_a_script_that_exits_3(airflow: AirflowRuns, model: TinyModel, deferrable: bool) -> None:
     """Stage, job, exit code and the script's last lines are in the error; later stages do not run."""
     model.script(
@@ -47,7 +47,9 @@ def test_a_script_that_exits_3(airflow: AirflowRuns, model: TinyModel, deferrabl
     assert str(pickle.loads(pickle.dumps(error))) == text
 
 
-@pytest.mark.parametrize("stages", [["preprocessing", "postprocessing"], ["preprocessing"]])
+@pytest.mark.parametrize(
+    "stages", [["preprocessing", "postprocessing"], pytest.param(["preprocessing"], marks=pytest.mark.long)]
+)
 def test_a_script_that_writes_no_output(airflow: AirflowRuns, model: TinyModel, stages: list[str]) -> None:
     """It is told as that stage's fault, with its log, its files and links, whichever stage comes after it."""
     model.script("preprocessing", "from pathlib import Path\nprint('writing')\nPath('wrong.csv').write_text('1')\n")
@@ -82,6 +84,7 @@ def test_a_container_that_writes_no_output(airflow: AirflowRuns, model: TinyMode
     assert "predict.py, or whatever its image runs, ended well" in text
 
 
+@pytest.mark.long
 def test_a_file_that_an_earlier_stage_named_otherwise(airflow: AirflowRuns, model: TinyModel) -> None:
     """What lies in the stage's input is listed, and who wrote it."""
     model.script("postprocessing", "open('/opt/ml/processing/input/scores.csv')")
@@ -93,10 +96,22 @@ def test_a_file_that_an_earlier_stage_named_otherwise(airflow: AirflowRuns, mode
     ("stage", "file", "advice"),
     [
         ("preprocessing", "scripts/{m}/lib/helpers.py", "scripts/{m}/lib/helpers.py is a file of this project"),
-        ("preprocessing", "containers/{m}/helpers.py", "put it beside preprocessing.py"),
-        ("preprocessing", "shared/helpers/__init__.py", "shared/helpers/__init__.py is a file of this project"),
+        pytest.param(
+            "preprocessing", "containers/{m}/helpers.py", "put it beside preprocessing.py", marks=pytest.mark.long
+        ),
+        pytest.param(
+            "preprocessing",
+            "shared/helpers/__init__.py",
+            "shared/helpers/__init__.py is a file of this project",
+            marks=pytest.mark.long,
+        ),
         ("preprocessing", "", "prebuilt scikit-learn image, into which nothing is installed"),
-        ("inference", "containers/{m}/helpers.py", "COPY it beside predict.py and check .dockerignore"),
+        pytest.param(
+            "inference",
+            "containers/{m}/helpers.py",
+            "COPY it beside predict.py and check .dockerignore",
+            marks=pytest.mark.long,
+        ),
         ("inference", "", "add the package that has it to the container's requirements.txt"),
     ],
 )
@@ -141,8 +156,8 @@ def test_a_job_past_its_maximum_runtime(airflow: AirflowRuns, model: TinyModel) 
     [
         ("RUN apt-get install -y gfortran\n", "Dockerfile:2: RUN: the command `apt-get", "Docker"),
         ("RUN pip install no-such-distribution-a8f3\n", "no-such-distribution-a8f3", "check requirements.txt"),
-        ("COPY nothing.txt .\n", "nothing.txt", "check the path and .dockerignore"),
-        ("HEALTHCHECK NONE\n", "Dockerfile:2", "correct what it names"),
+        pytest.param("COPY nothing.txt .\n", "nothing.txt", "check the path and .dockerignore", marks=pytest.mark.long),
+        pytest.param("HEALTHCHECK NONE\n", "Dockerfile:2", "correct what it names", marks=pytest.mark.long),
     ],
 )
 def test_an_image_that_cannot_be_built(

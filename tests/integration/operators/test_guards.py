@@ -94,6 +94,7 @@ def test_late_input_is_waited_for(airflow: AirflowRuns, model: TinyModel) -> Non
     )
 
 
+@pytest.mark.long
 def test_a_worker_can_wait_itself(airflow: AirflowRuns, model: TinyModel) -> None:
     """Without a triggerer."""
     timer = put_later(model, 2, f"late/{model.name}/day.csv")
@@ -104,7 +105,7 @@ def test_a_worker_can_wait_itself(airflow: AirflowRuns, model: TinyModel) -> Non
     assert run.xcom("wait_for_input") == f"s3://{model.bucket}/late/{model.name}/"
 
 
-@pytest.mark.parametrize("deferrable", [True, False])
+@pytest.mark.parametrize("deferrable", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_input_that_does_not_come_fails_the_wait_for_good(
     airflow: AirflowRuns, model: TinyModel, deferrable: bool
 ) -> None:
@@ -132,6 +133,7 @@ class DyingInputSensor(InputSensor):
         return super().resume(context, event)
 
 
+@pytest.mark.long
 def test_the_deadline_is_kept_over_a_retry(airflow: AirflowRuns, model: TinyModel) -> None:
     """The second try finds the deadline past and does not wait again."""
     DyingInputSensor.deferrals = 0
@@ -142,6 +144,7 @@ def test_the_deadline_is_kept_over_a_retry(airflow: AirflowRuns, model: TinyMode
     assert DyingInputSensor.deferrals == 1
 
 
+@pytest.mark.long
 def test_a_clear_begins_a_new_wait(airflow: AirflowRuns, model: TinyModel) -> None:
     """And what has come meanwhile is found."""
     failures = Failures()
@@ -153,6 +156,7 @@ def test_a_clear_begins_a_new_wait(airflow: AirflowRuns, model: TinyModel) -> No
     timer.join()
 
 
+@pytest.mark.long
 def test_a_form_s_template_is_confined_in_the_wait_too(airflow: AirflowRuns, model: TinyModel) -> None:
     """The same rendering as the start's: no Variable but the deployment."""
     failures = Failures()

@@ -74,6 +74,7 @@ def unlisted_bucket(session: boto3.Session, endpoint_url: str) -> str:
 
 
 @pytest.mark.usefixtures("enforced")
+@pytest.mark.long
 def test_input_that_cannot_be_listed(
     airflow: AirflowRuns,
     model: TinyModel,

@@ -62,6 +62,7 @@ def test_a_run_that_wrote_nothing_fails(airflow: AirflowRuns, model: TinyModel) 
     assert run.xcom("wait_for_execution", "run_report")["outputs"]["count"] == 0
 
 
+@pytest.mark.long
 def test_a_model_may_write_nothing_if_its_card_says_so(airflow: AirflowRuns, model: TinyModel) -> None:
     """Some days have no events."""
     model.script("preprocessing", "print('nothing to do')")
@@ -94,6 +95,7 @@ def test_a_failure_has_the_traceback_and_links_that_lead_somewhere(airflow: Airf
         assert text in answer.text
 
 
+@pytest.mark.long
 def test_the_asset_s_event_carries_the_key_figures(airflow: AirflowRuns, model: TinyModel) -> None:
     """What the asset triggers knows where the output is without asking anybody."""
     failures = Failures()

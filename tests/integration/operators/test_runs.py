@@ -17,7 +17,7 @@ from .tiny_model import TinyModel
 ALL_STAGES = ["preprocessing", "inference", "postprocessing"]
 
 
-@pytest.mark.parametrize("deferrable", [True, False])
+@pytest.mark.parametrize("deferrable", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_a_run_ends_with_outputs_and_a_report(
     airflow: AirflowRuns, model: TinyModel, deployment: Deployment, deferrable: bool
 ) -> None:
@@ -64,6 +64,7 @@ def test_nothing_is_built_or_uploaded_twice(
     assert third.xcom("upload_scripts") != first.xcom("upload_scripts")
 
 
+@pytest.mark.long
 def test_a_subset_of_the_stages_runs_alone(airflow: AirflowRuns, model: TinyModel) -> None:
     """The form's stages decide; what no stage needs is neither built nor uploaded."""
     failures = Failures()

@@ -85,6 +85,7 @@ def test_two_workers_that_start_the_same_run_share_one_execution(
     assert len(executions_of(machines, arn, model)) == 1
 
 
+@pytest.mark.long
 def test_mapped_tasks_and_other_dates_have_executions_of_their_own(
     airflow: AirflowRuns, model: TinyModel, machines: Any
 ) -> None:
@@ -170,7 +171,7 @@ def test_a_worker_that_is_drained_while_it_starts_stops_nothing(
 
 
 @pytest.mark.usefixtures("own_sigterm")
-@pytest.mark.parametrize("arrived", [False, True])
+@pytest.mark.parametrize("arrived", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_a_kill_does_not_wait_for_the_answer_that_is_on_the_way(
     airflow: AirflowRuns, model: TinyModel, proxy: FaultProxy, machines: Any, arrived: bool
 ) -> None:
@@ -209,6 +210,7 @@ def test_a_kill_does_not_wait_for_the_answer_that_is_on_the_way(
     assert execution["status"] == "ABORTED"
 
 
+@pytest.mark.long
 def test_a_template_in_the_form_reads_no_connection(airflow: AirflowRuns, model: TinyModel) -> None:
     """Whoever may trigger a run may not read aws_default's password by it; dates they may use."""
     failures = Failures()

@@ -80,6 +80,7 @@ def test_a_retry_leaves_a_failure_that_would_come_again_to_the_wait(
     assert machines.describe_execution(executionArn=arn)["redriveCount"] == 1  # by the wait's own retry, no earlier
 
 
+@pytest.mark.long
 def test_an_access_that_is_denied_names_the_statement(
     airflow: AirflowRuns, model: TinyModel, proxy: FaultProxy
 ) -> None:

@@ -43,7 +43,7 @@ open("/opt/ml/processing/output/result.txt", "w").write("{}")
 """
 
 
-@pytest.mark.parametrize("deferrable", [True, False])
+@pytest.mark.parametrize("deferrable", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_a_successful_run_has_each_stage_s_key_lines_and_links(
     airflow: AirflowRuns, model: TinyModel, capsys: pytest.CaptureFixture[str], deferrable: bool
 ) -> None:
@@ -66,6 +66,7 @@ def test_a_successful_run_has_each_stage_s_key_lines_and_links(
     assert "output: http" in after
 
 
+@pytest.mark.long
 def test_lines_of_jobs_stand_between_the_changes_of_state(
     airflow: AirflowRuns, model: TinyModel, session: Any, endpoint_url: str
 ) -> None:

@@ -54,6 +54,7 @@ def test_state_changes_are_logged_while_the_trigger_waits(
     assert proxy.calls["GetExecutionHistory"] <= HISTORIES_PER_POLL * proxy.calls["ListExecutions"]
 
 
+@pytest.mark.long
 def test_a_trigger_that_joins_an_idle_watcher_is_served_soon(proxy: FaultProxy, start: Start) -> None:
     """A watcher that polls every 30 s, because its executions are old, polls soon for a new one."""
 
@@ -71,6 +72,7 @@ def test_a_trigger_that_joins_an_idle_watcher_is_served_soon(proxy: FaultProxy, 
     assert asyncio.run(joined()) < 5
 
 
+@pytest.mark.long
 def test_throttling_slows_the_watcher_and_fails_nothing(proxy: FaultProxy, start: Start) -> None:
     """Polls that are throttled are repeated later."""
     throttled = {"ListExecutions": 2, "DescribeExecution": 1}
