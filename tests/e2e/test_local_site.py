@@ -143,16 +143,19 @@ def test_a_component_that_is_killed_comes_back(
     airflow: AirflowClient, site: RunningSite, project: Path, component: str
 ) -> None:
     """The site goes on under the same addresses, and a run that is triggered afterwards succeeds."""
+    output = project / "keep-site.log"
+    deployed = output.read_text().count("Stack: ") + (component == "stepbridge_local")
     killed = components(site)[component]
     os.kill(killed, signal.SIGKILL)
     until(lambda: process_start_ticks(killed) is None, "its end")
     until(lambda: components(site).get(component), f"{component} again", 60)
     until(lambda: answers(f"{site.aws_endpoint_url}/_stepbridge/health"), "the local AWS", 60)
+    until(lambda: output.read_text().count("Stack: ") == deployed, output.read_text(), 120)
     until(lambda: not airflow.unhealthy_components(), f"{airflow.unhealthy_components()}", 120)
     run = f"after_{component}"
     until(lambda: triggered(airflow, run), "a triggered run", 60)
     assert failures(airflow, [run]) == []
-    assert "ended with exit code -9; started again (1 of" in (project / "keep-site.log").read_text()
+    assert "ended with exit code -9; started again (1 of" in output.read_text()
 
 
 def answers(url: str) -> bool:

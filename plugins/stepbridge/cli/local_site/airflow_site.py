@@ -88,6 +88,8 @@ class AirflowSite:
                 "AIRFLOW__DAG_PROCESSOR__PRINT_STATS_INTERVAL": "0",
                 "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "2",
                 "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
+                # After a scheduler was killed, what it had queued goes on this soon; the default is five minutes.
+                "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "30",
                 "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
                 # A worker can notice the end of its task this late; the default of 5 s would show in every hop.
                 "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",

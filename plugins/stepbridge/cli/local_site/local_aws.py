@@ -16,6 +16,8 @@ from stepbridge.cli.local_site.processes import ProcessTree
 from stepbridge.cli.local_site.site import RunningSite, SiteError, SiteSettings
 
 REGION = "us-east-1"
+LOCAL_AWS = "local-aws"
+"""Its name among the site's processes."""
 
 
 def start_local_aws(tree: ProcessTree, settings: SiteSettings, say: Callable[[str], None]) -> str:
@@ -26,16 +28,21 @@ def start_local_aws(tree: ProcessTree, settings: SiteSettings, say: Callable[[st
     command += ["--port", str(port), "--data-dir", str(settings.aws_data)]
     command += ["--runtime", settings.runtime] if settings.runtime else []
     command += ["--base-image", settings.base_image] if settings.base_image else []
-    tree.start("local-aws", command, airflow_environment(os.environ) | _build_variables(), settings.project)
-    deadline = time.monotonic() + 60
-    while not _answers(f"{url}/_stepbridge/health"):
-        tree.check()
-        if time.monotonic() > deadline:
-            remedy = f"see {settings.logs}/local-aws.log"
-            raise SiteError("local AWS", f"does not answer on {url} after 60 s", "", remedy)
-        time.sleep(0.05)
+    tree.start(LOCAL_AWS, command, airflow_environment(os.environ) | _build_variables(), settings.project)
+    wait_for_local_aws(url, settings, tree.check)
     say(f"Local AWS: ready on {url}")
     return url
+
+
+def wait_for_local_aws(url: str, settings: SiteSettings, check: Callable[[], None] = lambda: None) -> None:
+    """Return once it answers; ``check`` is called at each look. Raises SiteError after a minute."""
+    deadline = time.monotonic() + 60
+    while not _answers(f"{url}/_stepbridge/health"):
+        check()
+        if time.monotonic() > deadline:
+            remedy = f"see {settings.logs}/{LOCAL_AWS}.log"
+            raise SiteError("local AWS", f"does not answer on {url} after 60 s", "", remedy)
+        time.sleep(0.05)
 
 
 def local_session() -> boto3.Session:

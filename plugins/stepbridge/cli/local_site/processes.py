@@ -108,6 +108,8 @@ class ProcessTree:
         self._log_folder = log_folder
         self._guarded = guarded
         self.pid = os.getpid()
+        self.after_restart: dict[str, Callable[[], object]] = {}
+        """By a child's name: what has to be done once it was started again."""
         self._children: list[Child] = []
         self._not_ours: frozenset[int] = frozenset()
 
@@ -178,6 +180,7 @@ class ProcessTree:
             if child.process.poll() is not None:
                 _kill_below(self._not_ours | {each.process.pid for each in self._children})
                 say(child.restart())
+                self.after_restart.get(child.name, lambda: None)()
 
     def run(
         self,

@@ -11,11 +11,19 @@ from typing import TypeVar
 
 from stepbridge.cli.local_site.airflow_client import AirflowClient
 from stepbridge.cli.local_site.airflow_site import AirflowSite
-from stepbridge.cli.local_site.local_aws import REGION, free_port, local_session, start_local_aws
+from stepbridge.cli.local_site.local_aws import (
+    LOCAL_AWS,
+    REGION,
+    free_port,
+    local_session,
+    start_local_aws,
+    wait_for_local_aws,
+)
 from stepbridge.cli.local_site.postgres import start_postgres
 from stepbridge.cli.local_site.processes import ProcessTree, process_start_ticks
 from stepbridge.cli.local_site.site import RunningSite, SiteError, SiteSettings
 from stepbridge.deployment import StackDeployer
+from stepbridge.errors import StepbridgeError
 
 Say = Callable[[str], None]
 Result = TypeVar("Result")
@@ -35,6 +43,7 @@ def start_site(
     site = AirflowSite(settings.project, settings.airflow_home, port, aws_url, REGION, database_url)
     environment = site.environment()
     deployed = _in_background(lambda: _deploy(tree.pid, settings, site, say))
+    tree.after_restart[LOCAL_AWS] = lambda: _in_background(lambda: _deploy_again(tree.pid, settings, site, say))
     prepared = _in_background(lambda: prepare(deployed.result()))
     _migrate_once(tree, site, environment, say)
     running = _result(tree, deployed)  # first: tasks that were interrupted go on at once, and need the stack
@@ -93,6 +102,15 @@ def _deploy(pid: int, settings: SiteSettings, site: AirflowSite, say: Say) -> Ru
         password=site.password(),
         deployment=deployment.model_dump_json(),
     )
+
+
+def _deploy_again(pid: int, settings: SiteSettings, site: AirflowSite, say: Say) -> None:
+    """Deploy into a local AWS that was started again: it keeps objects, images and executions, but no stack."""
+    try:
+        wait_for_local_aws(site.aws_endpoint_url, settings)
+        _deploy(pid, settings, site, say)
+    except StepbridgeError as error:
+        say(f"Stack: not deployed again, so start the site anew: {error}")
 
 
 def _migrate_once(tree: ProcessTree, site: AirflowSite, environment: dict[str, str], say: Say) -> None:
