@@ -77,6 +77,7 @@ class TaskInstance:
     task_id = "wait"
     map_index = -1
     try_number = 1
+    max_tries = 0
 
     def __init__(self, number: int) -> None:
         self.run_id = f"bench-{number}"
@@ -85,9 +86,22 @@ class TaskInstance:
         """Nobody reads it."""
 
 
+class TaskStateStore(dict[str, Any]):
+    """What a task instance saves, until this program ends."""
+
+    def set(self, key: str, value: Any, **_: Any) -> None:
+        self[key] = value
+
+
 def context_of(number: int, task: Any) -> Any:
     """The context of a task of DAG run ``number``."""
-    return {"ti": TaskInstance(number), "task": task, "run_id": f"bench-{number}", "params": {}}
+    return {
+        "ti": TaskInstance(number),
+        "task": task,
+        "run_id": f"bench-{number}",
+        "params": {},
+        "task_state_store": TaskStateStore(),
+    }
 
 
 # --- the three ways ---------------------------------------------------------------------------------------------------
