@@ -369,6 +369,7 @@ HISTORIES = {
 }  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("history", HISTORIES.values(), ids=list(HISTORIES))
 def test_histories_that_are_rare(environment: Environment, history: list[tuple[str, ...]]) -> None:
     """Step by step, with all that has to be true after each."""
