@@ -56,6 +56,18 @@ def executed(client: Callable[..., Any], name: str, state: dict[str, Any], given
     return dict(execution)
 
 
+def job_state(name: str) -> dict[str, Any]:
+    """A state that runs one Processing job and waits for it."""
+    job = {
+        "ProcessingJobName": name,
+        "ProcessingResources": {"ClusterConfig": CLUSTER},
+        "AppSpecification": {"ImageUri": IMAGE_URI},
+        "RoleArn": ROLE_ARN,
+    }
+    resource = "arn:aws:states:::sagemaker:createProcessingJob.sync"
+    return {"Type": "Task", "Resource": resource, "Parameters": job, "End": True}
+
+
 def test_an_execution_s_page(local_aws: LocalAwsProcess, client: Callable[..., Any], name: str) -> None:
     """Status, error, cause, input and events; what a user wrote is text, never HTML."""
     failing = {"Type": "Fail", "Error": "Broken", "Cause": HOSTILE}
@@ -87,14 +99,7 @@ def test_an_execution_s_page_leads_to_its_jobs(
     local_aws: LocalAwsProcess, client: Callable[..., Any], name: str
 ) -> None:
     """State, job, status and failure; the job's page and its log are links."""
-    job = {
-        "ProcessingJobName": name,
-        "ProcessingResources": {"ClusterConfig": CLUSTER},
-        "AppSpecification": {"ImageUri": IMAGE_URI},
-        "RoleArn": ROLE_ARN,
-    }
-    resource = "arn:aws:states:::sagemaker:createProcessingJob.sync"
-    execution = executed(client, name, {"Type": "Task", "Resource": resource, "Parameters": job, "End": True}, {})
+    execution = executed(client, name, job_state(name), {})
     html = page(address(local_aws, "executions", execution["executionArn"]))
     assert re.search(r"Only +[\d.]+ s  \| *█+ *\|  FAILED", html)
     assert "Only, 1 attempt:" in html
@@ -212,15 +217,7 @@ def test_the_index_leads_to_everything_and_everything_leads_back(
     bucket = f"index-{name}"
     s3.create_bucket(Bucket=bucket)
     s3.put_object(Bucket=bucket, Key="out/a day/rows ü.csv", Body="a,b\n1,ü\n".encode())
-    job = {
-        "ProcessingJobName": name,
-        "ProcessingResources": {"ClusterConfig": CLUSTER},
-        "AppSpecification": {"ImageUri": IMAGE_URI},
-        "RoleArn": ROLE_ARN,
-    }
-    resource = "arn:aws:states:::sagemaker:createProcessingJob.sync"
-    state = {"Type": "Task", "Resource": resource, "Parameters": job, "End": True}
-    executed(client, name, state, {"output_uri": f"s3://{bucket}/out/"})
+    executed(client, name, job_state(name), {"output_uri": f"s3://{bucket}/out/"})
     browser = httpx.Client(base_url=local_aws.endpoint_url, headers={"accept": "text/html,*/*"}, timeout=30.0)
     index = browser.get("/").text
     assert browser.get("/_stepbridge").text.partition("</style>")[0] == index.partition("</style>")[0]

@@ -11,7 +11,7 @@ from airflow.sdk import BaseSensorOperator, Context, PokeReturnValue
 from stepbridge.aws.arns import S3Uri
 from stepbridge.core.permissions import statement
 from stepbridge.errors import TRANSIENT_ERRORS, AccessDeniedError, ConfigurationError, CredentialsError
-from stepbridge.hooks.task_instance import describe_task
+from stepbridge.hooks.task_instance import describe_task, save_for_ever
 from stepbridge.links.addresses import objects_address
 from stepbridge.links.stepbridge import ObjectsLink
 from stepbridge.operators.errors import InputNotFoundError
@@ -21,10 +21,12 @@ from stepbridge.triggers.deferral import deadline_has_passed, settle_seconds
 from stepbridge.triggers.input import InputTrigger
 from stepbridge.triggers.poll_interval import poll_interval
 
-__all__ = ["InputSensor"]
+__all__ = ["InputSensor", "wait_began_at"]
 
-BEGAN_KEY: Final = "stepbridge_input_wait_began"
-"""In the task state store: ``<clear number> <Unix time>``. Earlier versions wrote it in the same form."""
+WAIT_KEY: Final = "stepbridge_input_wait"
+"""In the task state store: ``{"max_tries", "began_at"}``, the latter in Unix time."""
+BEGAN_KEY_0_1: Final = "stepbridge_input_wait_began"
+"""What version 0.1.0 has there: ``<clear number of the run> <Unix time>``."""
 OVERTIME: Final = timedelta(minutes=2)
 """How much later than the trigger the scheduler enforces the deadline, for when no triggerer runs."""
 
@@ -90,13 +92,7 @@ class InputSensor(ParameterisedOperator, BaseSensorOperator):
             )
         self._uri = uri
         ObjectsLink.push(context, objects_address(uri, self.hook.region_name or "", self.hook.local_endpoint("s3")))
-        store, clear_number = context["task_state_store"], f"{context['dag_run'].clear_number or 0} "
-        kept = store.get(BEGAN_KEY)
-        if isinstance(kept, str) and kept.startswith(clear_number):
-            self._began_at = float(kept.removeprefix(clear_number))
-            return
-        self._began_at = time.time()
-        store.set(BEGAN_KEY, f"{clear_number}{self._began_at}")
+        self._began_at = wait_began_at(context)
 
     def _return_or_defer(self) -> Any:
         if self._input_exists(deadline_counts=True):
@@ -145,3 +141,19 @@ class InputSensor(ParameterisedOperator, BaseSensorOperator):
         """Seconds to Airflow's next ``poke``; the age of the wait decides."""
         age = time.time() - self._began_at
         return max(min(poll_interval(age), self.timeout - age), 0.0)
+
+
+def wait_began_at(context: Context) -> float:
+    """When the wait began, in Unix time: with the first try since this task was cleared, which sets ``max_tries``."""
+    store, max_tries = context["task_state_store"], context["ti"].max_tries
+    kept: Any = store.get(WAIT_KEY)
+    if isinstance(kept, dict) and kept["max_tries"] == max_tries:
+        return float(kept["began_at"])
+    began_at = time.time()
+    of_0_1 = store.get(BEGAN_KEY_0_1)
+    if kept is None and isinstance(of_0_1, str):
+        clear_number, _, began = of_0_1.partition(" ")
+        if int(clear_number) == (context["dag_run"].clear_number or 0):
+            began_at = float(began)
+    save_for_ever(context, WAIT_KEY, {"max_tries": max_tries, "began_at": began_at})
+    return began_at

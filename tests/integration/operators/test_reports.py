@@ -48,6 +48,28 @@ def test_the_report_lists_inputs_and_outputs_with_rows_and_cost(
     assert report["code_digest"] in report["code_uri"]
 
 
+def test_a_report_that_cannot_be_written_fails_no_run(
+    airflow: AirflowRuns, model: TinyModel, endpoint_url: str
+) -> None:
+    """What the execution did is paid for and there; the XCom has the report."""
+    failures = Failures()
+    model.script("preprocessing", WRITES_A_TABLE)
+    assert airflow.run(
+        model.dag(failures, stages=["preprocessing"]), failures
+    ).succeeded  # the scripts are uploaded now
+    faults = f"{endpoint_url}/_stepbridge/faults"
+    denied = {"fault": "error", "name": "denied", "operations": ["s3:PutObject"], "status": 403, "code": "AccessDenied"}
+    assert httpx.post(faults, json=denied).is_success
+    try:
+        again = model.dag(failures, stages=["preprocessing"], output_uri=model.output_uri("-again"))
+        run = airflow.run(again, failures)
+    finally:
+        httpx.delete(f"{faults}/denied").raise_for_status()
+    assert run.succeeded, failures.by_task
+    assert run.xcom("wait_for_execution")["status"] == "SUCCEEDED"
+    assert list(model.objects(model.output_uri("-again"))) == ["table.csv"]
+
+
 def test_a_run_that_wrote_nothing_fails(airflow: AirflowRuns, model: TinyModel) -> None:
     """It says where nothing is and how to allow it, is not retried, and still has its report."""
     model.script("preprocessing", "print('nothing to do')")

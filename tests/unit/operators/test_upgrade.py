@@ -21,7 +21,7 @@ from stepbridge.core.execution_input import parse_execution_input
 from stepbridge.hooks.task_instance import EXECUTION_KEY, describe_task, record_execution, redrive_token
 from stepbridge.listeners.stop_decision import ExecutionRecord
 from stepbridge.operators.execution_starter import StartState
-from stepbridge.sensors.input import BEGAN_KEY
+from stepbridge.sensors.input import BEGAN_KEY_0_1
 from stepbridge.triggers.stop_reasons import WAITING_TRY_KEY, was_stopped_for_another_try
 
 OLD = json.loads((Path(__file__).parent / "recorded" / "version_0_1_0.json").read_text())
@@ -111,7 +111,7 @@ def test_the_record_of_an_execution_is_the_same(context: Any) -> None:
     assert context["ti"].xcoms == OLD["xcoms"]
     assert ExecutionRecord(**OLD["xcoms"][EXECUTION_KEY]).execution_arn == ARN
     assert OLD["waiting_try_key"] == WAITING_TRY_KEY
-    assert BEGAN_KEY in OLD["task_state_store"]
+    assert BEGAN_KEY_0_1 in OLD["task_state_store"]
 
 
 def test_a_redrive_s_token_is_the_same(context: Any) -> None:
