@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import shlex
 import signal
@@ -18,11 +19,12 @@ import typer
 from stepbridge.cli.demo.example import upload_offered_days
 from stepbridge.cli.exit_codes import require_local
 from stepbridge.cli.local_site.local_aws import build_prebuilt_images
-from stepbridge.cli.local_site.processes import ProcessTree, process_start_ticks
+from stepbridge.cli.local_site.processes import ProcessTree, kill_tree
 from stepbridge.cli.local_site.site import RunningSite, Runtime, SiteError, SiteSettings, find_running_site, record_site
 from stepbridge.cli.local_site.start import start_site
 
 _END_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_STOP_SECONDS = 40.0
 
 StateOption = Annotated[
     Path, typer.Option("--state", help="Folder that keeps data, database and logs.", file_okay=False)
@@ -106,12 +108,21 @@ def down(state: StateOption = Path(".stepbridge")) -> None:
         typer.echo("Nothing is running.")
         return
     os.kill(site.pid, signal.SIGTERM)
-    deadline = time.monotonic() + 40
-    while process_start_ticks(site.pid) == site.start_ticks:
-        if time.monotonic() > deadline:
-            raise SiteError(f"process {site.pid}", "still runs 40 s after SIGTERM", "", f"see {settings.logs}/up.log")
-        time.sleep(0.1)
+    if not _ends_within(site, _STOP_SECONDS):
+        typer.echo(f"It still runs {_STOP_SECONDS:.0f} s after SIGTERM and is killed; see {settings.logs}/up.log")
+        left = kill_tree(site.pid, _STOP_SECONDS)
+        if not _ends_within(site, 1.0) or left:
+            found = f"still runs after SIGKILL, and so do {left}"
+            raise SiteError(f"process {site.pid}", found, "", "state D waits for a disk: run `stepbridge down` later")
+        settings.record.unlink(missing_ok=True)
     typer.echo(f"Airflow and the local AWS are down; data, database and logs stay in {settings.state}")
+
+
+def _ends_within(site: RunningSite, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while site.is_alive() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return not site.is_alive()
 
 
 def keep_site(
@@ -148,6 +159,7 @@ def _interrupt(*_: object) -> None:
     """Unwind to the ``with`` block once; a second signal must not cut its clean-up short."""
     for number in _END_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+    faulthandler.dump_traceback_later(_STOP_SECONDS / 2)  # into up.log: where a clean-up that hangs does so
     raise KeyboardInterrupt
 
 

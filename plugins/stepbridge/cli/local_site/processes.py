@@ -14,7 +14,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn, Self
@@ -217,7 +217,7 @@ class ProcessTree:
             deadline = max(deadline, time.monotonic() + 2.0)
         _kill_below(self._not_ours)
         for child in self._children:
-            child.process.wait()
+            child.process.poll()  # never wait(): where an exception interrupted a poll, its lock stays taken for ever
         self._children.clear()
 
 
@@ -234,13 +234,30 @@ def _guard(program: int) -> NoReturn:
     os._exit(code if code >= 0 else 128 - code)
 
 
+def kill_tree(root: int, timeout_seconds: float) -> list[str]:
+    """SIGKILL all that runs below ``root``, then ``root``; what the timeout left running, as ``1234 (state D)``.
+
+    The states are those of ``proc(5)``: D is a process that waits for a disk and cannot be killed before it answers.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    while (left := _descendants(root)) and time.monotonic() < deadline:
+        _kill(left)
+        time.sleep(0.05)
+    _kill([root])
+    return [f"{pid} (state {fields[0]})" for pid in left if (fields := _stat_fields(pid))]
+
+
 def _kill_below(but_below: frozenset[int] = frozenset()) -> None:
     """SIGKILL all that runs below this program, until none is left."""
     while left := _descendants(os.getpid(), but_below):
-        for pid in left:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        _kill(left)
         time.sleep(0.05)
+
+
+def _kill(pids: Iterable[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def _prctl(option: int, value: int) -> None:
