@@ -73,5 +73,5 @@ def site(project: Path, add_models: None) -> Iterator[RunningSite]:  # noqa: ARG
         yield found
     finally:
         keeper.send_signal(signal.SIGTERM)
-        keeper.wait(60)
+        keeper.wait(240)
     assert processes_of(settings.state) == []
