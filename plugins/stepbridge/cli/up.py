@@ -22,6 +22,7 @@ from stepbridge.cli.local_site.local_aws import build_prebuilt_images
 from stepbridge.cli.local_site.processes import ProcessTree, kill_tree
 from stepbridge.cli.local_site.site import RunningSite, Runtime, SiteError, SiteSettings, find_running_site, record_site
 from stepbridge.cli.local_site.start import start_site
+from stepbridge.cli.local_site.state_lock import lock_state, state_owner
 
 _END_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _STOP_SECONDS = 40.0
@@ -103,26 +104,26 @@ def up(
 def down(state: StateOption = Path(".stepbridge")) -> None:
     """Stop what `stepbridge up` started."""
     settings = use_project("down", state)
-    site = find_running_site(settings)
-    if site is None:
+    pid = state_owner(settings)
+    if pid is None:
         typer.echo("Nothing is running.")
         return
-    os.kill(site.pid, signal.SIGTERM)
-    if not _ends_within(site, _STOP_SECONDS):
+    os.kill(pid, signal.SIGTERM)
+    if not _is_free_within(settings, _STOP_SECONDS):
         typer.echo(f"It still runs {_STOP_SECONDS:.0f} s after SIGTERM and is killed; see {settings.logs}/up.log")
-        left = kill_tree(site.pid, _STOP_SECONDS)
-        if not _ends_within(site, 1.0) or left:
+        left = kill_tree(pid, _STOP_SECONDS)
+        if not _is_free_within(settings, 1.0):
             found = f"still runs after SIGKILL, and so do {left}"
-            raise SiteError(f"process {site.pid}", found, "", "state D waits for a disk: run `stepbridge down` later")
+            raise SiteError(f"process {pid}", found, "", "state D waits for a disk: run `stepbridge down` later")
         settings.record.unlink(missing_ok=True)
     typer.echo(f"Airflow and the local AWS are down; data, database and logs stay in {settings.state}")
 
 
-def _ends_within(site: RunningSite, seconds: float) -> bool:
+def _is_free_within(settings: SiteSettings, seconds: float) -> bool:
     deadline = time.monotonic() + seconds
-    while site.is_alive() and time.monotonic() < deadline:
+    while (owner := state_owner(settings)) and time.monotonic() < deadline:
         time.sleep(0.1)
-    return not site.is_alive()
+    return owner is None
 
 
 def keep_site(
@@ -138,7 +139,7 @@ def keep_site(
         signal.signal(number, _interrupt)
     say = partial(print, flush=True)
     try:
-        with ProcessTree(settings.logs, guarded=True) as tree:
+        with lock_state(settings), ProcessTree(settings.logs, guarded=True) as tree:
             site = start_site(tree, settings, say, partial(_prepare, settings, say))
             record_site(settings, site)
             while True:
@@ -166,6 +167,7 @@ def _interrupt(*_: object) -> None:
 def _start_in_background(settings: SiteSettings) -> RunningSite:
     settings.logs.mkdir(parents=True, exist_ok=True)
     log_file = settings.logs / "up.log"
+    lock_state(settings).close()  # a log that another one writes is not emptied
     command = [sys.executable, "-m", "stepbridge.cli.main", "keep-site", "--state", str(settings.state)]
     command += ["--port", str(settings.airflow_port), "--aws-port", str(settings.aws_port)]
     command += ["--runtime", settings.runtime] if settings.runtime else []

@@ -32,6 +32,7 @@ from stepbridge.cli.local_site.local_aws import build_prebuilt_images, local_ses
 from stepbridge.cli.local_site.processes import ProcessTree
 from stepbridge.cli.local_site.site import RunningSite, SiteError, SiteSettings, find_running_site
 from stepbridge.cli.local_site.start import start_site
+from stepbridge.cli.local_site.state_lock import lock_state
 from stepbridge.cli.up import AirflowPortOption, AwsPortOption, BaseImageOption, RuntimeOption, StateOption, use_project
 from stepbridge.core.run_report import RunReport, timeline
 
@@ -95,6 +96,7 @@ def run_demo(settings: SiteSettings, day: date, console: Console) -> DemoResult:
             _prepare(settings, site, day, say)
             check = site.check
         else:
+            stack.enter_context(lock_state(settings))
             tree = stack.enter_context(ProcessTree(settings.logs, guarded=True))
             site = start_site(tree, settings, say, lambda ready: _prepare(settings, ready, day, say))
             check = partial(tree.revive, say)

@@ -58,6 +58,11 @@ class SiteSettings:
         return self.state / "activate"
 
     @property
+    def lock(self) -> Path:
+        """The file that is locked while a process starts or keeps a site in the state folder."""
+        return self.state / "site.lock"
+
+    @property
     def record(self) -> Path:
         """The file that says where the running site is; it is there only while one runs."""
         return self.state / "site.json"
