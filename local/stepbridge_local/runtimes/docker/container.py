@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 
-from docker.errors import APIError, NotFound
+from docker.errors import NotFound
 from docker.models.containers import Container as EngineContainer
 
 from stepbridge_local.protocols import ContainerExit
+from stepbridge_local.runtimes.docker.engine_errors import ENGINE_ERRORS, explain, tried
 
 __all__ = ["DockerContainer"]
 
-_GONE_STATUS_CODES = (
-    404,
-    409,
-)  # removed, being removed, or not running any more: https://docs.docker.com/reference/api/engine/
+_log = logging.getLogger(__name__)
 _SETTLING_SECONDS = 3.0  # after which an init process has surely started its command
 _POLL_SECONDS = 0.02
+_KILL_SECONDS = 1.0  # between two attempts
+_MOST_KILLS = 30
+# For so long an engine may say nothing of a container that it started; one that is started again needs some seconds.
+_SILENCE_SECONDS = 60.0
+_LOOK_SECONDS = 0.2
+_KILLED = ContainerExit(137)
 # How the engine's init process says that there is nothing to run: https://github.com/krallin/tini
 _NOT_EXECUTED_CODES = (126, 127)
 _INIT_FAILED = "[FATAL tini ("
@@ -67,8 +72,11 @@ class DockerContainer:
             self._await_command()
             self._kill("SIGTERM")
             self._ended.wait(grace_seconds)
-        if not self._ended.is_set():
+        for _ in range(_MOST_KILLS):
+            if self._ended.is_set():
+                break
             self._kill("SIGKILL")
+            self._ended.wait(_KILL_SECONDS)
 
     def _await_command(self) -> None:
         """Return once the engine's init process has started the command: before that it may lose a signal."""
@@ -76,22 +84,15 @@ class DockerContainer:
             try:
                 if len(self._container.top()["Processes"]) > 1:
                     return
-            except APIError:
+            except ENGINE_ERRORS:
                 return  # it is gone, or the engine cannot list processes: then the signal goes out as it is
             self._ended.wait(_POLL_SECONDS)
 
     def _kill(self, signal: str) -> None:
-        self._unless_gone(lambda: self._container.kill(signal))
+        tried(f"{signal} to {self._container.name}", lambda: self._container.kill(signal))
 
     def _remove(self) -> None:
-        self._unless_gone(lambda: self._container.remove(force=True))
-
-    def _unless_gone(self, call: Callable[[], None]) -> None:
-        try:
-            call()
-        except APIError as error:
-            if error.status_code not in _GONE_STATUS_CODES:
-                raise
+        tried(f"removing {self._container.name}", lambda: self._container.remove(force=True))
 
     def _follow(self) -> None:
         try:
@@ -103,34 +104,73 @@ class DockerContainer:
             self._on_end()
 
     def _run(self) -> ContainerExit:
-        # Attached before the start, so that not a line is missed.
-        stream = self._container.attach(stdout=True, stderr=True, stream=True, logs=True, demux=True)
         try:
+            # Attached before the start, so that not a line is missed.
+            stream = self._container.attach(stdout=True, stderr=True, stream=True, logs=True, demux=True)
             self._container.start()
-        except APIError as error:
+        except ENGINE_ERRORS as error:
             self._remove()
-            return ContainerExit(None, f"the container did not start: {error.explanation}")
+            return ContainerExit(None, f"the container did not start: {explain(error)}")
         self._settled_at = time.monotonic() + _SETTLING_SECONDS
         self._started.set()
+        # Waited for from now on: who asks only after the end may find that somebody else has removed it.
+        outcome: list[ContainerExit] = []
+        waiter = threading.Thread(target=lambda: outcome.append(self._await_end()), daemon=True)
+        waiter.start()
+        last_line = self._hand_on(stream)
+        waiter.join()
+        folder, left = self._left_behind()
+        self._remove()
+        tried(f"taking over what {self._container.name} wrote", self._on_exit)
+        code = outcome[0].exit_code
+        if code in _NOT_EXECUTED_CODES and last_line.startswith(_INIT_FAILED):
+            return ContainerExit(None, f"the container did not start: {last_line.partition('] ')[2]}")
+        return ContainerExit(code, outcome[0].error, folder, left)
+
+    def _hand_on(self, stream: Iterator[tuple[bytes | None, bytes | None]]) -> str:
+        """The last line; each of them went to ``on_line``, until the end or until the engine broke off."""
         last_line = ""
         try:
             for line in _lines(stream):
                 self._on_line(line)
                 last_line = line
-            code: int = self._container.wait()["StatusCode"]
-            folder, left = self._left_behind()
-            self._remove()
-        except NotFound:
-            return ContainerExit(137, None)  # removed from outside while it ran: as good as killed
-        self._on_exit()
-        if code in _NOT_EXECUTED_CODES and last_line.startswith(_INIT_FAILED):
-            return ContainerExit(None, f"the container did not start: {last_line.partition('] ')[2]}")
-        return ContainerExit(code, None, folder, left)
+        except ENGINE_ERRORS as error:
+            _log.warning("%s: its output broke off: %s", self._container.name, error)
+        return last_line
+
+    def _await_end(self) -> ContainerExit:
+        """How it ended; an engine that breaks off, or is started again, is asked again."""
+        while True:
+            try:
+                return ContainerExit(self._container.wait()["StatusCode"])
+            except ENGINE_ERRORS:
+                if found := self._look():
+                    return found
+                time.sleep(_LOOK_SECONDS)
+
+    def _look(self) -> ContainerExit | None:
+        """How it ended by the engine's record; None while it runs."""
+        give_up_at = time.monotonic() + _SILENCE_SECONDS
+        while True:
+            try:
+                self._container.reload()
+                state = self._container.attrs["State"]
+                return None if state["Running"] else ContainerExit(state["ExitCode"])
+            except NotFound:
+                return _KILLED  # removed from outside while it ran
+            except ENGINE_ERRORS as error:
+                if time.monotonic() > give_up_at:
+                    return ContainerExit(None, f"the Docker engine lost the container: {explain(error)}")
+                time.sleep(_LOOK_SECONDS)
 
     def _left_behind(self) -> tuple[str, list[str]]:
-        """The working folder, and the names of what was added there."""
+        """The working folder, and the names of what was added there, as far as the engine still says."""
         folder = self._container.attrs["Config"].get("WorkingDir") or "/"
-        added = [PurePosixPath(entry["Path"]) for entry in self._container.diff() or () if entry["Kind"] == _ADDED]
+        try:
+            changes = self._container.diff() or ()
+        except ENGINE_ERRORS:
+            return folder, []
+        added = [PurePosixPath(entry["Path"]) for entry in changes if entry["Kind"] == _ADDED]
         names = [path.name for path in added if str(path.parent) == folder and str(path) != "/opt"]
         return folder, sorted(names)[:_MOST_NAMES]
 

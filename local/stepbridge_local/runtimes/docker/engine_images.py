@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import docker
-from docker.errors import APIError, ImageNotFound
+from docker.errors import ImageNotFound
 
 from stepbridge_local.protocols import Scope
+from stepbridge_local.runtimes.docker.engine_errors import ENGINE_ERRORS, explain
 from stepbridge_local.runtimes.docker.oci_registry import OciRegistry
 
 __all__ = ["EngineImages"]
@@ -27,8 +28,8 @@ class EngineImages:
                 return found
         try:
             return str(self._client.images.pull(by_digest).id)
-        except APIError as error:
-            raise LookupError(f"neither the engine nor its registry has it: {error.explanation or error}") from error
+        except ENGINE_ERRORS as error:
+            raise LookupError(f"neither the engine nor its registry has it: {explain(error)}") from error
 
     def has(self, image_id: str) -> bool:
         """Whether the engine holds the image."""

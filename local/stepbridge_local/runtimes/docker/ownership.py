@@ -17,6 +17,8 @@ import docker
 from docker.errors import APIError
 from docker.models.containers import Container as EngineContainer
 
+from stepbridge_local.runtimes.docker.engine_errors import ENGINE_ERRORS, explain
+
 __all__ = ["foreign", "hand_over", "rewrite_archive"]
 
 _log = logging.getLogger(__name__)
@@ -47,8 +49,8 @@ def hand_over(client: docker.DockerClient, image_id: str, folder: Path, user_id:
                 rewrite_archive(helper, user_id, group_id)
         finally:
             helper.remove(force=True)
-    except APIError as error:
-        _log.warning("what a container wrote to %s stays its own: %s", folder, error)
+    except ENGINE_ERRORS as error:
+        _log.warning("what a container wrote to %s stays its own: %s", folder, explain(error))
 
 
 def rewrite_archive(container: EngineContainer, user_id: int, group_id: int) -> None:

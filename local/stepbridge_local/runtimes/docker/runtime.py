@@ -6,22 +6,25 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import docker
-from docker.errors import APIError, BuildError, DockerException, ImageNotFound
+from docker.errors import BuildError, DockerException, ImageNotFound
 from docker.models.containers import Container as EngineContainer
 from docker.utils.json_stream import json_stream
 
 from stepbridge_local.errors import ImageBuildError
 from stepbridge_local.protocols import BuiltImage, Container, ContainerExit, ContainerSpec
 from stepbridge_local.runtimes.docker.container import DockerContainer
+from stepbridge_local.runtimes.docker.engine_errors import ENGINE_ERRORS, explain, tried
 from stepbridge_local.runtimes.docker.ownership import foreign, hand_over
 
 __all__ = ["DockerRuntime", "find_engine"]
 
 _OWNER_LABEL = "stepbridge_local.owner"
 _ENGINE_TIMEOUT_SECONDS = 600
+_CLOSING_SECONDS = 90.0
 
 
 def find_engine(timeout_seconds: int = 5) -> docker.DockerClient | None:
@@ -70,7 +73,7 @@ class DockerRuntime:
             raise ImageBuildError(where, "there is no such file", "a Dockerfile")
         try:
             return self._describe(self._build(context, dockerfile, build_args, log))
-        except (BuildError, APIError) as error:
+        except ENGINE_ERRORS as error:
             raise ImageBuildError(where, f"docker build failed: {error}", remedy="see the build's log") from error
 
     def _build(self, context: Path, dockerfile: str, build_args: Mapping[str, str], log: Callable[[str], None]) -> str:
@@ -105,6 +108,8 @@ class DockerRuntime:
         except ImageNotFound:
             error = f"image {spec.image_id}: the Docker engine does not hold it any more; build it again"
             return _NotStarted(ContainerExit(None, error))
+        except ENGINE_ERRORS as error:
+            return _NotStarted(ContainerExit(None, f"the container did not start: {explain(error)}"))
         container = DockerContainer(
             engine_container, on_line, lambda: self._take_over(spec), lambda: self._forget(spec.name)
         )
@@ -146,13 +151,13 @@ class DockerRuntime:
         return limits
 
     def close(self) -> None:
-        """Kill every container that still runs and wait until each has ended. Idempotent."""
+        """Kill every container that still runs and wait until each has ended, as long as the engine can. Idempotent."""
         with self._lock:
             running = list(self._running.values())
         for container in running:
             container.stop(0)
         for container in running:
-            container.wait()
+            container.wait(_CLOSING_SECONDS)
 
     def _take_over(self, spec: ContainerSpec) -> None:
         """Make what a container of another user wrote readable and removable for this process."""
@@ -168,8 +173,8 @@ class DockerRuntime:
 
     def _remove_leftovers(self) -> None:
         mine = {"label": f"{_OWNER_LABEL}={self._owner}"}
-        for container in self._client.containers.list(all=True, filters=mine, ignore_removed=True):
-            container.remove(force=True)
+        for container in self._client.containers.list(all=True, filters=mine, sparse=True):
+            tried(f"removing {container.id}", partial(container.remove, force=True))
 
 
 class _NotStarted:
