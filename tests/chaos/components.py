@@ -19,9 +19,9 @@ import httpx
 from stepbridge.cli.local_site.airflow_client import AirflowClient
 from stepbridge.cli.local_site.airflow_site import COMPONENTS, AirflowSite
 from stepbridge.cli.local_site.local_aws import REGION, local_session
-from stepbridge.cli.local_site.processes import Child, ProcessTree
 from stepbridge.core.deployment import Deployment
 from stepbridge.deployment import StackDeployer
+from stepbridge_local.processes import Child, ProcessTree
 from stepbridge_local.testing import LocalAwsProcess
 
 READY_SECONDS = 240

@@ -12,8 +12,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from stepbridge.cli.local_site.processes import process_start_ticks
-from stepbridge.cli.local_site.site import RunningSite, SiteSettings, record_site
+from stepbridge.cli.local_site.site import RunningSite, SiteSettings, lock_state, record_site
 from stepbridge.cli.preflight import preflight
 from stepbridge.core.deployment import Deployment
 from stepbridge.deployment import StackDeployer
@@ -204,13 +203,11 @@ def test_beside_a_running_site_nothing_has_to_be_named(
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
     settings = SiteSettings.of(project)
-    settings.state.mkdir()
-    ticks = process_start_ticks(os.getpid())
-    assert ticks is not None
     endpoint = local_aws.endpoint_url
-    record_site(settings, RunningSite(os.getpid(), ticks, "http://", endpoint, "admin", "", deployed.to_json()))
     app = typer.Typer()
     app.command()(preflight)
-    result = CliRunner().invoke(app, ["tiny", "--project", str(project), "--stack-name", STACK])
+    with lock_state(settings):
+        record_site(settings, RunningSite(os.getpid(), "http://", endpoint, "admin", "", deployed.to_json()))
+        result = CliRunner().invoke(app, ["tiny", "--project", str(project), "--stack-name", STACK])
     assert result.exit_code == 0, result.output
     assert f"On the local site that is running: {endpoint}" in result.output

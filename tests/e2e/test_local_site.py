@@ -15,8 +15,8 @@ import pytest
 
 from stepbridge.cli.local_site.airflow_client import AirflowClient, AirflowError
 from stepbridge.cli.local_site.local_aws import local_session
-from stepbridge.cli.local_site.processes import process_start_ticks
 from stepbridge.cli.local_site.site import RunningSite
+from stepbridge_local.processes import is_running
 
 pytestmark = [pytest.mark.long, pytest.mark.xdist_group("local_site"), pytest.mark.timeout(900)]
 
@@ -147,7 +147,7 @@ def test_a_component_that_is_killed_comes_back(
     deployed = output.read_text().count("Stack: ") + (component == "stepbridge_local")
     killed = components(site)[component]
     os.kill(killed, signal.SIGKILL)
-    until(lambda: process_start_ticks(killed) is None, "its end")
+    until(lambda: not is_running(killed), "its end")
     until(lambda: components(site).get(component), f"{component} again", 60)
     until(lambda: answers(f"{site.aws_endpoint_url}/_stepbridge/health"), "the local AWS", 60)
     until(lambda: output.read_text().count("Stack: ") == deployed, output.read_text(), 120)

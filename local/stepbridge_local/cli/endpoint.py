@@ -20,7 +20,7 @@ EndpointUrl = Annotated[
     str | None, typer.Option(help="The address of the local AWS, instead of --data-dir: http://127.0.0.1:4566")
 ]
 
-_TIMEOUT_SECONDS: Final = 30
+_TIMEOUT_SECONDS: Final = 30.0
 _OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy does not reach this machine
 
 
@@ -45,7 +45,9 @@ def health_of(url: str) -> dict[str, Any]:
     return health
 
 
-def request_json(method: str, url: str, path: str, body: Any = None) -> dict[str, Any]:
+def request_json(
+    method: str, url: str, path: str, body: Any = None, timeout_seconds: float = _TIMEOUT_SECONDS
+) -> dict[str, Any]:
     """The JSON object that the local AWS at ``url`` answers.
 
     Raises ConfigurationError for a request that it refuses, LocalAwsError if no local AWS answers.
@@ -55,7 +57,7 @@ def request_json(method: str, url: str, path: str, body: Any = None) -> dict[str
         request = urllib.request.Request(
             url.rstrip("/") + path, data, {"Content-Type": "application/json"}, method=method
         )
-        with _OPENER.open(request, timeout=_TIMEOUT_SECONDS) as response:
+        with _OPENER.open(request, timeout=timeout_seconds) as response:
             answer = json.load(response)
     except urllib.error.HTTPError as refusal:
         raise ConfigurationError(url + path, _message(refusal)) from None

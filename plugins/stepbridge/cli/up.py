@@ -19,10 +19,17 @@ import typer
 from stepbridge.cli.demo.example import upload_offered_days
 from stepbridge.cli.exit_codes import require_local
 from stepbridge.cli.local_site.local_aws import build_prebuilt_images
-from stepbridge.cli.local_site.processes import ProcessTree, kill_tree
-from stepbridge.cli.local_site.site import RunningSite, Runtime, SiteError, SiteSettings, find_running_site, record_site
+from stepbridge.cli.local_site.site import (
+    RunningSite,
+    Runtime,
+    SiteError,
+    SiteSettings,
+    find_running_site,
+    lock_state,
+    record_site,
+    state_owner,
+)
 from stepbridge.cli.local_site.start import start_site
-from stepbridge.cli.local_site.state_lock import lock_state, state_owner
 
 _END_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _STOP_SECONDS = 40.0
@@ -104,6 +111,8 @@ def up(
 def down(state: StateOption = Path(".stepbridge")) -> None:
     """Stop what `stepbridge up` started."""
     settings = use_project("down", state)
+    from stepbridge_local.processes import kill_tree
+
     pid = state_owner(settings)
     if pid is None:
         typer.echo("Nothing is running.")
@@ -135,6 +144,8 @@ def keep_site(
 ) -> None:
     """Keep the local site until SIGTERM; what `stepbridge up` runs."""
     settings = use_project("up", state, port, aws_port, runtime, base_image)
+    from stepbridge_local.processes import ProcessTree
+
     for number in _END_SIGNALS:
         signal.signal(number, _interrupt)
     say = partial(print, flush=True)

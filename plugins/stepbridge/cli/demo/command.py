@@ -29,10 +29,8 @@ from stepbridge.cli.demo.progress import follow_run
 from stepbridge.cli.exit_codes import ExitCode, OptionError
 from stepbridge.cli.local_site.airflow_client import AirflowClient
 from stepbridge.cli.local_site.local_aws import build_prebuilt_images, local_session, runtime_of
-from stepbridge.cli.local_site.processes import ProcessTree
-from stepbridge.cli.local_site.site import RunningSite, SiteError, SiteSettings, find_running_site
+from stepbridge.cli.local_site.site import RunningSite, SiteError, SiteSettings, find_running_site, lock_state
 from stepbridge.cli.local_site.start import start_site
-from stepbridge.cli.local_site.state_lock import lock_state
 from stepbridge.cli.up import AirflowPortOption, AwsPortOption, BaseImageOption, RuntimeOption, StateOption, use_project
 from stepbridge.core.run_report import RunReport, timeline
 
@@ -90,12 +88,14 @@ def run_demo(settings: SiteSettings, day: date, console: Console) -> DemoResult:
 
     console.print(f"[bold]stepbridge demo[/]: {MODEL} for {day}, on the local AWS")
     with ExitStack() as stack:
-        site = find_running_site(settings)
+        running = site = find_running_site(settings)
         if site is not None:
             say(f"Using the site that is running on {site.airflow_url}")
             _prepare(settings, site, day, say)
-            check = site.check
+            check = partial(_require_running, settings)
         else:
+            from stepbridge_local.processes import ProcessTree
+
             stack.enter_context(lock_state(settings))
             tree = stack.enter_context(ProcessTree(settings.logs, guarded=True))
             site = start_site(tree, settings, say, lambda ready: _prepare(settings, ready, day, say))
@@ -104,8 +104,13 @@ def run_demo(settings: SiteSettings, day: date, console: Console) -> DemoResult:
         folder = settings.state / "predictions" / MODEL / day.isoformat()
         _download(s3_of(site), S3Uri.parse(str(report.output_uri).rstrip("/") + "/"), folder)
         overhead = _overhead(settings, site, day, report) if runtime_of(site) == "process" else None
-        say("Done; the site keeps running" if check == site.check else "Done; stopping what was started")
+        say("Done; the site keeps running" if running else "Done; stopping what was started")
     return DemoResult(report, folder, overhead)
+
+
+def _require_running(settings: SiteSettings) -> None:
+    if find_running_site(settings) is None:
+        raise SiteError("local site", "it stopped while the demo ran", "", "see the logs, or run it again")
 
 
 def _prepare(settings: SiteSettings, site: RunningSite, day: date, say: Callable[[str], None]) -> None:

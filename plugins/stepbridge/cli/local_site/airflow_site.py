@@ -10,9 +10,10 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from stepbridge.cli.local_site.processes import ProcessTree
+if TYPE_CHECKING:
+    from stepbridge_local.processes import ProcessTree
 
 COMPONENTS: Mapping[str, tuple[str, ...]] = {
     "scheduler": ("scheduler", "--skip-serve-logs"),

@@ -7,13 +7,15 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import boto3
-import httpx
 
 from stepbridge.cli.local_site.airflow_site import ACCESS_KEY_ID, SECRET_ACCESS_KEY, airflow_environment
-from stepbridge.cli.local_site.processes import ProcessTree
 from stepbridge.cli.local_site.site import RunningSite, SiteError, SiteSettings
+
+if TYPE_CHECKING:  # every page of help is shown without the local AWS
+    from stepbridge_local.processes import ProcessTree
 
 REGION = "us-east-1"
 LOCAL_AWS = "local-aws"
@@ -36,13 +38,20 @@ def start_local_aws(tree: ProcessTree, settings: SiteSettings, say: Callable[[st
 
 def wait_for_local_aws(url: str, settings: SiteSettings, check: Callable[[], None] = lambda: None) -> None:
     """Return once it answers; ``check`` is called at each look. Raises SiteError after a minute."""
+    from stepbridge_local.cli.endpoint import health_of
+    from stepbridge_local.errors import LocalAwsError
+
     deadline = time.monotonic() + 60
-    while not _answers(f"{url}/_stepbridge/health"):
+    while True:
         check()
-        if time.monotonic() > deadline:
-            remedy = f"see {settings.logs}/{LOCAL_AWS}.log"
-            raise SiteError("local AWS", f"does not answer on {url} after 60 s", "", remedy)
-        time.sleep(0.05)
+        try:
+            health_of(url)
+            return
+        except LocalAwsError:
+            if time.monotonic() > deadline:
+                remedy = f"see {settings.logs}/{LOCAL_AWS}.log"
+                raise SiteError("local AWS", f"does not answer on {url} after 60 s", "", remedy) from None
+            time.sleep(0.05)
 
 
 def local_session() -> boto3.Session:
@@ -52,19 +61,24 @@ def local_session() -> boto3.Session:
 
 def build_prebuilt_images(site: RunningSite, say: Callable[[str], None]) -> str:
     """Have the local AWS build its stand-in for SageMaker's scikit-learn container; the image's id."""
+    from stepbridge_local.cli.endpoint import request_json
+    from stepbridge_local.errors import ConfigurationError
+
     started = time.monotonic()
-    answer = _asked("POST", f"{site.aws_endpoint_url}/_stepbridge/prebuilt-images", timeout_seconds=600.0)
-    if answer.is_error:
-        raise SiteError("scikit-learn image", answer.json()["message"], remedy="see containers/scikit_learn/Dockerfile")
+    try:
+        images = request_json("POST", site.aws_endpoint_url, "/_stepbridge/prebuilt-images", timeout_seconds=600)
+    except ConfigurationError as error:
+        remedy = "see containers/scikit_learn/Dockerfile"
+        raise SiteError("scikit-learn image", error.found, "", remedy) from error
     say(f"Image: scikit-learn container ready ({time.monotonic() - started:.1f} s)")
-    image_id: str = answer.json()["sagemaker-scikit-learn"]
-    return image_id
+    return str(images["sagemaker-scikit-learn"])
 
 
 def runtime_of(site: RunningSite) -> str:
     """``process`` or ``docker``: what the site's local AWS runs containers with."""
-    runtime: str = _asked("GET", f"{site.aws_endpoint_url}/_stepbridge/health", timeout_seconds=10.0).json()["runtime"]
-    return runtime
+    from stepbridge_local.cli.endpoint import health_of
+
+    return str(health_of(site.aws_endpoint_url)["runtime"])
 
 
 def free_port(wanted: int, say: Callable[[str], None]) -> int:
@@ -85,17 +99,3 @@ def _build_variables() -> dict[str, str]:
     wanted = ("UV_", "PIP_", "DOCKER_", "SSL_CERT_", "XDG_CACHE_HOME")
     names = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
     return {k: v for k, v in os.environ.items() if k.startswith(wanted) or k.upper() in names}
-
-
-def _asked(method: str, url: str, timeout_seconds: float) -> httpx.Response:
-    try:
-        return httpx.request(method, url, timeout=timeout_seconds)
-    except httpx.TransportError as error:
-        raise SiteError("local AWS", f"no answer from {url}: {error}") from error
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=2.0).is_success
-    except httpx.TransportError:
-        return False

@@ -1,4 +1,4 @@
-"""What a local site is: its settings, and the record of the one that runs."""
+"""What a local site is: its settings, the lock of the one process that keeps it, and the record of where it runs."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 from stepbridge.cli.local_site.airflow_client import AirflowClient
-from stepbridge.cli.local_site.processes import process_start_ticks
 from stepbridge.core.deployment import Deployment
 from stepbridge.errors import StepbridgeError
 
@@ -70,10 +69,9 @@ class SiteSettings:
 
 @dataclass(frozen=True)
 class RunningSite:
-    """A site that is up. ``pid`` is the process that keeps it, ``start_ticks`` when that process started."""
+    """A site that is up. ``pid`` is the process that keeps it."""
 
     pid: int
-    start_ticks: int
     airflow_url: str
     aws_endpoint_url: str
     user: str
@@ -86,13 +84,41 @@ class RunningSite:
     def stack(self) -> Deployment:
         return Deployment.model_validate_json(self.deployment)
 
-    def is_alive(self) -> bool:
-        return process_start_ticks(self.pid) == self.start_ticks
 
-    def check(self) -> None:
-        """Raises SiteError if it is up no more."""
-        if not self.is_alive():
-            raise SiteError("local site", "it stopped while the demo ran", "", "see the logs, or run it again")
+def lock_state(settings: SiteSettings) -> IO[str]:
+    """Reserve the state folder for this process, and those it forks, until they close the file or end.
+
+    Raises SiteError if another process has it.
+    """
+    import fcntl  # not on Windows, which `use_project` refuses in words
+
+    settings.state.mkdir(parents=True, exist_ok=True)
+    lock = settings.lock.open("a+")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        found = f"process {state_owner(settings)} starts or keeps a site in this folder"
+        raise SiteError(str(settings.state), found, "", "wait until it is up, or run `stepbridge down`") from None
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+    return lock
+
+
+def state_owner(settings: SiteSettings) -> int | None:
+    """The id of the process that has locked the state folder, or None."""
+    import fcntl
+
+    try:
+        with settings.lock.open() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return int(lock.read())
+    except FileNotFoundError:
+        pass
+    return None
 
 
 def find_running_site(settings: SiteSettings) -> RunningSite | None:
@@ -101,7 +127,8 @@ def find_running_site(settings: SiteSettings) -> RunningSite | None:
         site = RunningSite(**json.loads(settings.record.read_text()))
     except (FileNotFoundError, ValueError, TypeError):  # none, or not a record of this version
         return None
-    return site if site.is_alive() else None
+    kept = site.pid == state_owner(settings) and Path(f"/proc/{site.pid}").exists()
+    return site if kept else None
 
 
 def record_site(settings: SiteSettings, site: RunningSite) -> None:

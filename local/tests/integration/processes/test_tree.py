@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from stepbridge.cli.local_site.processes import (
+from stepbridge_local.processes.tree import (
     MOST_RESTARTS,
     ChildEndedError,
     ProcessTree,
+    is_running,
     kill_tree,
-    process_start_ticks,
 )
 
 # Forks a grandchild into a session of its own that ignores SIGTERM, as a daemon would, and writes both ids.
@@ -33,7 +33,7 @@ time.sleep(600)
 
 KEEPER = """
 import pathlib, sys, time, os
-from stepbridge.cli.local_site.processes import ProcessTree
+from stepbridge_local.processes.tree import ProcessTree
 folder = pathlib.Path(sys.argv[1])
 with ProcessTree(folder, guarded="guarded" in sys.argv) as tree:
     print(os.getpid(), flush=True)
@@ -53,7 +53,7 @@ def wait_for_text(file: Path) -> str:
 
 def wait_until_gone(pid: int) -> None:
     deadline = time.monotonic() + 20
-    while process_start_ticks(pid) is not None:
+    while is_running(pid):
         assert time.monotonic() < deadline, f"process {pid} still runs"
         time.sleep(0.02)
 
@@ -62,7 +62,7 @@ def test_leaving_ends_grandchildren_that_ignore_sigterm_in_their_own_session(tmp
     pids = tmp_path / "pids"
     script = (
         "import sys, os, pathlib\n"
-        "from stepbridge.cli.local_site.processes import ProcessTree\n"
+        "from stepbridge_local.processes.tree import ProcessTree\n"
         "import time\n"
         f"folder = pathlib.Path({str(tmp_path)!r})\n"
         "with ProcessTree(folder) as tree:\n"
@@ -71,7 +71,7 @@ def test_leaving_ends_grandchildren_that_ignore_sigterm_in_their_own_session(tmp
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
     for pid in pids.read_text().split():
-        assert process_start_ticks(int(pid)) is None
+        assert not is_running(int(pid))
 
 
 def test_a_killed_keeper_takes_its_children_with_it(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_children_from_before_are_left_alone(tmp_path: Path) -> None:
 # Starts STUBBORN, whose grandchild ignores SIGTERM, in a guarded tree.
 GUARDED = f"""
 import os, pathlib, sys, time
-from stepbridge.cli.local_site.processes import ProcessTree
+from stepbridge_local.processes.tree import ProcessTree
 folder = pathlib.Path(sys.argv[1])
 with ProcessTree(folder, guarded=True) as tree:
     print(os.getpid(), tree.pid, flush=True)
@@ -154,7 +154,7 @@ def test_leaving_does_not_wait_for_the_lock_of_an_interrupted_poll(tmp_path: Pat
         child = tree.start("sleeper", [sys.executable, "-c", "import time; time.sleep(600)"], {}, tmp_path)
         lock = child.process._waitpid_lock  # type: ignore[attr-defined]
         assert lock.acquire(blocking=False)
-    assert process_start_ticks(child.process.pid) is None
+    assert not is_running(child.process.pid)
     lock.release()
     assert child.process.wait(1) == -signal.SIGTERM
 
@@ -168,7 +168,7 @@ def test_a_tree_that_does_not_end_can_be_killed(tmp_path: Path) -> None:
     pids = [int(pid) for pid in wait_for_text(tmp_path / "pids").split()]
     assert kill_tree(guard.pid, 60) == []
     guard.wait(30)
-    assert [process_start_ticks(pid) for pid in (program, *pids)] == [None] * 3
+    assert not any(map(is_running, (program, *pids)))
 
 
 def test_what_ends_is_started_again_without_its_orphans(tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_what_ends_is_started_again_without_its_orphans(tmp_path: Path) -> None:
         os.kill(first, signal.SIGKILL)
         child.process.wait()
         tree.revive(lines.append)
-        assert process_start_ticks(orphan) is None
+        assert not is_running(orphan)
         second = int(wait_for_text(pids).split()[0])
         assert child.process.pid == second != first
     assert lines == [

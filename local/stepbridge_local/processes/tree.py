@@ -19,7 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn, Self
 
-from stepbridge.errors import StepbridgeError
+from stepbridge_local.errors import LocalAwsError
+
+__all__ = ["MOST_RESTARTS", "Child", "ChildEndedError", "ProcessTree", "is_running", "kill_tree"]
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -27,14 +29,13 @@ MOST_RESTARTS = 5
 RESTARTS_SECONDS = 600.0  # within which a child is started again so often at most
 
 
-class ChildEndedError(StepbridgeError):
+class ChildEndedError(LocalAwsError):
     """A child process ended although it should have kept running."""
 
 
-def process_start_ticks(pid: int) -> int | None:
-    """When the process started, in clock ticks since boot; None if there is no such process (``proc(5)``, field 22)."""
-    fields = _stat_fields(pid)
-    return int(fields[19]) if fields else None
+def is_running(pid: int) -> bool:
+    """Whether there is such a process; one that has ended and was not waited for yet does not run."""
+    return _stat_fields(pid) is not None
 
 
 def _stat_fields(pid: int) -> list[str] | None:
