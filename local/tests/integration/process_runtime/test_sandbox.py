@@ -160,23 +160,23 @@ def forbidden(text: str) -> bool:
 
 # A row of the document, and what a program in the sandbox sees of it.
 SENTENCES: dict[str, Callable[[dict[str, Any]], bool]] = {
-    "No file of this machine but those that are listed below: not your home, not the data folder, not `/etc/shadow`":
+    "It sees only the files listed below. It does not see your home folder, the data folder or `/etc/shadow`":
         lambda facts: facts["paths"] == [] and facts["home"] == [],
-    "This machine's programs, libraries and Python cannot be changed":
+    "It cannot change this machine's programs, libraries and Python":
         lambda facts: not Path("/usr/bin/new").exists() and forbidden(facts["python"]),
-    "What it writes elsewhere is removed with it":
+    "What it writes elsewhere is deleted when it ends":
         lambda facts: facts["own"] == "1" and not Path("/new").exists(),
-    "No variable of the local AWS's environment, not through `/proc` either":
+    "It does not see the local AWS's environment variables, not even through `/proc`":
         lambda facts: SECRET not in facts["environments"] and "STEPBRIDGE_TEST_SECRET" not in facts["environment"],
-    "No process of this machine can be seen or signalled":
+    "It cannot see or signal other processes of this machine":
         lambda facts: facts["processes"] < 10,
-    "Root inside has no power over the machine: no mounts, devices, host name or settings of the kernel":
+    "Root inside has no power over the machine. It cannot change mounts, devices, the host name or kernel settings":
         lambda facts: all(map(forbidden, (facts["kernel"], facts["mount"], facts["device"], facts["hostname"]))),
-    "Its first process can be neither killed, stopped nor traced from inside":
+    "Nothing inside can kill, stop or trace its first process":
         lambda facts: facts["killed"] == facts["stopped"] == "sent" and forbidden(facts["traced"]),
-    "The network is this machine's, its loopback address included: what listens there has to guard itself":
+    "It uses this machine's network, including the loopback address. Services that listen there must guard themselves":
         lambda facts: facts["network"] == "None",
-    "There is one user, root":
+    "Root is its only user":
         lambda facts: facts["user"] == 0,
 }  # fmt: skip
 
@@ -188,10 +188,10 @@ def rows(heading: str) -> list[str]:
 
 
 ELSEWHERE = {
-    "At most 4,096 processes and threads at a time, or 128 for each core where that is more; "
-    "with more of them everything in it is killed, and the failure says so",
-    "Where the system forbids namespaces, nothing is run outside of a sandbox: the job or the build fails at once, "
-    "names the setting and `--runtime docker`",
+    "It can have 4,096 processes and threads at a time, or 128 per core if that is more. "
+    "If it has more, everything in it is killed, and the failure says so",
+    "If the system forbids namespaces, nothing runs outside a sandbox. "
+    "The job or build fails at once, and the error names the setting and `--runtime docker`",
 }  # test_too_many_processes_*, test_containers.py::test_where_namespaces_are_forbidden_the_reason_comes_at_once
 
 
