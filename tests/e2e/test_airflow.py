@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.flight_data import write_day
 
-from stepbridge.cli.demo.flight_data import write_day
 from stepbridge.cli.local_site.airflow_client import AirflowClient
 from stepbridge.cli.local_site.local_aws import local_session
 from stepbridge.cli.local_site.site import RunningSite

@@ -9,8 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from stepbridge.cli.demo.flight_data import write_day
+from tests.flight_data import write_day
 
 PROJECT = Path(__file__).resolve().parents[3]
 STAGES = {

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-
-from stepbridge.cli.demo.flight_data import write_day
+from tests.flight_data import write_day
 
 RunStage = Callable[[str, Path], subprocess.CompletedProcess[str]]
 RunByHand = Callable[[Path], Path]

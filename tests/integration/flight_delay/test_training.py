@@ -11,8 +11,8 @@ from pathlib import Path
 
 import joblib
 import pytest
+from tests.flight_data import FIRST_DAY, LAST_DAY, write_days
 
-from stepbridge.cli.demo.flight_data import FIRST_DAY, LAST_DAY, write_days
 from stepbridge.core.model_card import parse_card
 
 pytestmark = pytest.mark.xdist_group("training")

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from stepbridge.asl import load_definition, to_mermaid
+from tests.unit.asl.mermaid import to_mermaid
+
+from stepbridge.asl import load_definition
 
 SOURCE = Path(__file__).parents[3] / "asl" / "batch_inference.asl.json"
 

