@@ -13,8 +13,6 @@ from stepbridge.links.stepbridge import BuildLink, ExecutionLink, JobLogsLink, O
 from stepbridge.listeners.listener import StopListener
 from stepbridge.timetable import CardTimetable
 
-__all__ = ["StepbridgePlugin"]
-
 
 class StepbridgePlugin(AirflowPlugin):
     """The links on stepbridge's tasks, the cards' timetable, and the listener that stops executions of ended tasks."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["get_provider_info"]
-
 _INTEGRATION = "stepbridge"
 _PROJECT_ROOT = {
     "description": "The folder with containers/ and scripts/ where it is neither the DAGs folder nor the one above.",

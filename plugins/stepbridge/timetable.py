@@ -13,8 +13,6 @@ import pendulum
 from airflow.timetables.base import DagRunInfo, DataInterval, TimeRestriction
 from airflow.timetables.interval import CronDataIntervalTimetable
 
-__all__ = ["CardTimetable"]
-
 LONGEST_GRACE = timedelta(hours=1)
 
 

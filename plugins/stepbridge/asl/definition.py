@@ -10,8 +10,6 @@ from typing import Any
 from stepbridge.asl.validation import validate_definition
 from stepbridge.errors import DefinitionError, Problem
 
-__all__ = ["Definition", "load_definition"]
-
 Definition = Mapping[str, Any]
 """A definition as JSON has it."""
 

@@ -11,8 +11,6 @@ from typing import Any, Final
 from stepbridge.core.problems import did_you_mean
 from stepbridge.errors import Problem
 
-__all__ = ["catch_problems", "choice_problems", "one_of", "retry_problems", "unknown_keys"]
-
 RETRY_KEYS: Final = frozenset(
     {"Comment", "ErrorEquals", "IntervalSeconds", "MaxAttempts", "BackoffRate", "MaxDelaySeconds", "JitterStrategy"}
 )

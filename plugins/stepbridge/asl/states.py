@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-__all__ = ["BRANCH_KEYS", "END_TYPES", "STATE_TYPES", "TOP_KEYS", "Edge", "branches", "edges", "keys_of"]
-
 TOP_KEYS: Final = frozenset({"Comment", "QueryLanguage", "StartAt", "States", "TimeoutSeconds", "Version"})
 BRANCH_KEYS: Final = frozenset({"Comment", "QueryLanguage", "StartAt", "States", "ProcessorConfig"})
 

@@ -14,8 +14,6 @@ from stepbridge.asl.rules import catch_problems, choice_problems, one_of, retry_
 from stepbridge.asl.states import BRANCH_KEYS, END_TYPES, STATE_TYPES, TOP_KEYS, branches, edges, keys_of
 from stepbridge.errors import Problem
 
-__all__ = ["validate_definition"]
-
 LANGUAGES: Final = ("JSONPath", "JSONata")
 NAME_LENGTH: Final = 80
 MAX_TIMEOUT_SECONDS: Final = 99_999_999

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 from stepbridge.errors import ConfigurationError
 
-__all__ = ["S3Uri", "execution_arn", "region_of", "state_machine_arn"]
-
 
 def execution_arn(state_machine: str, execution_name: str) -> str:
     """The ARN of the execution ``execution_name`` of the state machine with the ARN ``state_machine``.

@@ -18,8 +18,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 from stepbridge import errors
 from stepbridge.errors import AwsError
 
-__all__ = ["aws_call", "error_of"]
-
 # Error codes, by what they mean for the caller. Only codes that AWS documents; a code is in one table only.
 _ACCESS_DENIED: Final = frozenset({
     "AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError", "Forbidden", "403",

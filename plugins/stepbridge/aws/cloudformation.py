@@ -17,8 +17,6 @@ from stepbridge.errors import RequestRejectedError
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
 
-__all__ = ["ChangeSet", "CloudFormation", "Stack", "StackEvent"]
-
 # "No changes" is a failure of the change set; only its text distinguishes it from others.
 _NO_CHANGES: Final = ("didn't contain changes", "No updates are to be performed")
 

@@ -16,8 +16,6 @@ from stepbridge.errors import NotFoundError
 if TYPE_CHECKING:
     from mypy_boto3_codebuild import CodeBuildClient
 
-__all__ = ["Build", "BuildPhase", "CodeBuild"]
-
 RECENT_BUILDS: Final = 100  # one page of ListBuildsForProject, and the most that BatchGetBuilds takes
 
 

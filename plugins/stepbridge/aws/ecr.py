@@ -13,8 +13,6 @@ from stepbridge.errors import NotFoundError
 if TYPE_CHECKING:
     from mypy_boto3_ecr import ECRClient
 
-__all__ = ["Ecr"]
-
 
 class Ecr:
     """Images through one boto3 client. Every method raises ``AwsError``."""

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from mypy_boto3_iam import IAMClient
     from mypy_boto3_sts import STSClient
 
-__all__ = ["account_id", "policy_decision"]
-
 
 def account_id(sts: STSClient) -> str:
     """The account of the credentials, 12 digits. Needs no permission. Raises AwsError without credentials."""

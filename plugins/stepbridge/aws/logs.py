@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_logs.type_defs import GetLogEventsRequestTypeDef as _Request
 
-__all__ = ["PROCESSING_LOG_GROUP", "CloudWatchLogs", "LogTail"]
-
 PROCESSING_LOG_GROUP: Final = "/aws/sagemaker/ProcessingJobs"
 """Where SageMaker writes the output of Processing jobs, in streams ``<job>/algo-<n>-<time>``."""
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import ObjectTypeDef, PaginatorConfigTypeDef
 
-__all__ = ["S3", "S3Object"]
-
 CHUNK_BYTES: Final = 1 << 20
 FIRST_KEYS: Final = 10
 

@@ -13,8 +13,6 @@ from stepbridge.aws.calls import aws_call
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker import SageMakerClient
 
-__all__ = ["SageMaker"]
-
 
 class SageMaker:
     """Processing jobs through one boto3 client. Every method raises ``AwsError``."""

@@ -14,8 +14,6 @@ from stepbridge.aws.calls import aws_call
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-__all__ = ["BATCH_SIZE", "LONGEST_WAIT_SECONDS", "Message", "Sqs"]
-
 BATCH_SIZE: Final = 10
 LONGEST_WAIT_SECONDS: Final = 20
 

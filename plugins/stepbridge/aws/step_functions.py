@@ -17,8 +17,6 @@ from stepbridge.aws.calls import aws_call
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
-__all__ = ["Execution", "ListedExecution", "StepFunctions"]
-
 CAUSE_LENGTH: Final = 32768  # https://docs.aws.amazon.com/step-functions/latest/apireference/API_StopExecution.html
 ERROR_LENGTH: Final = 256
 PAGE_SIZE: Final = 1000

@@ -17,9 +17,6 @@ from stepbridge.core.problems import problems_of
 from stepbridge.core.run_report.cost import SECONDS_PER_HOUR
 from stepbridge.errors import ExecutionInputError
 
-__all__ = ["COSTED_KEYS", "CostEstimate", "cost_estimate"]
-
-
 COSTED_KEYS: Final = ("stages", "instance_type", "max_runtime")
 """The parameters of a run that its cost depends on."""
 

@@ -10,8 +10,6 @@ from typing import Final
 
 from croniter import CroniterBadDateError, CroniterError, croniter  # type: ignore[import-untyped]
 
-__all__ = ["PRESETS", "schedule_problem"]
-
 PRESETS: Final = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
 """The presets that stand for a cron expression; @once and @continuous have no data interval of their own."""
 

@@ -9,8 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from stepbridge.core.problems import problems_of
 from stepbridge.errors import DocumentError
 
-__all__ = ["DEPLOYMENT_TEMPLATE", "Deployment", "DeploymentDocumentError", "parse_deployment"]
-
 DEPLOYMENT_TEMPLATE: Final = "{{ var.value.get('stepbridge', '') }}"
 """The Airflow Variable ``stepbridge``, read when a task runs and never when a file is parsed; empty when not set."""
 

@@ -15,8 +15,6 @@ from pathspec.patterns.gitignore.basic import GitIgnoreBasicPattern
 
 from stepbridge.errors import DocumentError, Problem
 
-__all__ = ["DockerIgnore", "DockerignoreError", "ignore_file_names", "parse_dockerignore"]
-
 
 class DockerignoreError(DocumentError):
     """An ignore file has patterns that Docker does not read."""

@@ -14,8 +14,6 @@ from stepbridge.core.names import STAGES
 from stepbridge.core.problems import problems_of
 from stepbridge.errors import ExecutionInputError
 
-__all__ = ["ExecutionInput", "parse_execution_input"]
-
 
 class ExecutionInput(BaseModel):
     """The input of one execution. ``volume_size`` is in GB, ``max_runtime`` in seconds for each stage.

@@ -21,30 +21,6 @@ from stepbridge.core.names import STAGES
 from stepbridge.core.permissions import Denial, denial_in
 from stepbridge.errors import StepbridgeError
 
-__all__ = [
-    "BACK_OFF",
-    "EXECUTION_FAILURES",
-    "FIRST_RETRY_SECONDS",
-    "KILLED",
-    "LONGEST_RETRY_SECONDS",
-    "MENDED",
-    "NO_INPUT",
-    "RETRY_GROWTH",
-    "RETRY_LATER_SECONDS",
-    "STOPPED",
-    "SUPERSEDED",
-    "TASK_ERRORS",
-    "BackOff",
-    "ExecutionFailure",
-    "Retrier",
-    "Retry",
-    "TaskError",
-    "execution_failure",
-    "missing_module_remedy",
-    "remedy_for",
-    "task_error",
-]
-
 FIRST_RETRY_SECONDS: Final = 60
 RETRY_GROWTH: Final = 2.0
 LONGEST_RETRY_SECONDS: Final = 30 * 60

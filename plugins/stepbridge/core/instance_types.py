@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["INSTANCE_TYPES", "alternatives"]
-
 _SIBLINGS: Final = (("m5", "m6i", "m7i"), ("c5", "c6i", "c7i"), ("r5", "r6i", "r7i"), ("g4dn", "g5", "g6"))
 """Families that have about the same memory and processors per size."""
 

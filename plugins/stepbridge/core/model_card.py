@@ -24,8 +24,6 @@ from stepbridge.core.secret_values import secret_in
 from stepbridge.core.yaml_document import YamlDocument, read_yaml
 from stepbridge.errors import CardError, Problem
 
-__all__ = ["ModelCard", "parse_card"]
-
 EARLIEST_START: Final = date(1900, 1, 1)
 MOST_PROBLEMS: Final = 50
 """Of one card, that are told at once."""

@@ -11,8 +11,6 @@ from typing import Final
 
 from stepbridge.errors import ConfigurationError
 
-__all__ = ["EXECUTION_TOKEN_BYTES", "STAGES", "execution_name", "image_tag", "job_name"]
-
 STAGES: Final[tuple[str, ...]] = ("preprocessing", "inference", "postprocessing")
 """The stages, in the order in which they run."""
 

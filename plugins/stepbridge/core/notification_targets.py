@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import Final, Literal
 
-__all__ = ["Channel", "channel_of"]
-
 Channel = Literal["sns", "email", "slack"]
 
 # https://docs.aws.amazon.com/sns/latest/api/API_CreateTopic.html, https://api.slack.com/docs/conversations-api

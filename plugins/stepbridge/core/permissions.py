@@ -10,8 +10,6 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["Denial", "denial_in", "statement"]
-
 _DENIED: Final = re.compile(
     r"(?P<who>arn:\S+|\S+) is not authorized to perform:? (?P<action>[\w-]+:[\w*]+)"
     r"(?: on resource:? \"?(?P<resource>[^\s\"]+)\"?)?(?P<why>[^\n]*)"

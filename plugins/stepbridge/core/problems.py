@@ -10,8 +10,6 @@ from pydantic import ValidationError
 
 from stepbridge.errors import Problem
 
-__all__ = ["Path", "did_you_mean", "problems_of", "short_repr"]
-
 Path = tuple[str | int, ...]
 
 SHOWN_LENGTH = 80

@@ -10,8 +10,6 @@ from stepbridge.core.deployment import Deployment
 from stepbridge.core.fields import is_template
 from stepbridge.core.model_card import ModelCard
 
-__all__ = ["Check", "Permission", "permissions_of", "readable_part"]
-
 _JOB: Final = "sb-preflight"
 _RULE: Final = "StepFunctionsGetEventsForSageMakerProcessingJobsRule"
 _PULL: Final = ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")

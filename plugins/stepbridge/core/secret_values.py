@@ -8,8 +8,6 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["REMEDY", "secret_in"]
-
 REMEDY: Final = (
     "keep it in AWS Secrets Manager or as an SSM SecureString parameter, give its ARN or name here (DB_PASSWORD_ARN: "
     "arn:aws:secretsmanager:…), let the script read it with boto3, and allow the processing role to; and since it was "

@@ -28,8 +28,6 @@ from typing import Final
 from stepbridge.core.failures import KILLED, SUPERSEDED, Retry, execution_failure
 from stepbridge.core.statuses import execution_status
 
-__all__ = ["CLEARED", "REDRIVABLE", "Snapshot", "Step", "next_step"]
-
 REDRIVABLE: Final = "REDRIVABLE"
 
 CLEARED: Final = "cleared, or its run was"

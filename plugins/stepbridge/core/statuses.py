@@ -14,16 +14,6 @@ from typing import Final
 
 from stepbridge.errors import UnknownStatusError
 
-__all__ = [
-    "BUILD_STATUSES",
-    "EXECUTION_STATUSES",
-    "JOB_STATUSES",
-    "Status",
-    "build_status",
-    "execution_status",
-    "job_status",
-]
-
 
 @dataclass(frozen=True)
 class Status:

@@ -36,8 +36,6 @@ from stepbridge.timetable import CardTimetable
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-__all__ = ["MODEL_TAG", "add_tasks", "build_dag", "model_asset"]
-
 MODEL_TAG: Final = "stepbridge"
 START_PRIORITY: Final = 2
 """Above the 1 of the tasks before it. By Airflow's own rule it would be below, and start after all builds are done."""

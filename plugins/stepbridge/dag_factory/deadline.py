@@ -13,8 +13,6 @@ from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 from stepbridge.core.model_card import ModelCard
 from stepbridge.dag_factory.notifications import send_notification
 
-__all__ = ["deadline_alert", "deadline_missed"]
-
 log = logging.getLogger(__name__)
 
 CALLBACK: Final = f"{__name__}.deadline_missed"

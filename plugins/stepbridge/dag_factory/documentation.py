@@ -6,8 +6,6 @@ from pathlib import Path
 
 from stepbridge.core.model_card import ModelCard
 
-__all__ = ["documentation"]
-
 # Shown by Airflow itself, or in the form.
 _SHOWN_ELSEWHERE = {"name", "description", "owner", "tags", "schedule", "start_date", "end_date", "catchup"}
 

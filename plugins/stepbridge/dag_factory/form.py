@@ -12,8 +12,6 @@ from stepbridge.core import fields
 from stepbridge.core.instance_types import INSTANCE_TYPES
 from stepbridge.core.model_card import ModelCard
 
-__all__ = ["form_params"]
-
 
 def form_params(card: ModelCard) -> dict[str, Param]:
     """The run's parameters by name, in the order of the form, filled in with the card's values.

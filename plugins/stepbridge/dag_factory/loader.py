@@ -24,8 +24,6 @@ from stepbridge.dag_factory.project_root import SETTING, find_project_root
 from stepbridge.errors import CardError, ConfigurationError, DocumentError, Problem
 from stepbridge.operators.base import CONTAINER_STAGE
 
-__all__ = ["BrokenCardsError", "check_cards", "load_dags"]
-
 SUFFIXES: Final = (".yaml", ".yml")  # of two cards with one name the first suffix wins
 
 

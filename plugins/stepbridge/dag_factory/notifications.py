@@ -20,8 +20,6 @@ from stepbridge.core.notification_targets import Channel, channel_of
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-__all__ = ["ApprovalNotifier", "Notification", "require_notifiers", "send_notification"]
-
 SUBJECT_LENGTH: Final = 100  # https://docs.aws.amazon.com/sns/latest/api/API_Publish.html, printable ASCII only
 MESSAGE_LENGTH: Final = 30_000  # SNS takes 256 KiB, Slack 40,000 characters
 

@@ -9,8 +9,6 @@ from airflow.sdk.configuration import conf
 
 from stepbridge.errors import ConfigurationError
 
-__all__ = ["SETTING", "find_project_root"]
-
 SETTING: Final = "AIRFLOW__STEPBRIDGE__PROJECT_ROOT"
 _FOLDERS: Final = ("containers", "scripts")
 

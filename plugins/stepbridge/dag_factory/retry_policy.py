@@ -18,8 +18,6 @@ from stepbridge.sensors.errors import ExecutionFailedError
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-__all__ = ["RETRY_LATER", "ModelRetryPolicy", "decide"]
-
 RETRY_LATER: Final = timedelta(seconds=failures.RETRY_LATER_SECONDS)
 
 

@@ -17,8 +17,6 @@ from stepbridge.core.run_report import Listing, RunReport
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
 
-__all__ = ["Lineage", "LineageMixin"]
-
 SOURCE: Final = "aws:states"
 
 

@@ -8,8 +8,6 @@ from airflow.sdk import Variable
 
 from stepbridge.core.run_report import parse_prices
 
-__all__ = ["PRICES_VARIABLE", "configured_prices"]
-
 PRICES_VARIABLE: Final = "stepbridge_prices"
 
 

@@ -27,8 +27,6 @@ from stepbridge.aws.step_functions import StepFunctions
 if TYPE_CHECKING:
     import boto3
 
-__all__ = ["StepbridgeHook"]
-
 Typed = TypeVar("Typed")
 
 _DEFAULTS: Final = Config(retries={"mode": "standard", "total_max_attempts": 8}, connect_timeout=10)

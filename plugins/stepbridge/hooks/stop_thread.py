@@ -13,8 +13,6 @@ from typing import Final
 
 from stepbridge.errors import AwsError
 
-__all__ = ["HANDLER_TIMEOUT_SECONDS", "STOP_TIMEOUT_SECONDS", "StopThread"]
-
 HANDLER_TIMEOUT_SECONDS: Final = 3.0
 """How long a signal handler waits for the stop: Airflow sends SIGKILL 5 s after SIGTERM."""
 

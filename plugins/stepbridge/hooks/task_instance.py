@@ -7,16 +7,6 @@ from typing import Any, Final
 
 from airflow.sdk import Context
 
-__all__ = [
-    "EXECUTION_KEY",
-    "describe_instance",
-    "describe_task",
-    "name_instance",
-    "record_execution",
-    "redrive_token",
-    "save_for_ever",
-]
-
 EXECUTION_KEY: Final = "stepbridge_execution"
 """The XCom that says which execution a task is about to start or waits for, and through which connection.
 

@@ -20,8 +20,6 @@ from stepbridge.core.dockerignore import DockerIgnore, ignore_file_names, parse_
 from stepbridge.errors import ConfigurationError, FolderError
 from stepbridge.images.digest import FileEntry
 
-__all__ = ["FolderFile", "build_context", "entries_of", "require_files", "scripts_folder", "write_zip"]
-
 _ZIP_TIME: Final = (1980, 1, 1, 0, 0, 0)  # the earliest that the format knows; the same for every file
 
 

@@ -9,8 +9,6 @@ from typing import Final
 
 from stepbridge.errors import BrokenImageError, ImageBuildError
 
-__all__ = ["BUILD_BEGINS", "LAST_LINES", "CommandOutput", "build_failure", "exit_code_of", "hint_for"]
-
 LAST_LINES: Final = 50
 
 BUILD_BEGINS: Final = "stepbridge: docker build begins"

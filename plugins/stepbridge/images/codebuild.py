@@ -21,8 +21,6 @@ from stepbridge.errors import ImageBuildError, NotFoundError
 from stepbridge.images.build_context import FolderFile, write_zip
 from stepbridge.images.build_failure import CommandOutput, build_failure
 
-__all__ = ["BuildRequest", "CodeBuildBuilder"]
-
 FIRST_POLL_SECONDS: Final = 0.3
 POLL_GROWTH: Final = 1.5
 TAG_VARIABLE: Final = "IMAGE_TAG"

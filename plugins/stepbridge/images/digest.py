@@ -15,8 +15,6 @@ from pathlib import PurePosixPath
 
 from stepbridge.errors import ConfigurationError
 
-__all__ = ["FileEntry", "content_digest", "image_digest"]
-
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 

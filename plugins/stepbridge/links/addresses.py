@@ -9,8 +9,6 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import quote
 
-__all__ = ["build_address", "execution_address", "job_address", "log_address", "objects_address"]
-
 _CONSOLES: Final = {
     "aws": "https://{region}.console.aws.amazon.com",
     "aws-cn": "https://{region}.console.amazonaws.cn",

@@ -14,8 +14,6 @@ from airflow.sdk import BaseOperator, BaseOperatorLink, Context
 if TYPE_CHECKING:
     from airflow.sdk.types import TaskInstanceKey
 
-__all__ = ["BuildLink", "ExecutionLink", "JobLogsLink", "ObjectsLink", "StepbridgeLink"]
-
 _ADDRESSES: Final = "_stepbridge_addresses"  # the operator's attribute: addresses by XCom key
 
 

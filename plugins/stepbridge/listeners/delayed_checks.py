@@ -16,8 +16,6 @@ from typing import Final
 
 from stepbridge.listeners.stop_decision import EndNotice
 
-__all__ = ["GRACE_SECONDS", "DelayedChecks"]
-
 log = logging.getLogger(__name__)
 
 GRACE_SECONDS: Final = 8.0

@@ -9,8 +9,6 @@ from airflow.sdk import RetryAction, RetryDecision
 
 from stepbridge.core.run_report import duration
 
-__all__ = ["log_last_words"]
-
 
 def log_last_words(task_instance: Any, error: object) -> None:
     """Log them for an error of stepbridge's; called in the worker, after Airflow has logged the exception."""

@@ -19,8 +19,6 @@ from stepbridge.listeners.stop_decision import EndNotice
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
 
-__all__ = ["StopListener"]
-
 TIMED_OUT = "timed_out"
 FAILED_BY_ITSELF = ("task_failure", "all_tasks_deadlocked")
 

@@ -12,17 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = [
-    "EndNotice",
-    "ExecutionRecord",
-    "InstanceKey",
-    "InstanceState",
-    "RunSnapshot",
-    "Stop",
-    "WaitDependency",
-    "executions_to_stop",
-]
-
 InstanceKey = tuple[str, int]
 """A task instance within its run: task id and map index, which is -1 where nothing is mapped."""
 

@@ -37,8 +37,6 @@ from stepbridge.listeners.stop_decision import (
     executions_to_stop,
 )
 
-__all__ = ["stop_abandoned_executions"]
-
 log = logging.getLogger(__name__)
 
 AUDIT_EVENT: Final = "stepbridge_stop"

@@ -13,8 +13,6 @@ from stepbridge.hooks.prices import configured_prices
 from stepbridge.hooks.task_instance import describe_task
 from stepbridge.operators.run_parameters import ParameterisedOperator
 
-__all__ = ["CostApprovalOperator"]
-
 
 class CostApprovalOperator(ParameterisedOperator, ApprovalOperator):
     """Estimate the most that the run can cost; end at once if that is within ``max_cost``, else ask in Airflow's UI.

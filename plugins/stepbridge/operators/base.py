@@ -18,8 +18,6 @@ from stepbridge.operators.form_templates import TEMPLATE_FAILURES
 if TYPE_CHECKING:
     from stepbridge.hooks.stepbridge import StepbridgeHook
 
-__all__ = ["CONTAINER_STAGE", "StepbridgeOperator"]
-
 CONTAINER_STAGE: Final = "inference"
 """The stage that runs in the model's own image; the others run a script of their name."""
 

@@ -24,8 +24,6 @@ from stepbridge.links.stepbridge import BuildLink
 from stepbridge.operators.base import CONTAINER_STAGE, StepbridgeOperator
 from stepbridge.triggers.stop_reasons import kill_reason
 
-__all__ = ["BuildImageOperator"]
-
 
 class BuildImageOperator(StepbridgeOperator):
     """Make sure that the image of ``context_folder`` is in ECR, and return its URI pinned by ``@sha256:``.

@@ -6,8 +6,6 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from stepbridge.errors import StepbridgeError
 
-__all__ = ["InputNotFoundError", "StartKilledError", "TasksNotClearedError"]
-
 
 class InputNotFoundError(StepbridgeError, AirflowFailException):
     """There is no input, so nothing was started. Airflow does not retry it: only new data would help."""

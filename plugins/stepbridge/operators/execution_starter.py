@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
     from stepbridge.hooks.stepbridge import StepbridgeHook
 
-__all__ = ["ExecutionStarter", "StartState"]
-
 DESCRIBE_CALLS: Final = 5
 DESCRIBE_SECONDS: Final = 1.0
 

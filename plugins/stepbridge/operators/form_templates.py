@@ -23,8 +23,6 @@ from jinja2.exceptions import SecurityError
 
 from stepbridge.core.deployment import Deployment
 
-__all__ = ["ALLOWED", "TEMPLATE_FAILURES", "is_the_dags_own", "rendered_from_form"]
-
 TEMPLATE_FAILURES: Final = (
     jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError,
     ValueError,

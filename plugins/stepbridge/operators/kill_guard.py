@@ -16,8 +16,6 @@ from stepbridge.triggers.stop_reasons import kill_reason
 if TYPE_CHECKING:
     from stepbridge.hooks.stepbridge import StepbridgeHook
 
-__all__ = ["KillGuard"]
-
 
 class KillGuard:
     """Knows what this try has started or redriven, and whether it was killed; an adopted execution is not stopped.

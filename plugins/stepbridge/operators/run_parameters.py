@@ -15,8 +15,6 @@ from stepbridge.hooks.task_instance import describe_task
 from stepbridge.operators.base import StepbridgeOperator, unrendered
 from stepbridge.operators.form_templates import TEMPLATE_FAILURES, is_the_dags_own, rendered_from_form
 
-__all__ = ["FORM_KEYS", "ParameterisedOperator"]
-
 
 class ParameterisedOperator(StepbridgeOperator):
     """Base of the operators that need values of a run's execution input.

@@ -16,8 +16,6 @@ from stepbridge.operators.upload_scripts import UploadScriptsOperator
 if TYPE_CHECKING:
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
-__all__ = ["RunTasks"]
-
 log = logging.getLogger(__name__)
 
 STILL_TO_RUN = frozenset({None, "", "scheduled", "queued", "up_for_retry", "up_for_reschedule", "restarting"})

@@ -20,8 +20,6 @@ from stepbridge.operators.kill_guard import KillGuard
 from stepbridge.operators.run_parameters import ParameterisedOperator
 from stepbridge.triggers.deferral import deadline_has_passed, defer_until_end
 
-__all__ = ["StartExecutionOperator"]
-
 
 class StartExecutionOperator(LineageMixin, ParameterisedOperator):
     """Start the execution of a model for one DAG run, or find the one that an earlier try started; return its ARN.

@@ -18,8 +18,6 @@ from stepbridge.links.addresses import objects_address
 from stepbridge.links.stepbridge import ObjectsLink
 from stepbridge.operators.base import CONTAINER_STAGE, StepbridgeOperator
 
-__all__ = ["UploadScriptsOperator"]
-
 LARGEST_FOLDER_BYTES: Final = 50 * 1024 * 1024
 
 

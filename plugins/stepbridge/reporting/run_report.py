@@ -30,8 +30,6 @@ if TYPE_CHECKING:  # parsing a DAG file does not import boto3
     from stepbridge.aws.sagemaker import SageMaker
     from stepbridge.aws.step_functions import Execution, StepFunctions
 
-__all__ = ["gather_report", "input_of", "log_lines", "project_modules", "write_report"]
-
 LAST_LINES: Final = 200  # a traceback may begin before the 50 that are shown
 REPORT_FOLDER: Final = "_stepbridge/"
 MOST_LISTED: Final = 5000

@@ -7,15 +7,6 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
 from stepbridge.core.run_report import without_log
 from stepbridge.errors import StepbridgeError
 
-__all__ = [
-    "EmptyOutputError",
-    "ExecutionFailedError",
-    "InputCheckError",
-    "WaitKilledError",
-    "WaitTimeoutError",
-    "WatchError",
-]
-
 
 class ExecutionFailedError(StepbridgeError):
     """The execution failed. The text is ``core.run_report.failure_text``'s.

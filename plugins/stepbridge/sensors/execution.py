@@ -31,8 +31,6 @@ from stepbridge.triggers.state_changes import StateChanges
 if TYPE_CHECKING:
     from stepbridge.hooks.stepbridge import StepbridgeHook
 
-__all__ = ["ExecutionSensor"]
-
 
 class ExecutionSensor(LineageMixin, BaseSensorOperator):
     """Wait for an execution; return its run report, which is also written to ``_stepbridge/`` under its output.

@@ -21,8 +21,6 @@ from stepbridge.triggers.deferral import deadline_has_passed, settle_seconds
 from stepbridge.triggers.input import InputTrigger
 from stepbridge.triggers.poll_interval import poll_interval
 
-__all__ = ["InputSensor", "wait_began_at"]
-
 WAIT_KEY: Final = "stepbridge_input_wait"
 """In the task state store: ``{"max_tries", "began_at"}``, the latter in Unix time."""
 BEGAN_KEY_0_1: Final = "stepbridge_input_wait_began"

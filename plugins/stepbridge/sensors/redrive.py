@@ -18,8 +18,6 @@ from stepbridge.triggers.stop_reasons import was_stopped_for_another_try
 if TYPE_CHECKING:
     from airflow.sdk.types import Logger
 
-__all__ = ["Redriver"]
-
 WAIT_KEY: Final = "stepbridge_wait"
 """In the wait's task state store: ``{"max_tries", "failed"}``; ``failed`` is which failure it has reported last."""
 

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
     from stepbridge.hooks.stepbridge import StepbridgeHook
 
-__all__ = ["ReportPublisher"]
-
 REPORT_KEY: Final = "run_report"
 
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from stepbridge.hooks.stepbridge import StepbridgeHook
 
-__all__ = ["ExecutionStop"]
-
 
 class ExecutionStop:
     """Stops one execution; ``waiter`` is the task instance and model in whose name, ``instance`` Airflow's object."""

@@ -12,8 +12,6 @@ from airflow.sdk.configuration import conf
 from stepbridge.triggers.execution import ExecutionTrigger
 from stepbridge.triggers.stop_reasons import WAITING_TRY_KEY
 
-__all__ = ["deadline_has_passed", "defer_until_end", "settle_seconds"]
-
 MARGIN_SECONDS: Final = 2.0
 
 

@@ -19,8 +19,6 @@ from stepbridge.core.statuses import EXECUTION_STATUSES
 from stepbridge.errors import TRANSIENT_ERRORS, AwsError
 from stepbridge.triggers.poll_interval import backoff_seconds, hand_back_seconds
 
-__all__ = ["EndEventReceiver", "ended_execution"]
-
 log = logging.getLogger(__name__)
 
 WAIT_SECONDS: Final = 10

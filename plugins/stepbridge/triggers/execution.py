@@ -28,8 +28,6 @@ from stepbridge.triggers.stop_reasons import reason_by_task_state
 from stepbridge.triggers.subscribers import Subscribers
 from stepbridge.triggers.watcher import stream_key, watch
 
-__all__ = ["ExecutionTrigger"]
-
 ANSWER_SECONDS: Final = 25.0  # Airflow gives on_kill 30 s, [triggerer] on_kill_timeout
 
 AFTER_EVENT_SECONDS: Final = (0.5, 1.0, 2.0, 4.0, 8.0)

@@ -22,8 +22,6 @@ from stepbridge.triggers.poller import CREDENTIALS_GRACE_SECONDS
 if TYPE_CHECKING:
     from stepbridge.aws.s3 import S3
 
-__all__ = ["InputTrigger"]
-
 
 class InputTrigger(BaseTrigger):
     """Fires once, with ``{"found", "fault"}``; ``fault`` is the text of why it can't poll, or empty.

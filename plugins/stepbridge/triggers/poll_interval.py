@@ -5,17 +5,6 @@ from __future__ import annotations
 import random
 from typing import Final
 
-__all__ = [
-    "LONGEST_SAFETY_SECONDS",
-    "LONGEST_SECONDS",
-    "SHORTEST_SAFETY_SECONDS",
-    "SHORTEST_SECONDS",
-    "backoff_seconds",
-    "hand_back_seconds",
-    "poll_interval",
-    "with_jitter",
-]
-
 SHORTEST_SECONDS: Final = 1.0
 LONGEST_SECONDS: Final = 30.0
 SHORTEST_SAFETY_SECONDS: Final = 10.0

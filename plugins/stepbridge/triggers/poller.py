@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from stepbridge.aws.sqs import Sqs
     from stepbridge.hooks.stepbridge import StepbridgeHook
 
-__all__ = ["CREDENTIALS_GRACE_SECONDS", "Poller", "Snapshot", "hook_of"]
-
 log = logging.getLogger(__name__)
 
 CREDENTIALS_GRACE_SECONDS: Final = 600.0

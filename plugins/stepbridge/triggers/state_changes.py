@@ -17,8 +17,6 @@ from stepbridge.errors import AwsError
 if TYPE_CHECKING:
     from stepbridge.aws.logs import CloudWatchLogs, LogTail
 
-__all__ = ["StateChanges", "line_of"]
-
 LATEST_EVENTS: Final = 100
 """How many events one call reads; older ones since the last call are left out."""
 JOB_LINES: Final = 200

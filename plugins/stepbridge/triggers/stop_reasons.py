@@ -17,8 +17,6 @@ from airflow.sdk.exceptions import AirflowRuntimeError, AirflowTaskTimeout
 from stepbridge.core.failures import KILLED, STOPPED
 from stepbridge.core.start_decision import CLEARED
 
-__all__ = ["WAITING_TRY_KEY", "kill_reason", "reason_by_task_state", "reason_to_stop", "was_stopped_for_another_try"]
-
 WAITING_TRY_KEY: Final = "waiting_try"
 """The XCom that says which try of a task waits in the triggerer; earlier versions wrote it too."""
 

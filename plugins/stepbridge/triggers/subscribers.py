@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-__all__ = ["HISTORIES_PER_POLL", "Inbox", "Subscribers"]
-
 HISTORIES_PER_POLL: Final = 3
 """Polls are at least a second apart: at most 3 GetExecutionHistory a second and triggerer, of 20 per account."""
 

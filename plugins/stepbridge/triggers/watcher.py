@@ -24,8 +24,6 @@ from stepbridge.triggers.poll_interval import SHORTEST_SECONDS, backoff_seconds,
 from stepbridge.triggers.poller import Poller, Snapshot
 from stepbridge.triggers.subscribers import Inbox, Subscribers
 
-__all__ = ["TRANSITIONS", "Action", "Event", "State", "stream_key", "watch"]
-
 log = logging.getLogger(__name__)
 
 GATHER_SECONDS: Final = 0.2

@@ -13,8 +13,6 @@ from stepbridge.core.run_report.history import Attempt, as_datetime, parsed_obje
 from stepbridge.core.run_report.model import NOT_STARTED, UNKNOWN, JobReport, RunReport, StageReport
 from stepbridge.core.statuses import execution_status, job_status
 
-__all__ = ["build_run_report"]
-
 _IMAGE_DIGEST: Final = re.compile(r"@(sha256:[0-9a-f]{64})$")
 _CODE_DIGEST: Final = re.compile(r"/([0-9a-f]{64})/?$")
 

@@ -17,8 +17,6 @@ from stepbridge.core.problems import problems_of
 from stepbridge.core.run_report.model import CostReport, RunReport
 from stepbridge.errors import DocumentError, Problem
 
-__all__ = ["PricesError", "cost_of", "parse_prices"]
-
 SECONDS_PER_HOUR = 3600
 
 _PRICES: TypeAdapter[dict[str, float]] = TypeAdapter(Prices)

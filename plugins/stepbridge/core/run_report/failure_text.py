@@ -11,8 +11,6 @@ from stepbridge.core.run_report.log_lines import last_lines, shown, traceback_of
 from stepbridge.core.run_report.model import NOT_STARTED, Listing, RunReport, StageReport
 from stepbridge.core.run_report.timeline import duration
 
-__all__ = ["failure_text", "output_remedy", "silence", "without_log"]
-
 CAUSE_LENGTH: Final = 1500
 NAMED_OBJECTS: Final = 10
 LOCAL_NOTE: Final = "[local AWS] "

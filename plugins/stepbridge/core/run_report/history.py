@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-__all__ = ["Attempt", "History", "as_datetime", "job_names", "parsed_object", "read_history"]
-
 # The key of the event's details, and the error when they have none.
 _ATTEMPT_FAILURES: Final = {
     "TaskFailed": ("taskFailedEventDetails", "States.TaskFailed"),

@@ -6,8 +6,6 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-__all__ = ["key_lines", "last_lines", "shown", "traceback_of"]
-
 LAST_LINES: Final = 50
 MESSAGE_LINES: Final = 20
 LINE_LENGTH: Final = 1000

@@ -10,8 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from stepbridge.core.failures import NO_INPUT
 from stepbridge.core.statuses import EXECUTION_STATUSES, JOB_STATUSES
 
-__all__ = ["NOT_STARTED", "UNKNOWN", "CostReport", "JobReport", "Listing", "ObjectReport", "RunReport", "StageReport"]
-
 NOT_STARTED: Final = "NotStarted"
 """No job was created: SageMaker refused the request, or the execution ended first."""
 

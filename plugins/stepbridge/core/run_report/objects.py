@@ -8,8 +8,6 @@ from typing import Final
 
 from stepbridge.core.run_report.model import Listing, ObjectReport
 
-__all__ = ["LISTED_OBJECTS", "RowCounter", "counts_rows", "listing"]
-
 LISTED_OBJECTS: Final = 100
 """How many objects a report names; it is an XCom, so it stays small."""
 

@@ -6,8 +6,6 @@ from typing import Final
 
 from stepbridge.core.run_report.model import RunReport, StageReport
 
-__all__ = ["duration", "figures", "timeline"]
-
 BAR_WIDTH: Final = 40
 _MARKS: Final = {"Completed": "✔", "Failed": "✘", "Stopped": "■", "Stopping": "■", "InProgress": "…"}
 
