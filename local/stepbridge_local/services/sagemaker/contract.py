@@ -1,4 +1,4 @@
-"""What the local AWS makes of every member and value that SageMaker Processing has: one table.
+"""How the local AWS treats every member and value of the SageMaker Processing API, in one table.
 
 ``rules`` refuses by name what the table marks so, and whatever it does not hold. The page docs/processing.md
 shows the table (``python -m stepbridge_local.services.sagemaker.contract`` prints it). A test compares it with
@@ -18,12 +18,12 @@ __all__ = ["CONTRACT", "Row", "Treatment", "is_known", "markdown", "takes"]
 
 
 class Treatment(StrEnum):
-    """What becomes of a member or a value."""
+    """How a member or a value is treated."""
 
     HONOURED = "honoured"
-    APP_MANAGED = "honoured with AppManaged, else refused by name"
-    WITHOUT_EFFECT = "accepted, kept, without effect"
-    ABSENT = "never there"  # of a member of a response
+    APP_MANAGED = "honoured with AppManaged, otherwise refused by name"
+    WITHOUT_EFFECT = "accepted and stored, without effect"
+    ABSENT = "never present"  # of a member of a response
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,14 @@ class Row:
 
 _HONOURED = Row(Treatment.HONOURED)
 _READ_ONLY = Row(Treatment.HONOURED, "read-only: refused in a request, as by AWS; described once the job runs")
-_NO_ENCRYPTION = "nothing is encrypted here and no key is looked up: what the job reads and writes is the same"
+_NO_ENCRYPTION = "nothing is encrypted and no key is looked up; the job reads and writes the same data"
 _INPUT = "CreateProcessingJob.ProcessingInputs[]"
 _OUTPUT = "CreateProcessingJob.ProcessingOutputConfig"
 _CLUSTER = "CreateProcessingJob.ProcessingResources.ClusterConfig"
 _NETWORK = "CreateProcessingJob.NetworkConfig"
-_EXPERIMENT = Row(Treatment.WITHOUT_EFFECT, "there are no experiments to file the job under")
-_DATASET = Row(Treatment.APP_MANAGED, "no Athena and no Redshift to query; give an S3Input")
-_QUERY = Row(Treatment.APP_MANAGED, "as DatasetDefinition: the container finds it in processingjobconfig.json")
+_EXPERIMENT = Row(Treatment.WITHOUT_EFFECT, "there are no experiments")
+_DATASET = Row(Treatment.APP_MANAGED, "there is no Athena and no Redshift; use an S3Input")
+_QUERY = Row(Treatment.APP_MANAGED, "as for DatasetDefinition; the container finds it in processingjobconfig.json")
 
 
 def _below(prefix: str, row: Row, *members: str) -> dict[str, Row]:
@@ -80,45 +80,45 @@ _CREATE: Mapping[str, Row] = {
     ),
     **_below(f"{_INPUT}.DatasetDefinition", _QUERY, "LocalPath", "DataDistributionType=*", "InputMode=*"),
     f"{_OUTPUT}.Outputs[].OutputName": _HONOURED,
-    f"{_OUTPUT}.Outputs[].AppManaged": Row(Treatment.HONOURED, "its folder is made, nothing is uploaded"),
+    f"{_OUTPUT}.Outputs[].AppManaged": Row(Treatment.HONOURED, "its folder is created, nothing is uploaded"),
     f"{_OUTPUT}.Outputs[].S3Output.S3Uri": Row(Treatment.HONOURED, "s3:// and the https:// addresses of S3"),
     f"{_OUTPUT}.Outputs[].S3Output.LocalPath": _HONOURED,
-    f"{_OUTPUT}.Outputs[].S3Output.S3UploadMode=Continuous": Row(Treatment.HONOURED, "looked for every 0.5 s"),
-    f"{_OUTPUT}.Outputs[].S3Output.S3UploadMode=EndOfJob": Row(Treatment.HONOURED, "of a Completed job only"),
+    f"{_OUTPUT}.Outputs[].S3Output.S3UploadMode=Continuous": Row(Treatment.HONOURED, "checked every 0.5 s"),
+    f"{_OUTPUT}.Outputs[].S3Output.S3UploadMode=EndOfJob": Row(Treatment.HONOURED, "for Completed jobs only"),
     f"{_OUTPUT}.Outputs[].FeatureStoreOutput.FeatureGroupName": Row(
-        Treatment.HONOURED, "with AppManaged only, as on AWS: the script itself puts the records"
+        Treatment.HONOURED, "with AppManaged only, as on AWS: the script itself writes the records"
     ),
     f"{_OUTPUT}.KmsKeyId": Row(Treatment.WITHOUT_EFFECT, _NO_ENCRYPTION),
     "CreateProcessingJob.ProcessingJobName": Row(Treatment.HONOURED, "taken for ever, per account and region"),
-    f"{_CLUSTER}.InstanceCount": Row(Treatment.HONOURED, "as many containers at the same time, on this machine"),
+    f"{_CLUSTER}.InstanceCount": Row(Treatment.HONOURED, "the job has that many containers, all on this machine"),
     f"{_CLUSTER}.InstanceType=*": Row(
-        Treatment.HONOURED, "its memory and vCPUs are the container's limits with --runtime docker, else it is kept"
+        Treatment.HONOURED, "with --runtime docker, its memory and vCPUs limit the container; otherwise it is only stored"
     ),
     f"{_CLUSTER}.VolumeSizeInGB": Row(
-        Treatment.WITHOUT_EFFECT, "a job may fill the disk that the data folder is on: a quota takes root or a volume"
+        Treatment.WITHOUT_EFFECT, "a job can fill the disk of the data folder; a quota would need root or a separate volume"
     ),
     f"{_CLUSTER}.VolumeKmsKeyId": Row(Treatment.WITHOUT_EFFECT, _NO_ENCRYPTION),
     f"{_CLUSTER}.InstancePreferences[].InstanceType=*": Row(
-        Treatment.HONOURED, "the first one is selected: here there is always capacity"
+        Treatment.HONOURED, "the first one is selected, because there is always capacity"
     ),
     f"{_CLUSTER}.InstancePreferences[].InstanceCount": _HONOURED,
     f"{_CLUSTER}.SelectedInstanceType=*": _READ_ONLY,
     f"{_CLUSTER}.SelectedInstanceCount": _READ_ONLY,
     "CreateProcessingJob.StoppingCondition.MaxRuntimeInSeconds": Row(
-        Treatment.HONOURED, "SIGTERM, after the grace SIGKILL; the job is Stopped"
+        Treatment.HONOURED, "SIGTERM, then SIGKILL after 120 s; the job is Stopped"
     ),
     "CreateProcessingJob.AppSpecification.ImageUri": Row(Treatment.HONOURED, "from the local ECR"),
     "CreateProcessingJob.AppSpecification.ContainerEntrypoint[]": _HONOURED,
     "CreateProcessingJob.AppSpecification.ContainerArguments[]": _HONOURED,
     "CreateProcessingJob.Environment{}": _HONOURED,
     f"{_NETWORK}.EnableInterContainerTrafficEncryption": Row(
-        Treatment.WITHOUT_EFFECT, "what instances send each other does not leave the machine"
+        Treatment.WITHOUT_EFFECT, "traffic between instances does not leave the machine"
     ),
     f"{_NETWORK}.EnableNetworkIsolation": Row(Treatment.HONOURED, "no network but the container's own loopback"),
     f"{_NETWORK}.VpcConfig.SecurityGroupIds[]": Row(Treatment.WITHOUT_EFFECT, "there is no VPC"),
     f"{_NETWORK}.VpcConfig.Subnets[]": Row(Treatment.WITHOUT_EFFECT, "there is no VPC"),
     "CreateProcessingJob.RoleArn": Row(
-        Treatment.HONOURED, "of the caller's account; what it may do is checked when permissions are enforced"
+        Treatment.HONOURED, "must be in the caller's account; its permissions are checked if permissions are enforced"
     ),
     "CreateProcessingJob.Tags[].Key": Row(Treatment.HONOURED, "shown by ListTags and in Step Functions' output"),
     "CreateProcessingJob.Tags[].Value": _HONOURED,
@@ -138,7 +138,7 @@ _DESCRIBE: Mapping[str, Row] = {
     "DescribeProcessingJob.ProcessingJobName": _HONOURED,
     **{f"DescribeProcessingJob->{member}": Row(Treatment.HONOURED, "with its defaults") for member in _AS_CREATED},
     "DescribeProcessingJob->ProcessingJobArn": _HONOURED,
-    "DescribeProcessingJob->ProcessingJobStatus=*": Row(Treatment.HONOURED, "each of the five is reached"),
+    "DescribeProcessingJob->ProcessingJobStatus=*": Row(Treatment.HONOURED, "all five occur"),
     "DescribeProcessingJob->ExitMessage": Row(
         Treatment.HONOURED, "first 1 KB of /opt/ml/output/message, in every final status"
     ),
@@ -148,7 +148,7 @@ _DESCRIBE: Mapping[str, Row] = {
         for time in ("ProcessingEnd", "ProcessingStart", "LastModified", "Creation")
     },
     **{
-        f"DescribeProcessingJob->{owner}Arn": Row(Treatment.ABSENT, "no such thing makes jobs here")
+        f"DescribeProcessingJob->{owner}Arn": Row(Treatment.ABSENT, "only jobs of services that are not supported have it")
         for owner in ("MonitoringSchedule", "AutoMLJob", "TrainingJob")
     },
 }
@@ -160,9 +160,9 @@ _LIST: Mapping[str, Row] = {
     },
     "ListProcessingJobs.NameContains": _HONOURED,
     "ListProcessingJobs.StatusEquals=*": _HONOURED,
-    "ListProcessingJobs.SortBy=*": Row(Treatment.HONOURED, "jobs that are equal are in the order of their names"),
+    "ListProcessingJobs.SortBy=*": Row(Treatment.HONOURED, "ties are sorted by name"),
     "ListProcessingJobs.SortOrder=*": _HONOURED,
-    "ListProcessingJobs.NextToken": Row(Treatment.HONOURED, "good for the same filters and order"),
+    "ListProcessingJobs.NextToken": Row(Treatment.HONOURED, "valid for the same filters and order"),
     "ListProcessingJobs.MaxResults": _HONOURED,
     "ListProcessingJobs->NextToken": _HONOURED,
     **{
@@ -175,7 +175,7 @@ _LIST: Mapping[str, Row] = {
 }
 
 _STOP: Mapping[str, Row] = {
-    "StopProcessingJob.ProcessingJobName": Row(Treatment.HONOURED, "SIGTERM, after the grace of 120 s SIGKILL"),
+    "StopProcessingJob.ProcessingJobName": Row(Treatment.HONOURED, "SIGTERM, then SIGKILL after 120 s"),
 }
 
 CONTRACT: Mapping[str, Row] = {**_CREATE, **_DESCRIBE, **_LIST, **_STOP}

@@ -341,8 +341,8 @@ def test_what_the_local_aws_does_not_do_is_refused_by_name() -> None:
     """Never a silent pass: the member, where it stands, and what to use instead."""
     text = rule_refusal(ProcessingInputs=[{"InputName": "data", "DatasetDefinition": DATASET}])
     assert text == (
-        "The local AWS does not do DatasetDefinition (ProcessingInput 'data'): no Athena and no Redshift to query; "
-        "give an S3Input."
+        "The local AWS does not do DatasetDefinition (ProcessingInput 'data'): there is no Athena and no Redshift; "
+        "use an S3Input."
     )
 
 
