@@ -34,7 +34,7 @@ class LocalAwsSettings:
 
     ``port`` 0 takes a free one. ``data_dir`` keeps objects, images and logs of jobs; a later start on the same folder
     has them again. ``scikit_learn_folder`` has the Dockerfile of the image that stands in for SageMaker's prebuilt
-    scikit-learn image; it is built on first use. ``max_concurrent_jobs`` containers run at the same time, the others
+    scikit-learn image; it is built on first use. ``max_concurrent_jobs`` jobs run at the same time, the others
     wait. ``enforce_iam`` denies what no policy allows, as ``stepbridge-local fault set iam`` does later. ``runtime`` is
     what runs containers; ``auto`` is ``docker`` if an engine answers, else ``process``. ``base_image`` is the
     BASE_IMAGE argument of the scikit-learn Dockerfile; None leaves the default that the Dockerfile has.

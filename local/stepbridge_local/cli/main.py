@@ -80,7 +80,7 @@ def up(
         ),
     ] = None,
     max_jobs: Annotated[
-        int | None, typer.Option(help="How many jobs run at once. [default: the number of CPUs]", min=1)
+        int | None, typer.Option(help="How many jobs run at once. [default: the number of CPUs, at least 2]", min=1)
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Log every request.")] = False,
     enforce_iam: Annotated[bool, typer.Option("--enforce-iam", help="Deny what no policy allows.")] = False,

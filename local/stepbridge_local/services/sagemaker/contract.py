@@ -92,10 +92,12 @@ _CREATE: Mapping[str, Row] = {
     "CreateProcessingJob.ProcessingJobName": Row(Treatment.HONOURED, "taken for ever, per account and region"),
     f"{_CLUSTER}.InstanceCount": Row(Treatment.HONOURED, "the job has that many containers, all on this machine"),
     f"{_CLUSTER}.InstanceType=*": Row(
-        Treatment.HONOURED, "with --runtime docker, its memory and vCPUs limit the container; otherwise it is only stored"
+        Treatment.HONOURED,
+        "with --runtime docker, its memory and vCPUs limit the container; otherwise it is only stored",
     ),
     f"{_CLUSTER}.VolumeSizeInGB": Row(
-        Treatment.WITHOUT_EFFECT, "a job can fill the disk of the data folder; a quota would need root or a separate volume"
+        Treatment.WITHOUT_EFFECT,
+        "a job can fill the disk of the data folder; a quota would need root or a separate volume",
     ),
     f"{_CLUSTER}.VolumeKmsKeyId": Row(Treatment.WITHOUT_EFFECT, _NO_ENCRYPTION),
     f"{_CLUSTER}.InstancePreferences[].InstanceType=*": Row(
@@ -148,7 +150,9 @@ _DESCRIBE: Mapping[str, Row] = {
         for time in ("ProcessingEnd", "ProcessingStart", "LastModified", "Creation")
     },
     **{
-        f"DescribeProcessingJob->{owner}Arn": Row(Treatment.ABSENT, "only jobs of services that are not supported have it")
+        f"DescribeProcessingJob->{owner}Arn": Row(
+            Treatment.ABSENT, "only jobs of services that are not supported have it"
+        )
         for owner in ("MonitoringSchedule", "AutoMLJob", "TrainingJob")
     },
 }
