@@ -69,20 +69,20 @@ _S3 = Service(
     ),
     _kept(
         {
-            _crud("BucketEncryption"): "nothing is encrypted: the data folder is readable by its owner only",
-            _crud("PublicAccessBlock"): "nobody but this machine reaches a bucket, so none is public",
-            _crud("BucketOwnershipControls"): "a bucket has one account, which owns what is in it",
-            _crud("BucketAcl ObjectAcl", "Put Get"): "as public access: only an unsigned read looks at an object's ACL",
+            _crud("BucketEncryption"): "nothing is encrypted; only its owner can read the data folder",
+            _crud("PublicAccessBlock"): "buckets can be reached from this machine only, so none is public",
+            _crud("BucketOwnershipControls"): "the bucket's account owns all objects in it",
+            _crud("BucketAcl ObjectAcl", "Put Get"): "only unsigned reads check the ACL of an object",
             _crud("BucketLifecycleConfiguration BucketLifecycle", "Put Get") + " DeleteBucketLifecycle": (
-                "no object expires here: the shortest rule takes a day, and a data folder is not kept for years"
+                "objects do not expire: the shortest rule takes a day, and data folders do not live for years"
             ),
-            _crud("BucketCors"): "rules for web pages of other addresses, which do not reach this machine's port",
+            _crud("BucketCors"): "web pages of other origins cannot reach the local AWS anyway",
         }
     ),
     {
-        "PutBucketPolicy": "statements without a condition are obeyed",
-        "GetObject": "ranges, versions, conditions; presigned addresses of both kinds, until they expire",
-        "PutObject": "checksums are verified; forms of a browser too",
+        "PutBucketPolicy": "statements without a condition are always enforced",
+        "GetObject": "ranges, versions, conditions; presigned URLs of both kinds, until they expire",
+        "PutObject": "checksums are verified; browser forms (POST) also work",
     },
     unmodelled=frozenset({"PostObject"}),
 )
@@ -97,15 +97,15 @@ _ECR = Service(
     _kept(
         {
             "PutLifecyclePolicy GetLifecyclePolicy DeleteLifecyclePolicy": (
-                "no image expires here; `stepbridge local reset` frees the disk"
+                "images do not expire; `stepbridge-local reset` frees the disk"
             ),
-            "PutImageScanningConfiguration": "nothing here knows vulnerabilities; asking for a scan is refused",
+            "PutImageScanningConfiguration": "there is no scanner; a request for a scan is refused",
             "SetRepositoryPolicy GetRepositoryPolicy DeleteRepositoryPolicy": (
-                "who may pull is judged by the policies of the caller; other accounts have registries of their own"
+                "the policies of the caller decide who can pull; each account has its own registry"
             ),
         }
     ),
-    {"PutImage": "of a manifest whose image the runtime holds; layers come by docker push in a build"},
+    {"PutImage": "for manifests whose image the runtime has; push layers with docker push in a build"},
 )
 _IAM = Service(
     "IAM",
@@ -130,8 +130,8 @@ _IAM = Service(
         "SimulatePrincipalPolicy"
     ),
     notes={
-        "PutRolePolicy": "policies of every kind are judged once enforcement is on (`--enforce-iam`), else kept",
-        "SimulatePrincipalPolicy": "judged whether enforcement is on or not",
+        "PutRolePolicy": "policies of all kinds are stored, and evaluated if permissions are enforced (`--enforce-iam`)",
+        "SimulatePrincipalPolicy": "evaluated even if permissions are not enforced",
     },
 )
 _STS = Service(
@@ -149,9 +149,9 @@ _LOGS = Service(
     ),
     _kept(
         {
-            "PutRetentionPolicy DeleteRetentionPolicy": "no event expires here: log groups end with the local AWS",
+            "PutRetentionPolicy DeleteRetentionPolicy": "events do not expire; log groups end with the local AWS",
             "PutResourcePolicy DescribeResourcePolicies DeleteResourcePolicy": (
-                "services of the local AWS write their logs without asking them"
+                "services of the local AWS write their logs without checking them"
             ),
         }
     ),
@@ -164,7 +164,7 @@ _CLOUDFORMATION = Service(
         "DescribeStackResources ListStackResources GetTemplate GetTemplateSummary ValidateTemplate "
         "CreateChangeSet DescribeChangeSet ExecuteChangeSet DeleteChangeSet ListChangeSets ListExports"
     ),
-    notes={"CreateStack": "of the resource types in [Stacks](services.md#stacks); others are refused"},
+    notes={"CreateStack": "supports the resource types in [Stacks](services.md#stacks); others are refused"},
 )
 _CODEBUILD = Service(
     "CodeBuild",
@@ -193,8 +193,8 @@ _STATES = Service(
             "`sns:publish`, `sqs:sendMessage`, `events:putEvents` and `aws-sdk:*` of the services on this page; "
             "others, Lambda functions, activities and ResultWriter are refused"
         ),
-        "UpdateStateMachine": "with `publish` a new version",
-        "CreateStateMachineAlias": "of two versions, each execution takes one by their weights",
+        "UpdateStateMachine": "`publish` creates a version",
+        "CreateStateMachineAlias": "with two versions, each execution uses one of them according to their weights",
     },
 )
 _SAGEMAKER = Service(
@@ -203,7 +203,7 @@ _SAGEMAKER = Service(
     frozenset({"CreateProcessingJob", "DescribeProcessingJob", "ListProcessingJobs", "StopProcessingJob", "ListTags"}),
     notes={
         "CreateProcessingJob": "member by member in [SageMaker Processing](processing.md)",
-        "ListTags": "of processing jobs",
+        "ListTags": "for Processing jobs",
     },
     only="it runs Processing jobs only",
 )
@@ -216,8 +216,8 @@ _EVENTS = Service(
         "ListEventBuses DeleteEventBus TagResource UntagResource ListTagsForResource"
     ),
     notes={
-        "PutTargets": "queues, log groups and buses; a target that cannot be reached is a warning in the log",
-        "PutRule": "an event pattern; a ScheduleExpression is kept, and never fires",
+        "PutTargets": "queues, log groups and buses; if a target cannot be reached, the log has a warning",
+        "PutRule": "event patterns; a ScheduleExpression is stored but never fires",
     },
 )
 _SQS = Service(
@@ -237,7 +237,7 @@ _SNS = Service(
         "ListSubscriptions ListSubscriptionsByTopic GetSubscriptionAttributes SetSubscriptionAttributes Publish "
         "PublishBatch TagResource UntagResource ListTagsForResource"
     ),
-    notes={"Publish": "to queues and HTTP addresses; nothing goes to e-mail addresses and telephones"},
+    notes={"Publish": "to queues and HTTP endpoints; nothing is sent to e-mail addresses and phones"},
 )
 
 # By the name that IAM, signatures and ApiCall have for a service.
