@@ -130,7 +130,7 @@ _IAM = Service(
         "SimulatePrincipalPolicy"
     ),
     notes={
-        "PutRolePolicy": "policies of all kinds are stored, and evaluated if permissions are enforced (`--enforce-iam`)",
+        "PutRolePolicy": "policies of all kinds are stored, and evaluated while permissions are on (`--enforce-iam`)",
         "SimulatePrincipalPolicy": "evaluated even if permissions are not enforced",
     },
 )
