@@ -1,16 +1,16 @@
-# Everything here makes and uses its own .venv; nothing else is installed and nothing needs root.
-# The Python is the newest of this machine's that fits; make PYTHON=/path/to/python takes another.
+# All targets create and use .venv in this folder. Nothing else is installed, and nothing needs root.
+# The Python is the newest supported one of this machine; make PYTHON=/path/to/python uses another.
 PYTHON ?= $(shell .ci/pythons | head -n 1)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-# A .venv whose Python is gone is made anew.
+# If the Python of .venv no longer exists, .venv is created again.
 BROKEN := $(shell test ! -e $(READY) || $(BIN)/python -c '' 2>/dev/null || echo yes)
 
 .PHONY: demo up down test test-all test-pythons chaos bench check format lock scikit-images wheels clean help force
 
-help: ## Say what can be made
+help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
 
 demo: $(READY) ## Run the flight_delay model on one real day, through Airflow, on the local AWS
@@ -19,24 +19,24 @@ demo: $(READY) ## Run the flight_delay model on one real day, through Airflow, o
 up: $(READY) ## Start Airflow and the local AWS and leave them running
 	@$(BIN)/stepbridge up
 
-down: $(READY) ## End what `make up` started
+down: $(READY) ## Stop what `make up` started
 	@$(BIN)/stepbridge down
 
-# Both distributions' tests, one after the other. A process takes the next test when it has none left; tests that share
-# what is expensive to start are an xdist_group, which one process takes as a whole. Short tests wait for something now
-# and then, so three processes keep two cores busy; two of the long ones do that by themselves.
+# Runs the tests of both distributions, one after the other. A process takes a new test when it has none left. Tests that
+# share something expensive are in one xdist_group, and run in the same process. Short tests sometimes wait, so three
+# processes keep two cores busy. For long tests two are enough.
 PYTEST = python -m pytest --dist loadgroup --numprocesses
 define tests
 @(cd local && ../$(BIN)/$(PYTEST) $(1)); local=$$?; $(BIN)/$(PYTEST) $(1) && exit $$local
 endef
 
-test: $(READY) ## Run the tests, a real Airflow among them
+test: $(READY) ## Run the tests, some of them with a real Airflow
 	$(call tests,3 -m "not long")
 
-test-all: $(READY) ## Run what takes long besides: storms, restarts, robustness at size, Docker
+test-all: $(READY) ## Run the long tests: many faults at once, restarts, large inputs, Docker
 	$(call tests,2 -m long)
 
-test-pythons: $(READY) ## Run the unit tests on every Python 3.11, 3.12 and 3.13 of this machine, pyenv's and uv's too
+test-pythons: $(READY) ## Run the unit tests on every Python 3.11, 3.12 and 3.13 of this machine, including those of pyenv and uv
 	@failed=; for python in $$(.ci/pythons --all); do \
 	    venv=$(VENV)-$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
 	    echo "Unit tests with $$python"; \
@@ -49,10 +49,10 @@ test-pythons: $(READY) ## Run the unit tests on every Python 3.11, 3.12 and 3.13
 	    || failed="$$failed $$python"; \
 	done; test -z "$$failed" || { echo "Unit tests failed with:$$failed"; exit 1; }
 
-chaos: $(READY) ## Stop, kill and crash a real Airflow in the middle of 1,000 runs (an hour or more; CHAOS_RUNS=50 for less)
+chaos: $(READY) ## Stop, kill and crash a real Airflow during 1,000 runs (an hour or more; CHAOS_RUNS=50 for fewer)
 	@CHAOS_RUNS=$${CHAOS_RUNS:-1000} $(BIN)/python -m pytest -s tests/chaos
 
-bench: $(READY) ## Measure speed and memory beside what is used otherwise (20 minutes; BENCH=quick: 3; BENCH=smallest: to see that it runs)
+bench: $(READY) ## Compare speed and memory with the alternatives (20 minutes; BENCH=quick: 3; BENCH=smallest: only to see that it works)
 	@$(BIN)/python -m tests.bench $(BENCH)
 
 check: $(READY) ## Lint, format, types, import directions, and that every DAG imports
@@ -66,26 +66,26 @@ check: $(READY) ## Lint, format, types, import directions, and that every DAG im
 	$(BIN)/cfn-lint infra/stack.yaml
 	$(BIN)/python -m pytest -q tests/integration/dag_factory -k "import or loader"
 
-format: $(READY) ## Format the code and mend what ruff can
+format: $(READY) ## Format the code and apply ruff's fixes
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-lock: $(READY) ## Resolve the dependencies of both distributions anew into requirements.lock, for all Pythons
+lock: $(READY) ## Resolve the dependencies of both distributions into requirements.lock, for all Pythons
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-emit-index-url --extra lineage --extra postgres --extra dev pyproject.toml local/pyproject.toml -o requirements.lock
 
-scikit-images: $(READY) ## Renew stepbridge's table of scikit-learn images from the SageMaker SDK
+scikit-images: $(READY) ## Update stepbridge's table of scikit-learn images from the SageMaker SDK
 	$(BIN)/python -m stepbridge.deployment.scikit_image
 
-wheels: $(READY) ## Build the wheels and source distributions of both into dist/
+wheels: $(READY) ## Build the wheels and source distributions of both distributions into dist/
 	$(BIN)/uv build --quiet --no-build-isolation --out-dir dist .
 	$(BIN)/uv build --quiet --no-build-isolation --out-dir dist ./local
 
 clean: ## Remove the virtual environment and all local state
 	rm -rf $(VENV) $(VENV)-3.* .stepbridge
 
-# uv is installed first, by pip, as requirements.lock pins it; it then installs the rest. The marker holds the version
-# of Python and is written last, so that what was broken off, and another Python's .venv, are made anew.
+# pip installs uv as requirements.lock pins it, and uv installs the rest. The marker file contains the version of Python
+# and is written last. So an incomplete .venv, or one of another Python, is created again.
 $(READY): requirements.lock pyproject.toml local/pyproject.toml $(if $(BROKEN),force)
 	@test -n "$(PYTHON)" || { \
 	    echo "No Python 3.11, 3.12 or 3.13 with venv was found. Install one:"; \

@@ -1,4 +1,4 @@
-"""No DAG, but the import error that Airflow shows when model cards are broken; models.py loads the others."""
+"""Shows broken model cards as an import error in Airflow. It defines no DAG: models.py does."""
 
 from pathlib import Path
 
