@@ -1,4 +1,4 @@
-"""One root for every error that the local AWS raises, and the errors that several of its packages share.
+"""The base class of all errors of the local AWS, and the errors that several of its packages share.
 
 An error keeps its raw values as attributes and makes its text in ``__str__``, so that it survives pickling and so that
 a program can read what a person reads. The text has one shape:
@@ -46,7 +46,7 @@ class LocalAwsError(Exception):
 
 
 class ConfigurationError(LocalAwsError):
-    """What the user wrote or set up cannot be used as it is."""
+    """Something that the user wrote or configured cannot be used."""
 
 
 class ImageBuildError(LocalAwsError):
@@ -54,12 +54,12 @@ class ImageBuildError(LocalAwsError):
 
 
 class UnsupportedCommandError(LocalAwsError):
-    """A ``docker`` or ``aws`` command that the local AWS does not have. The build sees exit code 125 or 252."""
+    """The local AWS does not support a ``docker`` or ``aws`` command. The build gets exit code 125 or 252."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong in a document. ``excerpt`` is the line it is in and a caret below, or empty."""
+    """One error in a document. ``excerpt`` is its line with a caret below, or empty."""
 
     where: str
     found: str
@@ -73,13 +73,13 @@ class Problem:
 
 
 class DocumentError(ConfigurationError):
-    """A document has problems; ``problems`` holds all of them, in the order in which they stand in it."""
+    """A document has errors. ``problems`` has all of them, in the order of the document."""
 
     def __init__(self, source: str, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
         count = len(self.problems)
         super().__init__(source, f"{count} problem{'' if count == 1 else 's'}")
-        self.args = (source, self.problems)  # what pickle hands to __init__
+        self.args = (source, self.problems)  # what pickle passes to __init__
 
     @property
     def source(self) -> str:
@@ -90,8 +90,8 @@ class DocumentError(ConfigurationError):
 
 
 class PortInUseError(ConfigurationError):
-    """Something listens on the port already."""
+    """Another program is already listening on the port."""
 
 
 class DataFolderInUseError(ConfigurationError):
-    """Another local AWS runs on the data folder."""
+    """Another local AWS is using the data folder."""

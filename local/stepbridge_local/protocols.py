@@ -1,6 +1,6 @@
 """What the services of the local AWS need from each other, as protocols and plain values.
 
-SageMaker and CodeBuild know neither moto nor a container engine: they see an ``ObjectStore``, a ``LogSink``, an
+SageMaker and CodeBuild depend on neither moto nor a container engine: they use an ``ObjectStore``, a ``LogSink``, an
 ``ImageRegistry``, a ``ContainerRuntime`` and a ``CommandSandbox``. The first three are implemented on moto, by
 ``services.s3.moto``, ``services.logs.moto`` and ``services.ecr.moto``; the others by ``runtimes.process`` and
 ``runtimes.docker``.
@@ -24,7 +24,7 @@ class Scope:
 
 
 class ServiceError(Exception):
-    """An AWS API error as the client shall see it: ``code`` is the AWS exception name, ``message`` its text."""
+    """An AWS API error as the client will see it: ``code`` is the AWS exception name, ``message`` its text."""
 
     def __init__(self, code: str, message: str, http_status: int = 400) -> None:
         super().__init__(code, message, http_status)
@@ -46,7 +46,7 @@ class ObjectSummary:
 
 
 class ObjectStore(Protocol):
-    """The S3 of the local AWS, reached in process. Raises ServiceError NoSuchBucket or NoSuchKey."""
+    """The S3 of the local AWS, in process. Raises ServiceError NoSuchBucket or NoSuchKey."""
 
     def list_objects(self, scope: Scope, bucket: str, prefix: str) -> Iterator[ObjectSummary]:
         """The objects whose key starts with ``prefix``, in key order."""
@@ -55,7 +55,7 @@ class ObjectStore(Protocol):
         """Write the object to ``destination``, whose parent folder exists."""
 
     def read(self, scope: Scope, bucket: str, key: str) -> Iterator[bytes]:
-        """The object's content in chunks; what it raises comes before the first one."""
+        """The object's content in chunks. Errors are raised before the first chunk."""
 
     def upload(self, scope: Scope, source: Path, bucket: str, key: str) -> None:
         """Store the file ``source`` as the object."""
@@ -63,7 +63,7 @@ class ObjectStore(Protocol):
 
 # --- CloudWatch Logs --------------------------------------------------------------------------------------------------
 class LogSink(Protocol):
-    """CloudWatch Logs of the local AWS, reached in process. Makes group and stream when they do not exist."""
+    """CloudWatch Logs of the local AWS, in process. Creates group and stream if they do not exist."""
 
     def write(self, scope: Scope, group: str, stream: str, lines: Sequence[str]) -> None:
         """Append lines, without their line ends, stamped with the time of the call."""
@@ -72,7 +72,7 @@ class LogSink(Protocol):
 # --- images and containers --------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class BuiltImage:
-    """An image that a runtime holds. ``image_id`` is ``sha256:<64 hex>`` and names it within that runtime."""
+    """An image that a runtime has. ``image_id`` is ``sha256:<64 hex>`` and names it within that runtime."""
 
     image_id: str
     size_bytes: int
@@ -80,7 +80,7 @@ class BuiltImage:
 
 
 class ImageRegistry(Protocol):
-    """The ECR of the local AWS, reached in process."""
+    """The ECR of the local AWS, in process."""
 
     def resolve(self, image_uri: str) -> str:
         """The ``image_id`` of ``image_uri`` (``…:tag`` or ``…@sha256:…``); builds prebuilt images on first use.
@@ -89,26 +89,26 @@ class ImageRegistry(Protocol):
         """
 
     def note(self, image_uri: str, image_id: str) -> str:
-        """What the log of a job in this image begins with; empty for most images."""
+        """The text with which the log of a job in this image begins; empty for most images."""
 
     def push(self, image_uri: str, image: BuiltImage) -> str:
         """Record the image under ``image_uri`` and return its digest, the ``sha256:…`` of its manifest."""
 
     def record(self, image_uri: str, manifest: bytes) -> str:
-        """Record an image that was pushed elsewhere, by its very manifest, and return its digest."""
+        """Record an image that was pushed elsewhere, with its manifest unchanged, and return its digest."""
 
     def find_digest(self, scope: Scope, repository_name: str, tag: str) -> str | None:
         """The digest under a tag; None without such a tag. Raises ServiceError RepositoryNotFoundException."""
 
 
 class ImageHolder(Protocol):
-    """What has the content of images whose manifests the ECR of the local AWS records."""
+    """Has the content of images whose manifests are recorded in the local ECR."""
 
     def hold(self, scope: Scope, repository: str, digest: str, config_digest: str) -> str:
-        """The ``image_id`` under which the runtime has the image now. Raises LookupError when it is lost."""
+        """The ``image_id`` of the image in the runtime. Raises LookupError if the image is lost."""
 
     def has(self, image_id: str) -> bool:
-        """Whether the runtime has the image at the moment."""
+        """Whether the runtime has the image now."""
 
 
 @dataclass(frozen=True)
@@ -132,8 +132,8 @@ class ContainerSpec:
 class ContainerExit:
     """How a container ended.
 
-    ``error`` is set when it could not be started at all, and then ``exit_code`` is None; or when it was killed for what
-    it did. ``left_behind`` are the names of what it made in its ``working_folder``, as far as the runtime knows.
+    ``error`` is set if it could not be started, and then ``exit_code`` is None. It is also set if the runtime killed
+    it for what it did. ``left_behind`` are the names of the files that it made in its ``working_folder``, if known.
     """
 
     exit_code: int | None
@@ -146,14 +146,14 @@ class Container(Protocol):
     """A started container."""
 
     def wait(self, timeout_seconds: float | None = None) -> ContainerExit | None:
-        """Block until it ended and its whole output was handed on; None when the timeout passed first."""
+        """Block until it has ended and all its output was passed on. None if the timeout passes first."""
 
     def stop(self, grace_seconds: float) -> None:
-        """SIGTERM now, SIGKILL to everything in it after the grace. Returns at once; ``wait`` returns at the end."""
+        """SIGTERM now, SIGKILL to all in it after the grace period. Returns at once; ``wait`` returns at the end."""
 
 
 class ContainerRuntime(Protocol):
-    """What builds images and runs containers."""
+    """Builds images and runs containers."""
 
     name: str  # "process" or "docker"
 
@@ -169,7 +169,7 @@ class ContainerRuntime(Protocol):
     def start(self, spec: ContainerSpec, on_line: Callable[[str], None]) -> Container:
         """Start a container; each line of its stdout and stderr, decoded with replacement, goes to ``on_line``.
 
-        Never raises for what the user wrote: a container that cannot start is one whose ``wait`` has ``error``.
+        Never raises because of user input: if a container cannot start, the result of its ``wait`` has ``error``.
         """
 
     def close(self) -> None:
@@ -179,7 +179,7 @@ class ContainerRuntime(Protocol):
 # --- the commands of builds -------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class SharedFolder:
-    """``source`` of this machine, seen in a sandbox at ``target``."""
+    """``source`` on this machine, which a sandbox sees at ``target``."""
 
     source: Path
     target: str
@@ -187,11 +187,11 @@ class SharedFolder:
 
 
 class CommandSandbox(Protocol):
-    """Where the shell commands of builds run: apart from this machine's files, environment and processes."""
+    """Runs the shell commands of builds, isolated from this machine's files, environment and processes."""
 
     @property
     def python(self) -> str:
-        """The path of the Python that is there."""
+        """The path of the Python in the sandbox."""
 
     def start(
         self,
@@ -201,9 +201,9 @@ class CommandSandbox(Protocol):
         working_folder: str,
         on_line: Callable[[str], None],
     ) -> Container:
-        """Start a command with nothing but this environment and these folders.
+        """Start a command with only this environment and these folders.
 
-        One that cannot be started is a container whose ``wait`` has ``error``.
+        If it cannot start, the result of its ``wait`` has ``error``.
         """
 
 
@@ -216,9 +216,8 @@ Output = Callable[[str, bool], None]
 class CommandCall:
     """A command that a build ran. ``standard_input`` is read for commands that take a password from there.
 
-    The files that it names are those of the build's sandbox: ``fetch(path)`` gives a copy of a file or folder, made for
-    this command, with the links in it as they are. ``path`` is relative to the folder that the command runs in.
-    FileNotFoundError where there is none.
+    The files that it names are in the build's sandbox. ``fetch(path)`` returns a copy of a file or folder for this
+    command, with its links unchanged. ``path`` is relative to the command's working folder. Raises FileNotFoundError.
     """
 
     program: str
@@ -226,7 +225,7 @@ class CommandCall:
     environment: Mapping[str, str]
     standard_input: str
     fetch: Callable[[str], Path]
-    is_abandoned: Callable[[], bool] = lambda: False  # whether the command was killed while it is answered
+    is_abandoned: Callable[[], bool] = lambda: False  # whether the command was killed before it was answered
 
 
 class DockerCommands(Protocol):

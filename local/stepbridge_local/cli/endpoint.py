@@ -1,4 +1,4 @@
-"""Where the local AWS is that a command asks: the options that name it, and its address."""
+"""Finds the local AWS for a command: the options that name it, and its address."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ EndpointUrl = Annotated[
 ]
 
 _TIMEOUT_SECONDS: Final = 30.0
-_OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy does not reach this machine
+_OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy cannot reach this machine
 
 
 def endpoint_of(data_dir: Path, endpoint_url: str | None) -> str:
-    """``endpoint_url``, or the address of the local AWS that runs on the folder. Raises ConfigurationError."""
+    """``endpoint_url``, or the address of the local AWS that uses the folder. Raises ConfigurationError."""
     from stepbridge_local.persistence.inspection import holder_of
 
     if endpoint_url is not None:
@@ -38,7 +38,7 @@ def endpoint_of(data_dir: Path, endpoint_url: str | None) -> str:
 
 
 def health_of(url: str) -> dict[str, Any]:
-    """What the local AWS says about itself. Raises LocalAwsError if none answers there."""
+    """The health document of the local AWS. Raises LocalAwsError if none answers there."""
     health: dict[str, Any] = request_json("GET", url, "/_stepbridge/health")
     if "data_dir" not in health:
         raise _no_answer(url, "something else answers")

@@ -9,16 +9,16 @@ __all__ = ["SUMMARY", "ExitCode"]
 
 
 class ExitCode(IntEnum):
-    """What the command ends with; a number keeps its meaning from release to release."""
+    """The exit codes. A number keeps its meaning from release to release."""
 
     SUCCESS = 0
     """Done. For ``up``: stopped by SIGINT or SIGTERM."""
     ERROR = 1
     """It failed, and stderr says why."""
     USAGE = 2
-    """The command line is wrong: no such command or option, or a value that the option does not take."""
+    """The command line is wrong: an unknown command or option, or an invalid value for an option."""
     NOT_RUNNING = 3
-    """``status``: no local AWS runs on the data folder."""
+    """``status``: no local AWS is using the data folder."""
     INTERRUPTED = 130
     """Ctrl-C, for every command but ``up``."""
 

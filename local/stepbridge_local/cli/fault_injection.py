@@ -1,4 +1,4 @@
-"""``stepbridge-local fault``: faults on demand in a local AWS that runs."""
+"""``stepbridge-local fault``: sets faults in a running local AWS."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def drop(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     endpoint_url: EndpointUrl = None,
 ) -> None:
-    """Close the connection of requests without an answer."""
+    """Close the connection of requests without a response."""
     fault = {"fault": "drop", "when": _when(after), "operations": operation}
     _set({**fault, **_chances(rate, times, seed), "name": name}, data_dir, endpoint_url)
 

@@ -38,7 +38,7 @@ def status(
     endpoint_url: EndpointUrl = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """Show what runs and what the data folder holds. The exit code is 3 if no local AWS runs on it."""
+    """Show what is running and what the data folder contains. The exit code is 3 if no local AWS is using it."""
     from stepbridge_local.persistence.inspection import contents_of, holder_of
 
     if endpoint_url is not None:
@@ -80,7 +80,7 @@ def logs(
     endpoint_url: EndpointUrl = None,
 ) -> None:
     """Print the log of a processing job. If it has several instances, each line begins with its host."""
-    import boto3  # half a second: not for --help
+    import boto3  # takes half a second, which --help does not need
     from botocore.exceptions import BotoCoreError
 
     url = endpoint_of(data_dir, endpoint_url)
@@ -88,13 +88,13 @@ def logs(
     try:
         sagemaker: Any = session.client("sagemaker", endpoint_url=url)
         client: Any = session.client("logs", endpoint_url=url)
-    except (BotoCoreError, ValueError) as error:  # what --region or --endpoint-url cannot be
+    except (BotoCoreError, ValueError) as error:  # an invalid --region or --endpoint-url
         raise ConfigurationError(f"{url} in {region}", str(error)) from None
     described = _described(sagemaker, job)
     several = described["ProcessingResources"]["ClusterConfig"]["InstanceCount"] > 1
     seen = _Seen()
     while True:
-        # The status first: what a job wrote is there before it has ended.
+        # Read the status first: everything that a job wrote is in the log before the job has ended.
         has_ended = _described(sagemaker, job)["ProcessingJobStatus"] in ENDED
         for event in seen.new(_events(client, job, seen.latest)):
             host = event["logStreamName"].removeprefix(f"{job}/").rsplit("-", 1)[0]
@@ -108,7 +108,7 @@ def reset(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """Remove everything in a data folder: objects, images, records, logs. Refused while a local AWS runs on it."""
+    """Remove everything in a data folder: objects, images, records, logs. Refused while a local AWS is using it."""
     from stepbridge_local.persistence import inspection
 
     if not yes:
@@ -118,7 +118,7 @@ def reset(
 
 
 class _Seen:
-    """Which log events were printed. Only those of the latest moment are remembered: none comes before it."""
+    """Remembers which log events were printed: only those of the latest moment, because no earlier ones can follow."""
 
     def __init__(self) -> None:
         self.latest = 0

@@ -34,7 +34,7 @@ PROJECT_SCIKIT_LEARN_FOLDER: Final = Path("containers/scikit_learn")
 _IMAGE_REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]*(@sha256:[0-9a-f]{64})?")
 _HOST_NAME: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 _ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+(:\d+)?")
-SIGNAL_SECONDS: Final = 1.0  # until a signal is looked for again
+SIGNAL_SECONDS: Final = 1.0  # between two checks for a signal
 
 RuntimeOption = Annotated[
     Runtime, typer.Option(help="What runs containers; auto: docker if an engine answers, else process.")
@@ -115,7 +115,7 @@ def up(
     )
     if max_jobs is not None:
         settings = replace(settings, max_concurrent_jobs=max_jobs)
-    from stepbridge_local.server import LocalAws  # a second of imports, not for --help or a wrong option
+    from stepbridge_local.server import LocalAws  # imports take a second, which --help and a wrong option do not need
 
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -125,10 +125,10 @@ def up(
     try:
         typer.echo(f"local AWS: {local_aws.endpoint_url}  data: {data_dir}  runtime: {local_aws.runtime_name}")
         while not ended.wait(SIGNAL_SECONDS):
-            pass  # a signal that reached another thread does not wake this one, which has to handle it
+            pass  # a signal to another thread does not wake this one, which has to handle it
     finally:
         local_aws.stop()
-        gc.freeze()  # else the exiting interpreter goes through all of moto's objects once more: two seconds
+        gc.freeze()  # otherwise the interpreter takes two seconds to free all of moto's objects at exit
 
 
 def _scikit_learn_folder(given: Path | None) -> Path:

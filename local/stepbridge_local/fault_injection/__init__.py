@@ -1,6 +1,6 @@
-"""Fault injection: what goes wrong in the local AWS because somebody asked for it. Pure but for locks and clocks.
+"""Fault injection: faults that are set on purpose, and their effects. Pure except for locks and clocks.
 
-``active_faults.FaultInjection`` holds the faults that are set; the services ask it. Nothing here knows moto or HTTP.
+``active_faults.FaultInjection`` holds the faults that are set; the services ask it. Independent of moto and HTTP.
 """
 
 from typing import Final

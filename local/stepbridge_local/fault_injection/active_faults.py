@@ -1,4 +1,4 @@
-"""The faults that are set now, and what they mean for a request, a job or an execution.
+"""The faults that are set, and their effects on a request, a job or an execution.
 
 A local AWS has one ``FaultInjection``. Reading takes no lock: what every request needs (``on_requests``,
 ``enforces_iam``) is an attribute, which is None or False while nothing is set.
@@ -32,7 +32,7 @@ from stepbridge_local.fault_injection.token_bucket import Buckets
 
 __all__ = ["FaultInjection"]
 
-# At most one of each of these types is set, whatever its name.
+# There can be only one fault of each of these types, whatever its name.
 _SINGLE: Final = (ThrottlingFault, ClockFault, IamFault)
 _WITH_CHANCE: Final = (ErrorFault, ConnectionFault, LatencyFault, JobFailureFault, SlowStartFault)
 

@@ -1,11 +1,11 @@
 """The admin API, ``/_stepbridge/faults``, on values: method, path and body in, status and JSON out.
 
 * ``GET /_stepbridge/faults``: what is set, with counts.
-* ``POST /_stepbridge/faults``: set one fault (a JSON object) or several (a list): all or none.
-* ``PUT /_stepbridge/faults``: as POST, and all other faults are removed.
+* ``POST /_stepbridge/faults``: set one fault (a JSON object) or several (a list); if one is invalid, none is set.
+* ``PUT /_stepbridge/faults``: the same as POST, but removes all other faults.
 * ``DELETE /_stepbridge/faults`` and ``DELETE /_stepbridge/faults/<name>``: remove all, or one.
 
-The answer to a change is the list after it. The answer to a wrong body is 400 with everything that is wrong with it.
+The response to a change is the new list. The response to an invalid body is 400 with all its errors.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whether a fault hits a candidate: always, at a rate, or the next N times; the same again for the same seed."""
+"""Decides whether a fault hits a candidate: always, at a rate, or the next N times. A seed makes it repeatable."""
 
 from __future__ import annotations
 

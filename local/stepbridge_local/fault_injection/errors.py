@@ -8,4 +8,4 @@ __all__ = ["FaultSettingsError"]
 
 
 class FaultSettingsError(DocumentError):
-    """Faults cannot be set as they are described."""
+    """The description of a fault is invalid."""

@@ -1,17 +1,17 @@
-"""The time of an execution: real time that runs faster while the execution only waits.
+"""The clock of an execution: real time, but faster while the execution only waits.
 
 A *program run* is the execution itself, a branch or an iteration. It is *asleep* in a Wait state or between two
 attempts of a Retry, *resting* while its own branches or iterations run, else *awake*. With a clock set (``fault set
-clock --speed N``) one second of an execution whose runs are all asleep or resting counts as N; as long as one is
-awake, because a task runs or a state is evaluated, seconds count as one. So waiting passes at once, what happens
-keeps AWS's order (a job of 5 s beside a Wait of 10 s ends first), and TimeoutSeconds, which are measured in this
-time, never fire because a real job took its real time. With ``jobs`` set too, time runs N times as fast always, and
-timeouts do fire N times as early: for tests of timeouts.
+clock --speed N``), one second of an execution counts as N seconds if all its runs are asleep or resting. If one is
+awake, because a task runs or a state is evaluated, a second counts as a second. So waiting takes no time, and events
+keep AWS's order: a job of 5 s ends before a Wait of 10 s beside it. TimeoutSeconds use this clock, so they do not fire
+because a real job takes real time. With ``jobs`` the clock is always N times as fast, and timeouts fire N times as
+early. That is for tests of timeouts.
 
-Fast time stands still at each moment that somebody waits for until that one has woken up and gone on: a thread takes
-milliseconds for it, which at a million times would be hours.
+When a thread's wait is over, the fast clock stops until that thread has woken up and continued. This takes the thread
+milliseconds, which would be hours at a speed of a million.
 
-Only durations are touched. Dates, also those in histories, are the real ones, so they never run backwards.
+Only durations are affected. Dates are real, even in histories, so they never run backwards.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["REAL_TIME", "Alarm", "ClockSetting", "ExecutionTime", "Pace"]
 
 @dataclass(frozen=True)
 class ClockSetting:
-    """How fast waiting passes, and whether that holds while tasks run too."""
+    """How fast waiting passes, and whether the clock is also fast while tasks run."""
 
     speed: float = 1.0
     jobs: bool = False
@@ -37,7 +37,7 @@ REAL_TIME = ClockSetting()
 
 
 class Pace:
-    """The clock setting of a local AWS, which may change at any time, and the executions that wait now."""
+    """The clock setting of a local AWS, which can change at any time, and the executions that are waiting."""
 
     def __init__(self) -> None:
         self.setting = REAL_TIME
@@ -45,7 +45,7 @@ class Pace:
         self._waiting: set[ExecutionTime] = set()
 
     def change(self, setting: ClockSetting) -> None:
-        """Let this setting hold from now on, also for what waits already."""
+        """Use this setting from now on, also for executions that are already waiting."""
         with self._lock:
             self.setting = setting
             waiting = list(self._waiting)
@@ -68,10 +68,10 @@ class ExecutionTime:
         self._pace = pace
         self._clock = clock
         self._lock = threading.Lock()
-        self._deadlines: dict[Alarm, float] = {}  # of those that are waited for now
+        self._deadlines: dict[Alarm, float] = {}  # alarms that are being waited for
         self._awake = 0
         self._asleep = 0
-        self._expected = 0  # runs that count as awake already and will begin soon
+        self._expected = 0  # runs that will begin soon; they already count as awake
         self._elapsed = 0.0
         self._read_at = clock()
         self._rate = 1.0
@@ -84,7 +84,7 @@ class ExecutionTime:
 
     @contextmanager
     def program_run(self) -> Iterator[None]:
-        """A run that begins and ends with the block."""
+        """A program run that lasts as long as the block."""
         with self._changing():
             if self._expected:
                 self._expected -= 1
@@ -163,7 +163,7 @@ class ExecutionTime:
             before = self._rate
             self._advance()
             yield
-            self._rate = self._rate_now()  # a change takes no time: here a microsecond may count as a second
+            self._rate = self._rate_now()  # a change must take no time, because a microsecond can count as a second
             alarms = list(self._deadlines) if self._rate != before else []
         for alarm in alarms:
             alarm.recompute()
@@ -193,12 +193,12 @@ class Alarm:
         self._is_set = False
 
     def set(self) -> None:
-        """End the waiting; also that of later calls."""
+        """End the wait, and all later ones."""
         self._is_set = True
         self._changed.set()
 
     def recompute(self) -> None:
-        """Let the waiting thread compute again how long it waits."""
+        """Make the waiting thread compute its remaining time again."""
         self._changed.set()
 
     def wait(self) -> bool:

@@ -96,7 +96,7 @@ class ThrottlingFault(_Fault):
 
 
 class ErrorFault(_OnRequests):
-    """An error answer, instead of the operation or after it was carried out."""
+    """An error response, instead of the operation or after it was carried out."""
 
     fault: Literal["error"] = "error"
     status: int = Field(500, ge=400, le=599, description="The HTTP status.")
@@ -106,14 +106,14 @@ class ErrorFault(_OnRequests):
 
 
 class ConnectionFault(_OnRequests):
-    """The connection is closed without an answer, before the operation or after it (a lost response)."""
+    """The connection is closed without a response, before the operation or after it (a lost response)."""
 
     fault: Literal["drop"] = "drop"
     when: Literal["before", "after"] = "before"
 
 
 class LatencyFault(_OnRequests):
-    """The operation starts later."""
+    """The operation is delayed."""
 
     fault: Literal["latency"] = "latency"
     seconds: float = Field(ge=0, le=3600)

@@ -1,4 +1,4 @@
-"""Operations as IAM names them, checked against the service models: a misspelt one would never be hit."""
+"""Checks names of operations, as in IAM, against the service models: a misspelt one would never be hit."""
 
 from __future__ import annotations
 

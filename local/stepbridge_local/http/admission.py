@@ -1,7 +1,7 @@
-"""Which requests the local AWS answers at all, decided from a request's headers before anything of it is parsed.
+"""Decides from a request's headers whether the local AWS answers it, before anything else is parsed.
 
-The local AWS has no real credentials to check, so every program on the machine may use it. A web page may not: a
-browser would send its requests to loopback too. Three headers tell them apart, none of which a page can forge
+The local AWS has no real credentials to check, so every program on the machine may use it. Web pages may not, although
+a browser would send their requests to loopback too. Three headers identify them, and a page cannot forge any of them
 (https://developer.mozilla.org/en-US/docs/Glossary/Forbidden_request_header):
 
 * ``Host`` is the name by which the client reached the server. A page whose own name resolves to loopback (DNS
@@ -28,7 +28,7 @@ _AWS_SERVICE_HOST: Final = re.compile(
     r"|sagemaker|api\.sagemaker|monitoring)(-fips)?(\.dualstack)?(\.[a-z]{2}(-[a-z]+)+-\d)?"
     r"\.(amazonaws\.com(\.cn)?|api\.aws)"
 )
-"""AWS's own names for the services of the local AWS: no page can make one of them resolve to loopback."""
+"""AWS's host names for the services of the local AWS. No page can make one of them resolve to loopback."""
 
 _CORS_HEADER: Final = "access-control-"
 _PAGES: Final = "/_stepbridge/"
@@ -45,7 +45,7 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Admission:
-    """The rules. ``port`` is the server's; ``hosts`` are further names and ``origins`` further origins to trust.
+    """The rules. ``port`` is the server's. ``hosts`` and ``origins`` are other names and origins to trust.
 
     ``hosts`` are host names without a port; ``origins`` look like ``http://127.0.0.1:3000``.
     """
@@ -60,7 +60,7 @@ class Admission:
         return f"http://127.0.0.1:{self.port}"
 
     def refusal(self, environ: WSGIEnvironment) -> Refusal | None:
-        """Why the request is refused; None when it is admitted."""
+        """Why the request is refused; None if it is admitted."""
         host = environ.get("HTTP_HOST", "")
         if not self._knows_host(host):
             return Refusal(
@@ -80,7 +80,7 @@ class Admission:
         return self._refusal_by_site(environ, origin)
 
     def _refusal_by_site(self, environ: WSGIEnvironment, origin: str | None) -> Refusal | None:
-        """A request without an Origin can still come from another site's page: an image, a link, a frame."""
+        """A request without an Origin can still come from a page of another site: from an image, a link or a frame."""
         site = environ.get("HTTP_SEC_FETCH_SITE", "none")
         if site in ("none", "same-origin") or (origin is not None and origin in self.origins):
             return None
@@ -103,7 +103,7 @@ class Admission:
             return _AWS_SERVICE_HOST.fullmatch(name) is not None
 
     def cors_headers(self, environ: WSGIEnvironment) -> list[tuple[str, str]]:
-        """The CORS headers of an answer: none, unless the page's origin was allowed by the user."""
+        """The CORS headers of a response: none, unless the user has allowed the page's origin."""
         origin = environ.get("HTTP_ORIGIN", "")
         if origin not in self.origins:
             return []
@@ -118,7 +118,7 @@ class Admission:
 
 
 def admitted(application: WSGIApplication, admission: Admission) -> WSGIApplication:
-    """``application``, for requests that ``admission`` admits; the others are answered here."""
+    """``application`` for admitted requests. It refuses the others itself."""
 
     def guarded(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         refusal = admission.refusal(environ)
@@ -133,7 +133,7 @@ def admitted(application: WSGIApplication, admission: Admission) -> WSGIApplicat
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
             kept = [header for header in headers if not header[0].lower().startswith(_CORS_HEADER)]
             if isolate and not any(name.lower() == "content-security-policy" for name, _ in kept):
-                kept.append(("Content-Security-Policy", "sandbox"))  # a stored HTML object is no page of ours
+                kept.append(("Content-Security-Policy", "sandbox"))  # a stored HTML object is not one of our pages
             return start_response(status, kept + cors, exc_info)
 
         return application(environ, start)

@@ -1,4 +1,4 @@
-"""One call of an AWS API as it arrives, and an error answered in the protocol of its service."""
+"""A call of an AWS API, read from its request, and error responses in the protocol of its service."""
 
 from __future__ import annotations
 

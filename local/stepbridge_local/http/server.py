@@ -27,7 +27,7 @@ __all__ = ["HttpServer"]
 
 _log = logging.getLogger(__name__)
 
-_THREADS = 24  # at the start, and as many more whenever all of them are taken
+_THREADS = 24  # at the start, and as many more whenever all are busy
 _MOST_THREADS = 1000  # a client that sends slowly holds one
 _HEAD_SECONDS = 10  # for a whole head, from its first byte on
 _LARGEST_HEAD_BYTES = 128 * 1024
@@ -41,9 +41,9 @@ _BACKLOG = 256
 
 
 class _ChunkedBody:
-    """What stands in the chunks of a body, in a file's methods. Raises ValueError for what are no chunks.
+    """The content of a chunked body, as a file. Raises ValueError if the chunks are malformed.
 
-    cheroot's own, in 11.1, stops for ever in front of a line feed, and keeps a chunk in memory, however long it is.
+    The class of cheroot 11.1 hangs if a line feed comes first, and keeps a chunk in memory, however long it is.
     """
 
     def __init__(self, stream: Any) -> None:
@@ -98,7 +98,7 @@ class _ChunkedBody:
 
 
 class _Deadlines:
-    """Cuts off connections that have not said in time what they want, however often they send a byte."""
+    """Closes connections that have not sent a whole request head in time, even if they keep sending bytes."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -113,7 +113,7 @@ class _Deadlines:
 
     @contextmanager
     def watching(self, connection: Any) -> Iterator[None]:
-        """Cut the connection off when the block takes longer than a head may."""
+        """Close the connection if the block takes longer than a request head may."""
         with self._lock:
             self._until[id(connection)] = (time.monotonic() + _HEAD_SECONDS, connection)
         try:
@@ -134,7 +134,7 @@ class _Deadlines:
 
 class _Request(HTTPRequest):
     def parse_request(self) -> None:
-        """As the base class, in bounded time."""
+        """Like the base class, but in limited time."""
         with self.server.deadlines.watching(self.conn.socket):
             super().parse_request()
 
@@ -144,7 +144,7 @@ class _Connection(HTTPConnection):
 
 
 class _Connections(ConnectionManager):
-    """Connections that wait for a request in one selector. A new one gets a thread only once it has sent something."""
+    """Connections wait for a request in one selector. A new one gets a thread only when it has sent something."""
 
     def _from_server_socket(self, server_socket: Any) -> None:
         """Replaces the base class's answer, a connection to read from at once: one that says nothing held a thread."""
@@ -169,7 +169,7 @@ class _Gateway(wsgi.Gateway_10):
         return environ
 
     def start_response(self, status: Any, headers: Any, exc_info: Any = None) -> Any:
-        """As the base class, which sends the application's ``Connection: close`` and keeps the connection."""
+        """Like the base class, but also closes the connection if the application sends ``Connection: close``."""
         if ("Connection", "close") in headers:
             self.req.close_connection = True
         return super().start_response(status, headers, exc_info)
@@ -185,7 +185,7 @@ class _Server(wsgi.Server):
         self.deadlines = _Deadlines()
 
     def bind(self, *arguments: Any, **keywords: Any) -> Any:
-        """As the base class, which hides the errno in a text. Raises PortInUseError, ConfigurationError."""
+        """Like the base class, which hides the errno in a text. Raises PortInUseError, ConfigurationError."""
         host, port = self.bind_addr
         remedy = "choose another port with --port, or --port 0 for a free one"
         try:
@@ -196,7 +196,7 @@ class _Server(wsgi.Server):
             raise ConfigurationError(f"{host}:{port}", os.strerror(error.errno or 0), remedy=remedy) from None
 
     def process_conn(self, conn: Any) -> None:
-        """As the base class, which never grows its pool: slow clients would keep all others waiting."""
+        """Like the base class, but grows the pool of threads. Otherwise slow clients would keep all others waiting."""
         if self.requests.idle <= self.requests.qsize:
             self.requests.grow(_THREADS)
         super().process_conn(conn)
@@ -206,7 +206,7 @@ class _Server(wsgi.Server):
 
 
 class HttpServer:
-    """Serves ``application`` from ``serve`` to ``stop``. ``bind`` takes the port before, so that nobody else does."""
+    """Serves ``application`` from ``serve`` to ``stop``. ``bind`` takes the port earlier, so that nobody else can."""
 
     def __init__(self, port: int) -> None:
         self._server = _Server(
@@ -222,7 +222,7 @@ class HttpServer:
         self._thread: threading.Thread | None = None
 
     def bind(self) -> None:
-        """Take the port; who connects now waits for ``serve``. Raises PortInUseError, ConfigurationError."""
+        """Take the port. Clients that connect now wait for ``serve``. Raises PortInUseError, ConfigurationError."""
         _allow_many_connections()
         self._server.prepare()
         server: Any = self._server
@@ -248,7 +248,7 @@ class HttpServer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Take no more requests; those under way have two seconds to end."""
+        """Accept no more requests. Running ones have two seconds to end."""
         self._server.stop()
         self._server.deadlines.stop()
         if self._thread is not None:

@@ -1,4 +1,4 @@
-"""The local AWS's pages for people: an execution, log streams, a build, objects. What the AWS console is elsewhere.
+"""The local AWS's web pages, in the role of the AWS console: an execution, log streams, a build, objects.
 
 Addresses, below ``/_stepbridge/``, each part of them percent-encoded: nothing more for the index of all that there is;
 ``executions/<ARN>``; and with ``?account=…&region=…`` ``jobs/<name>``, ``logs/<group>/<stream prefix>``,
@@ -67,7 +67,7 @@ class _Stream:
 
 
 class Pages:
-    """Makes pages of what the local AWS holds, asked for as any client asks."""
+    """Makes pages about the content of the local AWS, which it reads like any client."""
 
     def __init__(self, clients: Clients) -> None:
         self._clients = clients

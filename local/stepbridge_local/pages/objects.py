@@ -1,4 +1,4 @@
-"""What the pages show of S3: a bucket's folders and objects, and the objects themselves."""
+"""The pages about S3: a bucket's folders and objects, and the objects themselves."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CHUNK_BYTES: Final = 65536
 
 @dataclass(frozen=True)
 class Download:
-    """An object. What is not text is saved by the browser instead of shown; nothing of it is ever run as a page."""
+    """An object. The browser shows text and saves everything else. Nothing in it ever runs as a page."""
 
     name: str
     is_text: bool

@@ -1,4 +1,4 @@
-"""What the index shows: the newest executions, jobs and builds of an account's region, and its buckets."""
+"""The index page: the newest executions, jobs and builds of an account's region, and its buckets."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Overview:
-    """The newest first, ``most`` of each kind."""
+    """At most ``most`` of each kind, the newest first."""
 
     executions: list[Row]
     jobs: list[Row]

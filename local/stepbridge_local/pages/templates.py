@@ -1,4 +1,4 @@
-"""The HTML of the local AWS's pages, as Jinja templates. Everything that is put in is escaped."""
+"""The HTML of the local AWS's pages, as Jinja templates. All values are escaped."""
 
 from __future__ import annotations
 

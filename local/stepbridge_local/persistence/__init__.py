@@ -1,1 +1,1 @@
-"""What the local AWS keeps in its data folder, so that a restart finds it again. Knows nothing of moto."""
+"""The data that the local AWS keeps in its data folder through a restart. Independent of moto."""

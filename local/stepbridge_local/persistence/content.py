@@ -1,7 +1,7 @@
 """Object content as files: written once under a random name, then only read, linked or removed.
 
-Content never passes through memory as a whole. A file that is being sent stays readable when its object is deleted,
-because the sender holds it open.
+Content is never in memory as a whole. A file that is being sent stays readable if its object is deleted, because the
+sender holds it open.
 """
 
 from __future__ import annotations

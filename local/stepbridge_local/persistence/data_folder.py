@@ -1,4 +1,4 @@
-"""The data folder of one local AWS: held by at most one process, which leaves its address there."""
+"""The data folder of a local AWS. Only one process at a time can use it, and writes its address there."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class DataFolder:
         """Make the folder, which only its owner may read, and lock it. Raises DataFolderInUseError."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.mkdir(mode=0o700, exist_ok=True)
-        with suppress(PermissionError):  # it belongs to somebody else, who has let this user in
-            self.path.chmod(0o700)  # it may be there from before
+        with suppress(PermissionError):  # it belongs to another user, who has granted access to this one
+            self.path.chmod(0o700)  # it may exist from earlier
         lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,7 +1,7 @@
 """The records of all executions of state machines, with their histories, in one SQLite file.
 
-Written as it happens, so that a killed process leaves everything up to its last moment: what it left running is ended
-by the next one that opens the file.
+Events are written as they happen, so if the process is killed, everything up to that moment is kept. The next process
+that opens the file ends the executions that were left running.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ INTERRUPTED_ERROR: Final = "States.Runtime"
 INTERRUPTED_CAUSE: Final = "the local AWS was stopped while the execution ran"
 _VERSION: Final = 1
 
-# A checkpoint is what a redrive continues from; it changes more often than the record, and is wanted more rarely.
+# A redrive continues from a checkpoint. It changes more often than the record, and is needed less often.
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS executions (
     arn TEXT PRIMARY KEY, state_machine_arn TEXT, status TEXT, record TEXT, checkpoint TEXT

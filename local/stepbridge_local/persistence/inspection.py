@@ -1,4 +1,4 @@
-"""What a data folder shows without a request to its local AWS: which process runs on it, and what is in it."""
+"""Reads a data folder without asking its local AWS: which process uses it, and what is in it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _EXECUTIONS: Final = Path("executions") / "executions.sqlite"
 
 @dataclass(frozen=True)
 class Holder:
-    """The process that runs on a data folder. ``since`` is in seconds since the epoch."""
+    """The process that uses a data folder. ``since`` is in seconds since the epoch."""
 
     url: str
     pid: int
@@ -53,7 +53,7 @@ class Contents:
 
 
 def holder_of(data_dir: Path) -> Holder | None:
-    """Who runs on the folder; None when nobody does, whatever a killed process left there."""
+    """The process that uses the folder; None if there is none, even if a killed process left files behind."""
     folder = DataFolder(data_dir)
     try:
         lock = os.open(data_dir / _LOCK, os.O_RDONLY | os.O_CLOEXEC)
@@ -69,7 +69,7 @@ def holder_of(data_dir: Path) -> Holder | None:
 
 
 def _announced(endpoint_file: Path) -> Holder | None:
-    """None in the moment between taking the folder and answering requests."""
+    """None for the short time after the folder is locked and before the server answers."""
     try:
         announced = json.loads(endpoint_file.read_text())
         return Holder(announced["url"], announced["pid"], endpoint_file.stat().st_mtime)
@@ -120,7 +120,7 @@ def reset(data_dir: Path) -> None:
 
 
 def _make_writable(folder: Path) -> None:
-    """Jobs may have left folders that not even their owner may change."""
+    """Jobs may have left folders that even their owner cannot change."""
     for path, _, _ in os.walk(folder):
         os.chmod(path, 0o700)  # noqa: PTH101  os.walk gives texts, and there may be very many
 

@@ -1,4 +1,4 @@
-"""Texts in a file without a name, which the system removes with the process that has it open."""
+"""Texts in an unnamed file, which disappears when the process ends."""
 
 from __future__ import annotations
 

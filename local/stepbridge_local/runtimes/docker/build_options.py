@@ -28,7 +28,7 @@ _WITH_VALUE: Final = frozenset(
         *("--platform", "--progress", "--provenance", "--sbom", "--shm-size", "--target", "--ulimit", "-m"),
     )
 )
-_REGISTRY_CACHE: Final = ("type=registry,", "type=inline")  # others lie in files
+_REGISTRY_CACHE: Final = ("type=registry,", "type=inline")  # others are in files
 _BUILD_NETWORKS: Final = frozenset(("default", "none", "host"))
 _ELSEWHERE: Final = frozenset(("--push", "--output", "-o"))
 # https://docs.docker.com/reference/cli/docker/container/run/
@@ -43,7 +43,7 @@ _RUN_WITH_VALUE: Final = frozenset(
 )
 _RUN_VARIABLE: Final = frozenset(("-e", "--env"))
 _RUN_NETWORKS: Final = frozenset(("none", "bridge", "host"))
-# Without effect on what is in the image, and unknown to the engine's own builder.
+# They have no effect on the content of the image, and the classic builder does not know them.
 _ONLY_BUILDKIT: Final = frozenset({"--load", "--progress", "--provenance", "--sbom", "--cache-to", "--builder"})
 _TAG: Final = frozenset({"-t", "--tag"})
 _FILE: Final = frozenset({"-f", "--file"})
@@ -52,7 +52,7 @@ _BUILD_ARGUMENT: Final = "--build-arg"
 
 @dataclass
 class BuildOptions:
-    """``others`` are the options that go on as they are."""
+    """``others`` are options that are passed on unchanged."""
 
     context: str = ""
     file: str | None = None
@@ -101,7 +101,7 @@ def read_build(words: Sequence[str], environment: Mapping[str, str], classic: bo
 
 
 def _take(rest: list[str], command: str = "build") -> tuple[str, str]:
-    """The next option with its value, which a switch has none of; no option for the context."""
+    """The next option with its value. A switch has no value. For the context there is no option."""
     word = rest.pop(0)
     if not word.startswith("-") or word == "-":
         return "", word
@@ -142,7 +142,7 @@ def read_run(words: Sequence[str], environment: Mapping[str, str]) -> tuple[list
 
 
 def _assigned(text: str, environment: Mapping[str, str]) -> list[str]:
-    """``NAME=value`` for what may be a name alone; nothing where the environment has no such name."""
+    """``NAME=value``, also for a bare name; nothing if the environment does not have the name."""
     if "=" in text:
         return [text]
     return [f"{text}={environment[text]}"] if text in environment else []

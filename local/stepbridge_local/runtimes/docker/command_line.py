@@ -37,7 +37,7 @@ class DockerProgram:
         output: Output,
         is_abandoned: Callable[[], bool],
     ) -> int:
-        """Its exit status; each line that it prints goes to ``output``. Ended when nobody waits for it any more."""
+        """Its exit status. Each line of its output goes to ``output``. It is killed if the build no longer waits."""
         process = subprocess.Popen(
             [self.path, *arguments],
             cwd=folder,

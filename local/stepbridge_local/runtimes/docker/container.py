@@ -1,4 +1,4 @@
-"""One container on a Docker engine: its lines, its end, its stop."""
+"""A container on a Docker engine: its output, how it ends, how it is stopped."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stepbridge_local.runtimes.docker.engine_errors import ENGINE_ERRORS, explai
 __all__ = ["DockerContainer"]
 
 _log = logging.getLogger(__name__)
-_SETTLING_SECONDS = 3.0  # after which an init process has surely started its command
+_SETTLING_SECONDS = 3.0  # by then an init process has started its command
 _POLL_SECONDS = 0.02
 _KILL_SECONDS = 1.0  # between two attempts
 _MOST_KILLS = 30
@@ -25,16 +25,16 @@ _MOST_KILLS = 30
 _SILENCE_SECONDS = 60.0
 _LOOK_SECONDS = 0.2
 _KILLED = ContainerExit(137)
-# How the engine's init process says that there is nothing to run: https://github.com/krallin/tini
+# What the engine's init process prints if the command does not exist: https://github.com/krallin/tini
 _NOT_EXECUTED_CODES = (126, 127)
 _INIT_FAILED = "[FATAL tini ("
 _ADDED = 1  # https://docs.docker.com/reference/api/engine/ "Get changes on a container's filesystem"
 _MOST_NAMES = 10
-_LONGEST_LINE_BYTES = 256 * 1024  # CloudWatch Logs takes no longer event
+_LONGEST_LINE_BYTES = 256 * 1024  # CloudWatch Logs accepts no longer event
 
 
 class DockerContainer:
-    """Implements ``Container``. The engine's container is removed once it ended and its output was handed on."""
+    """Implements ``Container``. Removes the engine's container when it has ended and its output was passed on."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class DockerContainer:
         self._on_end = on_end
         self._exit: ContainerExit | None = None
         self._settled_at = 0.0
-        self._started = threading.Event()  # also set when the start failed: there is no more to wait for
+        self._started = threading.Event()  # also set if the start failed, because there is nothing to wait for
         self._ended = threading.Event()
 
     def start(self) -> None:
@@ -58,12 +58,12 @@ class DockerContainer:
         threading.Thread(target=self._follow, name=f"container-{self._container.name}", daemon=True).start()
 
     def wait(self, timeout_seconds: float | None = None) -> ContainerExit | None:
-        """How it ended, or None when the timeout passed first."""
+        """How it ended, or None if the timeout passes first."""
         self._ended.wait(timeout_seconds)
         return self._exit
 
     def stop(self, grace_seconds: float) -> None:
-        """SIGTERM now, SIGKILL after the grace; returns at once."""
+        """SIGTERM now, SIGKILL after the grace period. Returns at once."""
         threading.Thread(target=self._stop, args=(grace_seconds,), daemon=True).start()
 
     def _stop(self, grace_seconds: float) -> None:
@@ -85,7 +85,7 @@ class DockerContainer:
                 if len(self._container.top()["Processes"]) > 1:
                     return
             except ENGINE_ERRORS:
-                return  # it is gone, or the engine cannot list processes: then the signal goes out as it is
+                return  # the container is gone, or the engine cannot list processes: send the signal anyway
             self._ended.wait(_POLL_SECONDS)
 
     def _kill(self, signal: str) -> None:
@@ -105,7 +105,7 @@ class DockerContainer:
 
     def _run(self) -> ContainerExit:
         try:
-            # Attached before the start, so that not a line is missed.
+            # Attach before the start, so that no line is missed.
             stream = self._container.attach(stdout=True, stderr=True, stream=True, logs=True, demux=True)
             self._container.start()
         except ENGINE_ERRORS as error:
@@ -164,7 +164,7 @@ class DockerContainer:
                 time.sleep(_LOOK_SECONDS)
 
     def _left_behind(self) -> tuple[str, list[str]]:
-        """The working folder, and the names of what was added there, as far as the engine still says."""
+        """The working folder and the names of new files in it, if the engine still has the container."""
         folder = self._container.attrs["Config"].get("WorkingDir") or "/"
         try:
             changes = self._container.diff() or ()
@@ -188,7 +188,7 @@ def _lines(chunks: Iterator[tuple[bytes | None, bytes | None]]) -> Iterator[str]
 
 
 def _split(text: bytes) -> tuple[list[bytes], bytes]:
-    """The lines that are whole, or longer than the longest that is kept together, and the rest."""
+    """The complete lines (and pieces of lines that are too long), and the rest."""
     *whole, rest = text.split(b"\n")
     while len(rest) > _LONGEST_LINE_BYTES:
         whole.append(rest[:_LONGEST_LINE_BYTES])

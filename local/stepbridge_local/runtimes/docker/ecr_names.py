@@ -1,4 +1,4 @@
-"""Names of images: ECR's, and the engine's, which reaches the registry on a loopback port.
+"""Names of images in ECR and in the engine, which uses the registry on a loopback port.
 
 ``<account>.dkr.ecr.<region>.amazonaws.com/<repository>:<tag>`` is
 ``127.0.0.1:<port>/<account>/<region>/<repository>:<tag>``.

@@ -1,4 +1,4 @@
-"""The images of the local ECR on the engine, which may lose what the registry keeps, and then fetches it again."""
+"""The images of the local ECR in the engine. If the engine loses one, it is pulled from the registry again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class EngineImages:
         self._registry = registry
 
     def hold(self, scope: Scope, repository: str, digest: str, config_digest: str) -> str:
-        """The engine's id of the image, pulled when the engine has lost it. Raises LookupError when nobody has it."""
+        """The engine's id of the image, pulled if the engine has lost it. Raises LookupError if it is nowhere."""
         by_digest = f"{self._registry.address}/{scope.account_id}/{scope.region}/{repository}@{digest}"
         # An engine names images by their configuration, or with containerd's image store by their manifest.
         for name in filter(None, (config_digest, by_digest)):
@@ -42,6 +42,6 @@ class EngineImages:
             return None
 
     def tag(self, image_id: str, name: str) -> None:
-        """Give an image that the engine holds a name of the engine's, ``<repository>:<tag>``."""
+        """Tag an image in the engine as ``<repository>:<tag>``."""
         repository, _, tag = name.rpartition(":")
         self._client.images.get(image_id).tag(repository, tag)

@@ -42,7 +42,7 @@ http:
 class OciRegistry:
     """A registry on a loopback port, which engines trust without TLS. Keeps its blobs in ``folder``.
 
-    The port is the one it had before where that is free: the engine knows images by it.
+    It uses the same port as before if that is free, because the engine's names of images contain it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -51,7 +51,7 @@ class OciRegistry:
         self.address = ""  # "127.0.0.1:<port>" once started
 
     def start(self) -> None:
-        """Start it and wait until it answers. Raises ConfigurationError where there is no such program."""
+        """Start it and wait until it answers. Raises ConfigurationError if the program is not installed."""
         program = next(filter(None, map(shutil.which, _PROGRAMS)), None)
         if program is None:
             raise ConfigurationError(

@@ -1,7 +1,7 @@
-"""Files that a container wrote, given to the user of this process.
+"""Makes the user of this process the owner of files that a container wrote.
 
-A container's root is the machine's root with most engines: an unprivileged local AWS could neither read what it wrote
-for itself alone nor remove its folders. The engine can, so it is asked to change the owner.
+With most engines, root in a container is the machine's root. A local AWS that does not run as root can neither read
+such files nor remove such folders. The engine can, so it is asked to change the owner.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _INSIDE = "/opt/ml"
 
 
 def foreign(folder: Path, user_id: int) -> bool:
-    """Whether anything in the folder belongs to somebody else than the user; links count themselves."""
+    """Whether anything in the folder, links included, belongs to another user."""
     return any(os.lstat(path).st_uid != user_id for path in _paths(folder))
 
 
 def hand_over(client: docker.DockerClient, image_id: str, folder: Path, user_id: int, group_id: int) -> None:
-    """Make everything in ``folder`` belong to the user. What the engine refuses is logged, and stays as it is.
+    """Make the user the owner of everything in ``folder``. If the engine refuses, this is logged and nothing changes.
 
-    Done by ``chown`` of the image, as root; an image without one has the folder copied out of the engine and in again.
+    Uses the image's ``chown``, as root. If it has none, the folder is copied out of the engine and back.
     """
     try:
         helper = client.containers.create(
@@ -54,7 +54,7 @@ def hand_over(client: docker.DockerClient, image_id: str, folder: Path, user_id:
 
 
 def rewrite_archive(container: EngineContainer, user_id: int, group_id: int) -> None:
-    """Copy the container's /opt/ml out of the engine and in again with the user as its owner."""
+    """Copy the container's /opt/ml out of the engine and back, with the user as its owner."""
     with TemporaryFile() as taken, TemporaryFile() as changed:
         chunks, _ = container.get_archive(f"{_INSIDE}/.")
         for chunk in chunks:

@@ -42,7 +42,7 @@ class DockerRuntime:
     """Implements ``ContainerRuntime`` on a Docker engine.
 
     ``owner_folder`` stands for the local AWS that the containers belong to: what an earlier one on the same folder left
-    running is removed at the start. A container's network is the engine's bridge where it has one, else the host's.
+    running is removed at the start. A container's network is the engine's bridge if it has one, otherwise the host's.
     """
 
     name = "docker"
@@ -134,14 +134,14 @@ class DockerRuntime:
             network_mode=network,
             # On a bridge the engine writes down the container's own address.
             extra_hosts=dict(spec.hosts) if network != "bridge" else None,
-            init=True,  # as process 1 a program without a handler for SIGTERM would ignore it
+            init=True,  # as process 1, a program without a handler would ignore SIGTERM
             **self._limits(spec),
             labels={_OWNER_LABEL: self._owner},
             hostname=spec.hostname or spec.name[:63],
         )
 
     def _limits(self, spec: ContainerSpec) -> dict[str, int]:
-        """What is asked for, but no more than the engine's machine has; swap does not add to it."""
+        """The requested limits, but no more than the engine's machine has. Swap does not add to them."""
         limits: dict[str, int] = {}
         if spec.memory_bytes:
             memory_bytes = min(spec.memory_bytes, self._memory_bytes)
@@ -160,7 +160,7 @@ class DockerRuntime:
             container.wait(_CLOSING_SECONDS)
 
     def _take_over(self, spec: ContainerSpec) -> None:
-        """Make what a container of another user wrote readable and removable for this process."""
+        """Let this process read and remove files that a container of another user wrote."""
         folder, user_id = spec.ml_folder.resolve(), os.geteuid()
         if user_id != 0 and foreign(folder, user_id):
             # In a rootless engine's containers this user is root.

@@ -1,4 +1,4 @@
-"""The ``docker`` commands of builds, answered with nothing but a ``ContainerRuntime`` and an ``ImageRegistry``.
+"""Answers the ``docker`` commands of builds with only a ``ContainerRuntime`` and an ``ImageRegistry``.
 
-``runtimes.docker.build_commands`` answers them with the docker program instead.
+``runtimes.docker.build_commands`` uses the docker program instead.
 """

@@ -1,4 +1,4 @@
-"""``docker`` command lines, read into what they ask for; whatever the local AWS does not have is refused by name."""
+"""Parses ``docker`` command lines. Commands and options that the local AWS does not have are refused by name."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _read_build(words: list[str]) -> BuildImage:
     parser.add_argument("--build-arg", action="append", default=[])
     parser.add_argument("-q", "--quiet", action="store_true")
     parser.add_argument("--load", action="store_true")
-    # Accepted because they change how an image is made and not what is in it.
+    # Accepted because they affect how an image is built, but not its content.
     parser.add_argument("--progress")
     parser.add_argument("--cache-from", action="append", default=[])
     parser.add_argument("--cache-to", action="append", default=[])

@@ -1,4 +1,4 @@
-"""What stands against an image build, found by reading its Dockerfile and its context. Builds and downloads nothing."""
+"""Finds problems of an image build by reading its Dockerfile and context. Builds and downloads nothing."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = ["BuildCheck", "check_build"]
 
 @dataclass(frozen=True)
 class BuildCheck:
-    """``problems`` fail the build everywhere, ``refusals`` only with the process runtime. Texts for people."""
+    """``problems`` fail the build everywhere, ``refusals`` only with the process runtime. Both are texts for people."""
 
     problems: tuple[str, ...]
     refusals: tuple[str, ...]
 
 
 def check_build(folder: Path, dockerfile: str = "Dockerfile") -> BuildCheck:
-    """What is found in the Dockerfile and in the files that it copies; sources from other stages are not looked at."""
+    """The problems in the Dockerfile and in the files that it copies. Sources from other stages are not checked."""
     try:
         parsed = parse_dockerfile((folder / dockerfile).read_text("utf-8"), dockerfile)
         base = base_of(parsed, {})

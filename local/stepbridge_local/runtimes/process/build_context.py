@@ -1,6 +1,6 @@
-"""The build context: which of its files COPY takes, and how they get into an image's file tree.
+"""The build context: which of its files COPY uses, and how they get into an image's file tree.
 
-https://docs.docker.com/reference/dockerfile/#copy; what is ignored is decided by ``core.dockerignore``.
+https://docs.docker.com/reference/dockerfile/#copy; ``dockerignore`` decides what is ignored.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class ContextEntry:
     origin: Path
 
     def digest(self) -> str:
-        """What of it becomes part of an image: path, kind, whether it is executable, and content."""
+        """A digest of what becomes part of an image: path, kind, whether it is executable, and content."""
         mode = self.origin.lstat().st_mode
         if stat.S_ISLNK(mode):
             content = f"link {os.readlink(self.origin)}"  # noqa: PTH115 - the text itself, not a path
@@ -48,7 +48,7 @@ class ContextEntry:
 
 @dataclass(frozen=True)
 class Source:
-    """What one source of a COPY stands for: one file under its name, or a folder's content."""
+    """One source of a COPY: a file with its name, or the content of a folder."""
 
     name: str
     is_folder: bool
@@ -74,7 +74,7 @@ class BuildContext:
         return file.is_file() and file.is_relative_to(self.folder)
 
     def sources(self, step: CopyFiles) -> tuple[list[Source], list[Problem]]:
-        """What the step copies, and what stands against it: sources that are missing, ignored or outside."""
+        """What the step copies, and its problems: sources that are missing, ignored or outside the context."""
         sources: list[Source] = []
         problems: list[Problem] = []
         for pattern in step.sources:
@@ -112,7 +112,7 @@ class BuildContext:
         return f"{pattern}, a symbolic link to nothing" if broken else found
 
     def _hidden(self, path: Path) -> bool:
-        """Whether nothing of it is left: an ignored folder may still hold files that ``!`` takes back in."""
+        """Whether all of it is ignored. An ignored folder may still contain files that ``!`` includes again."""
         return self._ignored_path(path) and not (path.is_dir() and any(self._entries(path)))
 
     def _source(self, path: Path) -> Source:

@@ -1,4 +1,4 @@
-"""The sandbox that the commands of builds run in: that of containers, without an image."""
+"""The sandbox for the commands of builds: the same as for containers, but without an image."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["BuildSandbox"]
 
 
 class BuildSandbox:
-    """A ``CommandSandbox`` of this machine's programs and libraries, and nothing else of it. For Linux."""
+    """A ``CommandSandbox`` with this machine's programs and libraries, and nothing else of it. For Linux."""
 
     def __init__(self, containers: RunningContainers) -> None:
         self._containers = containers

@@ -1,4 +1,4 @@
-"""Builds images: first prepares and reports every problem, then runs only the steps that were not run before."""
+"""Builds images: first finds and reports all problems, then runs only the steps that have not been run before."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ from stepbridge_local.runtimes.process.sandbox import host_layout
 
 __all__ = ["ImageBuilder"]
 
-LAYOUT_VERSION: Final = 1  # part of every key: raise it when an image of old code would no longer run
+LAYOUT_VERSION: Final = 1  # part of every key: increase it if images of older code no longer run
 _ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
 
 
 @dataclass(frozen=True)
 class _Base:
-    """What an image is built on: a Python of this machine, or an image that is here already."""
+    """What an image is built on: a Python of this machine, or an existing image."""
 
     python: PythonInstallation
     config: ImageConfig
@@ -120,7 +120,7 @@ class ImageBuilder:
         return _Preparation(base, plan, sources, tuple(_keys(base.chain, plan, sources)))
 
     def _base(self, parsed: Dockerfile, build_args: Mapping[str, str]) -> tuple[_Base, list[Problem]]:
-        """The base, and why it is not available: then a placeholder, so that the other problems are found too."""
+        """The base. If it is not available: a placeholder, so that other problems are found too, and the reason."""
         own = own_python()
         placeholder = _Base(own, python_image_config(own.version), "")
         reference = base_of(parsed, build_args)

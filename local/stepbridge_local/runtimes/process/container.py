@@ -1,4 +1,4 @@
-"""A started container: its output line by line, how it ends, and how it is stopped."""
+"""A running container: its output line by line, how it ends, and how it is stopped."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _READ_BYTES: Final = 64 * 1024
 
 
 class LineSplitter:
-    """Cuts a stream of bytes into lines of text. A line longer than MAX_LINE_BYTES is handed on in pieces."""
+    """Splits a stream of bytes into lines of text. A line longer than MAX_LINE_BYTES is passed on in pieces."""
 
     def __init__(self) -> None:
         self._pending = bytearray()
@@ -121,11 +121,11 @@ class ProcessContainer:
         return self._process.pid
 
     def wait(self, timeout_seconds: float | None = None) -> ContainerExit | None:
-        """How it ended, once all of its output was handed on; None when ``timeout_seconds`` passed first."""
+        """How it ended, when all its output has been passed on. None if ``timeout_seconds`` pass first."""
         return self._exit if self._ended.wait(timeout_seconds) else None
 
     def stop(self, grace_seconds: float) -> None:
-        """SIGTERM to its command now, SIGKILL to all in it after the grace; 0 kills at once."""
+        """SIGTERM to its command now, SIGKILL to everything in it after the grace period; 0 kills at once."""
         self._send(f"stop {max(0.0, grace_seconds)}\n".encode())
 
     def join(self) -> None:

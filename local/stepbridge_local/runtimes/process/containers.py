@@ -1,4 +1,4 @@
-"""The containers that run now, of jobs and of builds alike, and their folders."""
+"""The running containers, of jobs and of builds, and their folders."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["RunningContainers"]
 
 
 class RunningContainers:
-    """Starts containers, and knows those that have not ended. Their folders lie below ``work_folder``."""
+    """Starts containers, and keeps those that have not ended. Their folders are below ``work_folder``."""
 
     def __init__(self, work_folder: Path) -> None:
         self._work = SessionFolder(work_folder)

@@ -1,4 +1,4 @@
-"""A Dockerfile's text as instructions: pure parsing, with no opinion on which of them can be honoured.
+"""Parses a Dockerfile into instructions. Pure. It does not decide which of them are supported.
 
 Follows https://docs.docker.com/reference/dockerfile/: parser directives, comments, line continuations, flags, exec and
 shell forms, quoting and variables.
@@ -49,7 +49,7 @@ class Dockerfile:
 
 
 def parse_dockerfile(text: str, source: str) -> Dockerfile:
-    """The instructions of ``text`` in order. Never fails: what is not known is for the planner to refuse."""
+    """The instructions of ``text`` in order. Never fails: the planner refuses unknown instructions."""
     lines = text.removeprefix("\ufeff").splitlines()
     escape = _directives(lines).get("escape", "\\")
     instructions: list[Instruction] = []

@@ -1,7 +1,7 @@
-"""Which files of a build context count, by Docker's rules (https://docs.docker.com/build/concepts/context/).
+"""Which files of a build context are used, by Docker's rules (https://docs.docker.com/build/concepts/context/).
 
 Patterns are anchored at the context's root; one that matches a folder matches all below it; the last one that matches
-decides, and ``!`` takes back in, also below an ignored folder.
+decides. ``!`` includes files again, even below an ignored folder.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["DockerIgnore", "DockerignoreError", "ignore_file_names", "parse_dock
 
 
 class DockerignoreError(DocumentError):
-    """An ignore file has patterns that Docker does not read."""
+    """An ignore file has invalid patterns."""
 
 
 def ignore_file_names(dockerfile: str) -> tuple[str, str]:

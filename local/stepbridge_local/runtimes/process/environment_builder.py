@@ -1,4 +1,4 @@
-"""Makes and extends virtual environments inside the sandbox that containers run in, with the network on."""
+"""Creates and extends virtual environments inside the sandbox of containers, with network access."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CACHE_FOLDER: Final = f"{TOOL_FOLDER}/uv-cache"
 UV: Final = f"{TOOL_FOLDER}/uv"
 KEPT_LINES: Final = 12  # of a failed command's output, in the error's text
 
-# Byte code is made once here, not by every job anew; but for what jobs hardly ever import: test suites, and pip itself.
+# Byte code is compiled once here instead of by every job, except for modules that jobs hardly import: tests and pip.
 COMPILE: Final = (
     "python",
     "-m",
@@ -46,8 +46,8 @@ COMPILE: Final = (
 class EnvironmentBuilder:
     """Makes layers of virtual environments for one store.
 
-    New environments grow inside of the cache of packages where that is on the store's file system: uv can then link
-    files instead of copying them (a link cannot cross a mount), and a package that many images use is on disk once.
+    New environments are created inside the cache of packages if that is on the store's file system. Then uv can link
+    files instead of copying them (a link cannot cross a mount), and a package of many images is on disk only once.
     """
 
     def __init__(self, store: ImageStore, environ: Mapping[str, str], containers: RunningContainers) -> None:
