@@ -54,7 +54,7 @@ _PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; 
 class LocalAws:
     """The local AWS on 127.0.0.1, from ``start`` to ``stop``. One per process: moto's state is global.
 
-    ``runtime`` takes the place of the one that the settings name. ``services`` are there once it is started.
+    ``runtime`` replaces the one in the settings. ``services`` is set once it has started.
     """
 
     services: LocalServices
@@ -78,7 +78,7 @@ class LocalAws:
     def start(self) -> None:
         """Return once requests are answered.
 
-        Raises DataFolderInUseError or PortInUseError, and then nothing is left behind.
+        Raises DataFolderInUseError or PortInUseError, and leaves nothing behind.
         """
         with ExitStack() as cleanup:
             folder = DataFolder(self._settings.data_dir.resolve())
@@ -97,7 +97,7 @@ class LocalAws:
             self._cleanup = cleanup.pop_all()
 
     def stop(self) -> None:
-        """Stop the running jobs, write what is to be kept, and let go of folder and port. Idempotent."""
+        """Stop the running jobs, write all data, and release folder and port. Idempotent."""
         self._cleanup.close()
 
     def _build(self, cleanup: ExitStack) -> LocalServices:
@@ -107,7 +107,7 @@ class LocalAws:
         containers = (
             plain_containers(self._runtime, build_sandbox(settings, cleanup))
             if self._runtime
-            # late: the registry builds with this runtime
+            # set later, because the registry builds with this runtime
             else open_containers(settings, lambda uri: registry.resolve(uri), cleanup)
         )
         runtime = containers.runtime
@@ -147,7 +147,7 @@ class LocalAws:
         )
         cleanup.callback(builds.stop_all)
         executions = ExecutionRecords(settings.data_dir.resolve() / "executions" / EXECUTIONS_FILE, datetime.now(UTC))
-        cleanup.callback(executions.close)  # first: what stopped jobs do to executions is no end of theirs
+        cleanup.callback(executions.close)  # first, so that the executions do not end because their jobs are stopped
         return LocalServices(
             settings,
             self.endpoint_url,
@@ -252,7 +252,7 @@ def _clients(application: WSGIApplication) -> Callable[[str, str], Callable[[str
 
 
 def _is_of_a_person(environ: WSGIEnvironment) -> bool:
-    """Whether somebody typed the address without a path into a browser; for a client that is S3's list of buckets."""
+    """Whether a browser opens the address without a path. For other clients, that lists the buckets of S3."""
     asks_for_html = "text/html" in environ.get("HTTP_ACCEPT", "") and "HTTP_AUTHORIZATION" not in environ
     return environ["REQUEST_URI"] in ("/", PREFIX.rstrip("/")) and asks_for_html
 

@@ -1,4 +1,4 @@
-"""Which runtime a local AWS has, and all that belongs to it."""
+"""Chooses the runtime of a local AWS, with everything that belongs to it."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ __all__ = ["Containers", "build_sandbox", "open_containers", "plain_containers"]
 
 @dataclass(frozen=True)
 class Containers:
-    """A runtime, and what answers the docker commands of builds on it.
+    """A runtime, and the object that answers the docker commands of builds on it.
 
-    ``holder`` has its images where ECR's records do not say where they are.
+    ``holder`` has its images if ECR's records do not locate them.
     """
 
     runtime: ContainerRuntime
@@ -44,14 +44,14 @@ def plain_containers(runtime: ContainerRuntime, sandbox: CommandSandbox) -> Cont
 
 
 def build_sandbox(settings: LocalAwsSettings, cleanup: ExitStack) -> CommandSandbox:
-    """Where the commands of builds run beside a runtime that has no sandbox of its own; ``cleanup`` ends it."""
+    """The sandbox for commands of builds, for a runtime that has none; ``cleanup`` ends it."""
     sandbox = BuildSandbox(RunningContainers(settings.work_folder.resolve()))
     cleanup.callback(sandbox.close)
     return sandbox
 
 
 def open_containers(settings: LocalAwsSettings, resolve: Callable[[str], str], cleanup: ExitStack) -> Containers:
-    """The runtime that the settings ask for; ``auto`` is Docker where an engine answers.
+    """The runtime that the settings ask for; ``auto`` is Docker if an engine answers.
 
     ``resolve`` finds images in the local ECR. What is started is ended by ``cleanup``. Raises ConfigurationError.
     """
@@ -62,7 +62,7 @@ def open_containers(settings: LocalAwsSettings, resolve: Callable[[str], str], c
 
 def _docker(settings: LocalAwsSettings, cleanup: ExitStack) -> Containers | None:
     """The engine that answers; None where there is none and ``auto`` may do without."""
-    # Half a second of imports that the process runtime does without.
+    # The imports take half a second, and the process runtime does not need them.
     from stepbridge_local.runtimes.docker import DockerRuntime, find_engine
     from stepbridge_local.runtimes.docker.build_commands import BuildCommands, BuildEngine
     from stepbridge_local.runtimes.docker.command_line import DEFAULT_HOST, find_program

@@ -1,11 +1,11 @@
 """Connects the local AWS's services to moto.
 
-Each service's touch of moto is in its ``moto`` module or package, and nowhere else; ``services.moto`` has what all of
-them share. moto's internals are private: the pin is exact, and ``tests/contract/test_moto_names.py`` fails when a name
-that is replaced, or its signature, is no longer what it was.
+A service uses moto only in its ``moto`` module or package. ``services.moto`` has what these share. moto's internals are
+private, so its version is pinned exactly, and ``tests/contract/test_moto_names.py`` fails if a replaced name or its
+signature changes.
 
-moto keeps its state, and what is replaced in it, in module globals. That is why one process can be one local AWS only.
-Nothing of the local AWS itself is global: what a replaced function needs, it gets from here.
+moto keeps its state in module globals, and so are its replaced parts. So a process can contain only one local AWS.
+Nothing of the local AWS itself is global: replaced functions get what they need from here.
 """
 
 from __future__ import annotations

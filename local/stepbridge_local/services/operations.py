@@ -1,7 +1,7 @@
-"""Which services and operations the local AWS has: one table. What is not in it is refused by name.
+"""The table of services and operations that the local AWS has. All others are refused by name.
 
-moto answers for many more services and operations than do anything here: instances that never start, scans that find
-nothing, replication that never happens. ``services.moto.application`` lets through what this table has.
+moto accepts many more operations that would do nothing: instances that never start, scans that find nothing,
+replication that never happens. ``services.moto.application`` only lets the operations in this table through.
 docs/operations.md shows it; ``python -m stepbridge_local.services.operations`` prints it. Tests compare it
 with botocore's service models and call every operation.
 """
@@ -20,10 +20,10 @@ __all__ = ["SERVICES", "Service", "markdown", "refusal"]
 
 @dataclass(frozen=True)
 class Service:
-    """One service. ``honoured`` operations do what AWS documents, with what ``notes`` say of some.
+    """One service. ``honoured`` operations do what AWS documents; ``notes`` add details to some.
 
-    ``kept`` operations are accepted, and what they set is described again, but has no effect; the text says why.
-    ``unmodelled`` are honoured too: requests that no client's model has. ``only`` says in a refusal what there is.
+    ``kept`` operations are accepted. Their settings are stored and described, but have no effect; the text says why.
+    ``unmodelled`` operations are honoured too, but no client's model has them. ``only`` says in a refusal what works.
     """
 
     title: str
@@ -260,7 +260,7 @@ SERVICES: Final[Mapping[str, Service]] = MappingProxyType(
 
 
 def refusal(service: str, operation: str) -> ServiceError | None:
-    """Why a call is refused; None when the local AWS has the operation, or when the operation cannot be told."""
+    """Why a call is refused. None if the local AWS has the operation, or if the operation is not known."""
     offer = SERVICES.get(service)
     if offer is None:
         present = ", ".join(one.title for one in SERVICES.values())
@@ -272,7 +272,7 @@ def refusal(service: str, operation: str) -> ServiceError | None:
 
 
 def _not_implemented(message: str) -> ServiceError:
-    return ServiceError("NotImplemented", message, 501)  # 501: clients do not try it again
+    return ServiceError("NotImplemented", message, 501)  # 501, because clients do not retry it
 
 
 # --- the page ---------------------------------------------------------------------------------------------------------
@@ -303,7 +303,7 @@ def _lines(service: Service, operations: frozenset[str]) -> Iterator[str]:
 
 
 def _models() -> dict[str, frozenset[str]]:
-    from botocore.loaders import create_loader  # a page needs it, requests do not
+    from botocore.loaders import create_loader  # needed for the page, but not for requests
 
     loader = create_loader()
     return {

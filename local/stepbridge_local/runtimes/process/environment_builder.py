@@ -27,7 +27,7 @@ __all__ = ["EnvironmentBuilder"]
 TOOL_FOLDER: Final = "/run/stepbridge"
 CACHE_FOLDER: Final = f"{TOOL_FOLDER}/uv-cache"
 UV: Final = f"{TOOL_FOLDER}/uv"
-KEPT_LINES: Final = 12  # of a failed command's output, in the error's text
+KEPT_LINES: Final = 12  # number of lines of a failed command's output in the error
 
 # Byte code is compiled once here instead of by every job, except for modules that jobs hardly import: tests and pip.
 COMPILE: Final = (
@@ -59,7 +59,7 @@ class EnvironmentBuilder:
         self._cache = cache_folder(environ).resolve()
 
     def close(self) -> None:
-        """Remove what was not completed."""
+        """Remove incomplete environments."""
         if self._temporary is not None:
             self._temporary.close()
 

@@ -10,7 +10,7 @@ USE_DOCKER = "run the local AWS with `--runtime docker`, which honours every ins
 
 
 class DockerfileError(ImageBuildError, DocumentError):
-    """A Dockerfile or its context has what the process runtime cannot honour; ``problems`` has all of it."""
+    """A Dockerfile or its context needs what the process runtime does not support; ``problems`` has it all."""
 
 
 class PythonNotFoundError(ConfigurationError):

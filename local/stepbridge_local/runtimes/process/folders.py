@@ -17,13 +17,13 @@ __all__ = ["SessionFolder", "link_tree", "locked", "remove_tree", "tree_size"]
 
 
 class SessionFolder:
-    """A folder of its own below ``parent`` for as long as this program runs.
+    """A folder below ``parent`` that belongs to this program while it runs.
 
     A lock shows others that it is in use. Folders of programs that have ended or were killed are removed here.
     """
 
     def __init__(self, parent: Path) -> None:
-        with locked(parent / "sessions.lock"):  # so that nobody finds a new folder before its own lock is on it
+        with locked(parent / "sessions.lock"):  # so that no other program finds a new folder before it is locked
             for other in parent.glob("session-*"):
                 _remove_if_left_behind(other)
             self.path = Path(tempfile.mkdtemp(prefix="session-", dir=parent))
@@ -48,7 +48,7 @@ class SessionFolder:
 def _remove_if_left_behind(folder: Path) -> None:
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except FileNotFoundError:  # its own program has just removed it
+    except FileNotFoundError:  # its program has just removed it
         return
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -69,7 +69,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a folder, also one that holds folders without permissions, as the kernel's overlay leaves them."""
+    """Remove a folder, even if it contains folders without permissions, as the kernel's overlay leaves them."""
 
     def allow(function: Callable[..., Any], name: str, failure: Any) -> None:
         if not issubclass(failure[0], PermissionError):
@@ -87,7 +87,7 @@ def remove_tree(path: Path) -> None:
 
 
 def link_tree(source: Path, target: Path) -> None:
-    """Make ``target`` a tree of the same folders, whose files are the same files (hard links)."""
+    """Make ``target`` a copy of the tree, with hard links instead of copies of files."""
     target.mkdir(parents=True, exist_ok=True)
     for entry in os.scandir(source):
         path = target / entry.name

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 __all__ = ["ENVIRONMENT_PATH", "ImageConfig", "PythonInstallation", "command_of", "python_image_config"]
 
-ENVIRONMENT_PATH: Final = "/opt/venv"  # where an image's virtual environment lies, in every container
+ENVIRONMENT_PATH: Final = "/opt/venv"  # the place of an image's virtual environment in every container
 _OTHER_PYTHON_LABEL: Final = "stepbridge.local.other-python"
 
 
@@ -25,7 +25,7 @@ class PythonInstallation:
         return ".".join(self.version.split(".")[:2])
 
     def is_a(self, wanted: str) -> bool:
-        """Whether it answers to ``wanted``: empty, ``3``, ``3.11`` or ``3.11.7``; the last number may differ."""
+        """Whether it matches ``wanted``: empty, ``3``, ``3.11`` or ``3.11.7``. The patch version may differ."""
         minor = ".".join(wanted.split(".")[:2])
         return not wanted or f"{self.version}.".startswith(f"{minor}.")
 
@@ -47,7 +47,7 @@ class ImageConfig:
 
     @property
     def other_python(self) -> str:
-        """One line that says why the image runs on another Python than its FROM names; empty when it does not."""
+        """One line that says why the image runs on another Python than FROM names; empty if it does not."""
         return dict(self.labels).get(_OTHER_PYTHON_LABEL, "")
 
     def to_oci(self) -> dict[str, Any]:
@@ -82,7 +82,7 @@ class ImageConfig:
 
 
 def python_image_config(version: str, other_python: str = "") -> ImageConfig:
-    """What the official image ``python:<version>`` sets, with the image's own environment first on PATH.
+    """The configuration of the official image ``python:<version>``, with the virtual environment first on PATH.
 
     ``other_python`` is kept as a label, so that images built on this one have it too: ``ImageConfig.other_python``.
     """
@@ -97,7 +97,7 @@ def command_of(
 ) -> tuple[str, ...]:
     """The command of ``docker run [--entrypoint E] IMAGE [ARGS]``; empty when neither it nor the image names one.
 
-    An entrypoint puts the image's ENTRYPOINT and CMD aside; arguments alone replace CMD.
+    An entrypoint replaces the image's ENTRYPOINT and CMD. Arguments without an entrypoint replace CMD.
     """
     if entrypoint is not None:
         return (*entrypoint, *(arguments or ()))

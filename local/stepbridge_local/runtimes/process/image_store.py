@@ -1,8 +1,8 @@
-"""Images and their layers on disk: complete or not there at all, and there again after a restart.
+"""Images and their layers on disk. They are never incomplete, and survive a restart.
 
 ``<images folder>/<64 hex>/`` holds ``image.json``, the file tree ``rootfs/`` and ``venv``, a link to the virtual
 environment's layer. ``layers/<key>/`` holds one state of a virtual environment as ``tree/opt/venv`` and ``layer.json``;
-the key is the digest of all that led to it, so an unchanged ``pip install`` is found instead of run.
+the key is a digest of everything that led to it, so an unchanged ``pip install`` is found and not run again.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class StoredImage:
-    """An image as it lies on disk."""
+    """An image on disk."""
 
     image_id: str
     folder: Path
@@ -62,12 +62,12 @@ class ImageStore:
 
     @property
     def temporary_folder(self) -> Path:
-        """Where what is not complete yet lies: on the same file system, so that a rename completes it."""
+        """A folder for incomplete content, on the same file system, so that a rename completes it."""
         return self.folder / "tmp"
 
     @contextmanager
     def making(self, key: str) -> Iterator[None]:
-        """Only one at a time makes the layer ``key``, in this program and in others."""
+        """A lock: only one thread of one program at a time makes the layer ``key``."""
         with locked(self.folder / "locks" / key):
             yield
 
@@ -80,7 +80,7 @@ class ImageStore:
         return Layer(key, folder / "tree", tuple(content["packages"]), content["size_bytes"])
 
     def add_layer(self, key: str, folder: Path, packages: tuple[str, ...], size_bytes: int) -> Layer:
-        """Keep ``folder``, which holds ``tree/``, as the layer ``key``; one that came first is kept."""
+        """Store ``folder``, which contains ``tree/``, as the layer ``key``. If the layer exists already, it is kept."""
         _write(folder / "layer.json", {"packages": packages, "size_bytes": size_bytes})
         self._complete(folder, self.folder / "layers" / key)
         return Layer(key, self.folder / "layers" / key / "tree", packages, size_bytes)
@@ -126,7 +126,7 @@ class ImageStore:
         except OSError:
             if not target.is_dir():
                 raise
-            remove_tree(folder)  # somebody else has made the same
+            remove_tree(folder)  # another program has made the same image
 
 
 def _read(path: Path) -> Any:

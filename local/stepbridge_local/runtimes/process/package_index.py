@@ -1,4 +1,4 @@
-"""Where packages come from: the machine's settings of indexes, proxies and certificates, as a build may see them.
+"""The source of packages: the machine's settings of indexes, proxies and certificates that a build gets.
 
 Nothing else of the machine's environment reaches a build. pip's variables are translated to those of uv.
 """
@@ -45,7 +45,7 @@ def translated(variables: Mapping[str, str]) -> dict[str, str]:
 def index_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """The variables that a build gets of the machine's environment ``environ``."""
     passed = {name: value for name, value in translated(environ).items() if value and _PASSED.fullmatch(name)}
-    # As pip does it: the newest version wins, whichever index has it.
+    # Like pip: the newest version wins, whichever index has it.
     return {"UV_INDEX_STRATEGY": "unsafe-best-match", **passed}
 
 
@@ -67,7 +67,7 @@ def _paths(environment: Mapping[str, str]) -> Iterator[str]:
 def cache_folder(environ: Mapping[str, str]) -> Path:
     """Where builds keep packages: below uv's cache on this machine, and apart from it.
 
-    Code that a package runs while it is installed can write to it, so what this user's own uv installs is not there.
+    The setup code of packages can write to it, so this user's own uv does not install from it.
     """
     if environ.get("UV_CACHE_DIR"):
         return Path(environ["UV_CACHE_DIR"], "stepbridge")

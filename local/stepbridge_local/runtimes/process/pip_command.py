@@ -16,7 +16,7 @@ _PYTHON: Final = re.compile(r"(?:/\S*/)?python(?:3(?:\.\d+)?)?$")
 _ASSIGNMENT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 _OPERATORS: Final = frozenset("|;<>()`&\n")
 
-# pip's option -> what uv calls it; "" where it changes nothing here. Options of the first table take no value.
+# pip's option -> uv's name for it; "" if it has no effect here. Options of the first table have no value.
 _SWITCHES: Final[Mapping[str, str]] = {
     "--no-deps": "--no-deps",
     "--upgrade": "--upgrade",
@@ -73,7 +73,7 @@ _WITH_VALUE: Final[Mapping[str, str]] = {
 
 
 class CommandRefusedError(ValueError):
-    """A RUN command is not one that the process runtime honours; its text says what was found in it."""
+    """The process runtime does not support a RUN command. The text says what was found in it."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class PipInstall:
 
 
 def pip_installs(commands: Sequence[Sequence[str]]) -> tuple[PipInstall, ...]:
-    """The installs that the words of ``commands`` stand for. Raises CommandRefusedError when one is anything else."""
+    """The installs in the words of ``commands``. Raises CommandRefusedError if one is anything else."""
     return tuple(_pip_install(list(words)) for words in commands)
 
 

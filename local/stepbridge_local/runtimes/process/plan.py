@@ -1,4 +1,4 @@
-"""What the process runtime does for a Dockerfile, as values; or everything in it that it cannot do. Pure."""
+"""The steps that the process runtime takes for a Dockerfile, as values, or all problems that it finds. Pure."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ Step = CopyFiles | MakeFolder | InstallPackages
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do in which order, and the configuration of the image that comes of it."""
+    """The steps in their order, and the configuration of the resulting image."""
 
     steps: tuple[Step, ...]
     config: ImageConfig
@@ -86,7 +86,7 @@ class Plan:
 
 
 class _RefusedError(ValueError):
-    """Inside the planner: the instruction cannot be honoured as it stands."""
+    """Used inside the planner: the instruction is not supported as written."""
 
     def __init__(self, found: str, expected: str, remedy: str = USE_DOCKER) -> None:
         super().__init__(found, expected, remedy)
@@ -146,7 +146,7 @@ def _problem(source: str, instruction: Instruction, error: ValueError) -> Proble
 def plan_dockerfile(
     dockerfile: Dockerfile, build_args: Mapping[str, str], base: ImageConfig
 ) -> tuple[Plan, tuple[Problem, ...]]:
-    """The plan for an image on top of one with the configuration ``base``, and all that stands against it."""
+    """The plan for an image on top of one with the configuration ``base``, and all problems."""
     planner = _Planner(dockerfile, build_args, base)
     for instruction in dockerfile.instructions:
         planner.take(instruction)
@@ -158,7 +158,7 @@ def plan_dockerfile(
 
 @dataclass
 class _Planner:
-    """Walks the instructions and keeps what they have set so far."""
+    """Goes through the instructions and keeps the state that they have set so far."""
 
     dockerfile: Dockerfile
     build_args: Mapping[str, str]
@@ -247,7 +247,7 @@ class _Planner:
     def _workdir(self, instruction: Instruction) -> None:
         path = self._absolute(self._expand(instruction.value))
         self.config = replace(self.config, working_dir=path)
-        if PurePosixPath(path).is_relative_to(RESERVED_FOLDER):  # laid out anew for every job
+        if PurePosixPath(path).is_relative_to(RESERVED_FOLDER):  # created for every job
             return
         self.steps.append(MakeFolder(instruction.line, instruction.text, self._reachable(path)))
 
@@ -314,7 +314,7 @@ class _Planner:
 
     def _entrypoint(self, instruction: Instruction) -> None:
         command = self._command(instruction)
-        # As in Docker: a new ENTRYPOINT puts aside the CMD of the image below, not one of the same file.
+        # As in Docker: a new ENTRYPOINT resets the CMD of the base image, but not a CMD of the same file.
         self.config = replace(self.config, entrypoint=command, cmd=self.config.cmd if self.cmd_is_own else None)
 
     def _cmd(self, instruction: Instruction) -> None:

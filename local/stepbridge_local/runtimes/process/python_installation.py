@@ -16,8 +16,8 @@ from stepbridge_local.runtimes.process.image import PythonInstallation
 __all__ = ["describe_other", "find_python", "nearest_first", "own_python"]
 
 _PROBE_SECONDS: Final = 20
-_OLDEST_MINOR: Final = 8  # of another Python than the wanted one: the packages' wheels of today end there
-_NEWEST_MINOR: Final = 20  # looked for; there is none of these yet
+_OLDEST_MINOR: Final = 8  # the oldest stand-in for another version: current packages have no wheels for older ones
+_NEWEST_MINOR: Final = 20  # the search ends here; newer ones do not exist yet
 _DEFAULT_PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 _PROBE: Final = """
 import json, os, sys
@@ -34,10 +34,10 @@ def own_python() -> PythonInstallation:
 
 
 def find_python(wanted: str, environ: Mapping[str, str], own: PythonInstallation | None = None) -> PythonInstallation:
-    """A Python that answers to ``wanted`` (see ``PythonInstallation.is_a``), or else the nearest one of this machine.
+    """A Python that matches ``wanted`` (see ``PythonInstallation.is_a``), otherwise the nearest one of this machine.
 
-    Of each minor version this program's own (``own``) comes first, then those on PATH, of uv and of pyenv. Nearest are
-    the next newer ones, then the next older ones from 3.8 on. Raises PythonNotFoundError, for instance for Python 2.
+    For each minor version, this program's own (``own``) comes first, then those on PATH, of uv and of pyenv. Nearest
+    are the next newer ones, then the next older ones down to 3.8. Raises PythonNotFoundError, for example for 2.7.
     """
     own = own or own_python()
     if own.is_a(wanted):
@@ -70,7 +70,7 @@ def nearest_first(minor: str) -> list[str]:
 
 
 def describe_other(wanted: str, python: PythonInstallation) -> str:
-    """Why ``python`` runs what asked for ``wanted``."""
+    """A message: why ``python`` is used instead of ``wanted``."""
     minor = ".".join(wanted.split(".")[:2])
     return f"this machine has no Python {minor}; running on {python.version}, the nearest it has"
 
@@ -104,7 +104,7 @@ def _candidates(minor: str, environ: Mapping[str, str]) -> Iterator[Path]:
 
 
 def _probed(executable: Path) -> PythonInstallation | None:
-    """What the interpreter says of itself; None when it does not start, as a version manager's stand-in may not."""
+    """The interpreter's own description. None if it does not start, like some version managers' shims."""
     command = [str(executable), "-I", "-S", "-c", _PROBE]
     try:
         answer = subprocess.run(command, capture_output=True, timeout=_PROBE_SECONDS, check=True, text=True)

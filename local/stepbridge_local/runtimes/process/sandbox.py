@@ -1,7 +1,7 @@
-"""What a container sees: its root, put together from the image and from read-only parts of this machine.
+"""What a container sees: its root, which consists of the image and of read-only parts of this machine.
 
-The machine's programs and libraries (/usr, /bin, /lib ...) and the image's Python stand in for a base image's; nothing
-else of the machine is there. ``launcher`` carries out what is decided here.
+The machine's programs and libraries (/usr, /bin, /lib ...) and the image's Python replace those of a base image.
+Nothing else of the machine is there. ``launcher`` carries out what is decided here.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ ACCOUNTS: Final[Mapping[str, str]] = {
     "/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
 }
 HOSTNAME_LENGTH: Final = 63
-LEAST_MAX_PROCESSES: Final = 4096  # a fork bomb is past it at once; numerical libraries need many for each core
+LEAST_MAX_PROCESSES: Final = 4096  # a fork bomb exceeds it at once; numerical libraries need many per core
 MAX_PROCESSES_PER_CORE: Final = 128
 
 
 @dataclass(frozen=True)
 class Bind:
-    """``source`` of this machine, seen in the container at ``target``."""
+    """``source`` on this machine, which the container sees at ``target``."""
 
     source: str
     target: str
@@ -47,7 +47,7 @@ class Bind:
 
 @dataclass(frozen=True)
 class HostLayout:
-    """How this machine's system folders lie: real ones, and those that are links to others (``/bin -> usr/bin``)."""
+    """This machine's system folders: real ones, and links to others (``/bin -> usr/bin``)."""
 
     folders: tuple[str, ...]
     links: Mapping[str, str]
@@ -57,9 +57,9 @@ class HostLayout:
 
 @dataclass(frozen=True)
 class LaunchSpec:
-    """All that ``launcher`` needs to know of one container."""
+    """Everything that ``launcher`` needs to know about a container."""
 
-    job_folder: str  # holds what the container writes outside of its binds; removed after it
+    job_folder: str  # for files that the container writes outside its binds; removed with the container
     rootfs: str
     environment_layer: str | None  # a tree that holds opt/venv
     command: Sequence[str]
@@ -72,8 +72,8 @@ class LaunchSpec:
     binds: Sequence[Bind]
     folders: Mapping[str, int] = field(default_factory=lambda: dict(FOLDERS))
     network_isolated: bool = False
-    overlay: bool = True  # False: do as on a system without overlay mounts
-    max_processes: int = LEAST_MAX_PROCESSES  # threads included; with more of them, everything in it is killed
+    overlay: bool = True  # False: behave like a system without overlay mounts
+    max_processes: int = LEAST_MAX_PROCESSES  # including threads; if there are more, everything in it is killed
 
     def to_plain(self) -> dict[str, Any]:
         """The specification as ``launcher`` reads it, without the two members that belong to the process."""

@@ -1,4 +1,4 @@
-"""Why a container was not started, or was killed for what it did, in words that say what to do."""
+"""Messages: why a container was not started or was killed, and what to do."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TOO_MANY: Final = b"more processes than "
 
 _FORBIDDEN: Final = frozenset({errno.EPERM, errno.EACCES, errno.ENOSPC, errno.ENOSYS, errno.EINVAL, errno.EUSERS})
 
-# Settings that forbid namespaces to a user, the value that does, and what allows them again.
+# Settings that forbid namespaces to a user, the value that forbids them, and how to allow them again.
 _SETTINGS: Final = (
     ("/proc/sys/user/max_user_namespaces", "0", "sysctl user.max_user_namespaces=15000"),
     ("/proc/sys/kernel/unprivileged_userns_clone", "0", "sysctl kernel.unprivileged_userns_clone=1"),

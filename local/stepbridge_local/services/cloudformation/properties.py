@@ -35,5 +35,5 @@ def only(properties: Properties, allowed: set[str], where: str) -> Properties:
 
 
 def policy_text(document: Any) -> str:
-    """A policy document as JSON text, whichever way the template has it."""
+    """A policy document as JSON text, in whatever form the template has it."""
     return document if isinstance(document, str) else json.dumps(document, default=str)

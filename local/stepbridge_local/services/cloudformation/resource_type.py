@@ -1,7 +1,7 @@
-"""What a CloudFormation resource type consists of. Each type is a module of ``resources``.
+"""The parts of a CloudFormation resource type. Each type is a module in ``resources``.
 
-As on AWS, a resource is created through the API of its service, here by clients of this very local AWS. A property that
-a type does not have is an error.
+As on AWS, a resource is created through the API of its service, here with clients of this local AWS. A property that a
+type does not have is an error.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class ResourceFailedError(Exception):
 
 
 REFUSALS: Final = (ResourceFailedError, ClientError, BotoCoreError)
-"""What creating, updating and deleting a resource may raise."""
+"""The errors that creating, updating and deleting a resource can raise."""
 
 
 def failure_reason(error: BaseException) -> str:
-    """The reason in the resource's event: the service's own message where a service refused."""
+    """The reason in the resource's event: the service's own message if a service refused."""
     if isinstance(error, ClientError):
         code, message = error.response["Error"]["Code"], error.response["Error"]["Message"]
         return f'Resource handler returned message: "{message}" ({error.operation_name}: {code})'

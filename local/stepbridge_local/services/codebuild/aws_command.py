@@ -1,4 +1,4 @@
-"""The few ``aws`` commands that a build of an image needs; all others are refused by name."""
+"""The few ``aws`` commands that an image build needs. All others are refused by name."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class _Parser(argparse.ArgumentParser):
 
 
 class AwsCli:
-    """Answers ``aws`` commands. ``passwords`` is where the login passwords that it gives out are kept, by region.
+    """Answers ``aws`` commands. ``passwords`` keeps the login passwords that it issues, by region.
 
-    ``check_login`` raises ServiceError when it may not give any.
+    ``check_login`` raises ServiceError if it may not issue any.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """Buildspecs, version 0.2: what a build runs.
 
 https://docs.aws.amazon.com/codebuild/latest/userguide/build-spec-ref.html. What the local AWS cannot do is refused with
-all problems at once; what has no meaning for a build of an image (reports) is refused too, never skipped.
+all problems at once. What has no meaning for an image build (reports) is refused too, never skipped.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def parse_buildspec(text: str, source: str) -> Buildspec:
 
 
 class _Reader:
-    """Reads a document and collects everything that is wrong with it."""
+    """Reads a document and collects all its problems."""
 
     def __init__(self) -> None:
         self.problems: list[str] = []

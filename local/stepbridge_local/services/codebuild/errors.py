@@ -1,4 +1,4 @@
-"""What can be wrong with a build, each with the status code that its phase then has."""
+"""The errors of a build, each with the status code that its phase gets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class BuildError(LocalAwsError):
 
 
 class BuildspecError(BuildError):
-    """The buildspec is no buildspec, or asks for what the local AWS does not have."""
+    """The buildspec is invalid, or needs something that the local AWS does not support."""
 
     status_code = "YAML_FILE_ERROR"
 

@@ -26,12 +26,12 @@ class BuildHistory:
         self._records = Records(file)
 
     def keep(self, scope: Scope, record: BuildRecord) -> None:
-        """Keep the record as it is now, instead of what was kept of this build before."""
+        """Store the record as it is now, instead of the earlier one of this build."""
         name = (_KIND, f"{scope.account_id}/{scope.region}", record.fixed["id"])
         self._records.replace([(name, [_document(record)])])
 
     def load(self, now: datetime) -> Iterator[tuple[Scope, BuildRecord]]:
-        """All builds in the order of their starts. What had not ended becomes FAILED at ``now``, and is kept so."""
+        """All builds in the order of their starts. Builds that had not ended become FAILED at ``now``."""
         found = []
         for place, _, (document,) in self._records.load(_KIND):
             account_id, _, region = place.partition("/")

@@ -1,4 +1,4 @@
-"""A new build: what StartBuild makes of its project and its own parameters."""
+"""A new build, from its project and the parameters of StartBuild."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stepbridge_local.services.codebuild.requests import checked_project, merged
 
 __all__ = ["codebuild_arn", "codebuild_environment", "new_record"]
 
-# Members of source and environment, and the parameters of StartBuild (with "Override" behind) that take their place.
+# Members of source and environment, and the parameters of StartBuild (plus "Override") that replace them.
 _SOURCE_OVERRIDES: Final = {"type": "sourceType", "location": "sourceLocation", "buildspec": "buildspec"}
 _ENVIRONMENT_OVERRIDES: Final = {
     "image": "image",

@@ -1,4 +1,4 @@
-"""Checks of what CreateProject, UpdateProject and StartBuild are given."""
+"""Validates the requests of CreateProject, UpdateProject and StartBuild."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ENVIRONMENT_TYPES: Final = ("LINUX_CONTAINER", "LINUX_EC2")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{1,149}")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _REQUIRED: Final = ("name", "source", "artifacts", "environment", "serviceRole")
-# What the local AWS does not do; given without effect it would be a silent lie.
+# Members that the local AWS does not support. To accept them without effect would be misleading.
 _REFUSED: Final = (
     "secondarySources",
     "secondaryArtifacts",
@@ -55,7 +55,7 @@ def checked_project(request: Mapping[str, Any]) -> dict[str, Any]:
 def merged_variables(
     project: Sequence[Mapping[str, str]], overrides: Sequence[Mapping[str, str]]
 ) -> list[dict[str, str]]:
-    """The project's variables with those of StartBuild in their place or after them. Raises InvalidInputException."""
+    """The project's variables, replaced and extended by those of StartBuild. Raises InvalidInputException."""
     problems = _variable_problems(overrides)
     if problems:
         raise _invalid(problems)

@@ -1,4 +1,4 @@
-"""What a build sees of the local AWS: what its service role may do, and nothing else."""
+"""Limits what a build can do in the local AWS to the permissions of its service role."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class _RoleDockerCommands:
 
 
 def _base_images(call: CommandCall) -> Sequence[str]:
-    """What the Dockerfile of a ``docker build`` starts from; nothing for other commands."""
+    """The base images in the Dockerfile of a ``docker build``; none for other commands."""
     words = list(call.arguments)
     if "build" not in words[:2]:
         return []

@@ -1,4 +1,4 @@
-"""Running one build: its phases, in their order and by CodeBuild's rules on what follows a failure.
+"""Runs one build: its phases in order, with CodeBuild's rules about what follows a failure.
 
 https://docs.aws.amazon.com/codebuild/latest/userguide/view-build-details.html#view-build-details-phases
 """
@@ -34,14 +34,14 @@ from stepbridge_local.services.codebuild.source import fetch_source, inside
 
 __all__ = ["BuildPlan", "BuildRun", "BuildServices"]
 
-SOURCE: Final = "/codebuild/output/src"  # where a build sees its source
+SOURCE: Final = "/codebuild/output/src"  # the path of the source in a build
 SYSTEM_PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 ABORTS_BY_DEFAULT: Final = frozenset({"install", "pre_build"})  # after a failed build phase, post_build still runs
 
 
 @dataclass(frozen=True)
 class BuildServices:
-    """What a build uses of the local AWS."""
+    """The parts of the local AWS that a build uses."""
 
     store: ObjectStore
     registry: ImageRegistry
@@ -52,7 +52,7 @@ class BuildServices:
 
 @dataclass(frozen=True)
 class BuildPlan:
-    """What one build is to do. ``buildspec`` is a document, or the path of one in the source."""
+    """The work of one build. ``buildspec`` is a document, or the path of one in the source."""
 
     scope: Scope
     source_type: str
@@ -75,10 +75,10 @@ class BuildRun:
         self._write_log = write_log
         self._shell: BuildShell | None = None
         self._lock = threading.Lock()
-        self._end_wanted = ""  # STOPPED or TIMED_OUT, once the build shall end before its time
+        self._end_wanted = ""  # STOPPED or TIMED_OUT, if the build has to end early
 
     def stop(self, status: str = "STOPPED") -> None:
-        """Kill what runs and end the build with ``status``; the first call counts. Idempotent."""
+        """Kill the running command and end the build with ``status``. Only the first call has an effect."""
         with self._lock:
             self._end_wanted = self._end_wanted or status
             shell = self._shell
@@ -86,7 +86,7 @@ class BuildRun:
             shell.stop()
 
     def run(self) -> None:
-        """Run to the end, which the record then has."""
+        """Run to the end. The record then has the result."""
         timer = threading.Timer(self._plan.timeout_seconds, self.stop, args=("TIMED_OUT",))
         timer.daemon = True
         timer.start()
@@ -102,7 +102,7 @@ class BuildRun:
 
     def _phases(self) -> str:
         """The status of the build. Raises ShellStoppedError."""
-        # Short, for the socket inside; only this user may enter it.
+        # A short path, for the socket inside. Only this user can open the folder.
         scratch = Path(tempfile.mkdtemp(prefix="build-"))
         try:
             with self._phase("PROVISIONING"):
@@ -212,7 +212,7 @@ class BuildRun:
         return None
 
     def _environment(self, buildspec: Buildspec) -> dict[str, str]:
-        """Nothing of this process's own environment: no credentials, no settings of the host."""
+        """The build's environment, with nothing from this process: no credentials, no settings of the host."""
         return {
             "HOME": "/root",
             "TMPDIR": "/tmp",

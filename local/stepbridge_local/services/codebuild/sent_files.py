@@ -1,4 +1,4 @@
-"""Files that a build sends, put into a folder of this machine. Whatever is sent, nothing outside of it is touched."""
+"""Stores files that a build sends in a folder of this machine. Whatever is sent, nothing outside it is touched."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MAX_BLOCK_BYTES: Final = 16 * 1024 * 1024
 
 
 class _Blocks:
-    """The content of blocks that come with their lengths in front, up to an empty one."""
+    """The content of a series of blocks, each after its length, up to an empty block."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
@@ -46,7 +46,7 @@ class _Blocks:
 
 
 def receive(stream: Any, destination: Path, name: str) -> Path:
-    """Where the file or folder lies that was sent: ``destination``, or below it.
+    """The path of the file or folder that was sent: ``destination``, or below it.
 
     Raises FileNotFoundError when there was none of that ``name``, and OSError when the rest did not come.
     """

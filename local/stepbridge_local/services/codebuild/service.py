@@ -39,7 +39,7 @@ class _Build:
     record: BuildRecord
     run: BuildRun | None  # None for one that ended before the restart
     thread: threading.Thread | None = None
-    denial: str = ""  # why it cannot begin: it may not write its log
+    denial: str = ""  # why it cannot begin: it is not allowed to write its log
 
 
 @dataclass
@@ -55,8 +55,8 @@ class _Region:
 class BuildService:
     """The operations on projects and builds: AWS's JSON shapes with datetimes for times; errors are ServiceErrors.
 
-    At most ``max_concurrent_builds`` builds run at once, further ones stay QUEUED. The builds of ``history`` are there
-    from the start; what was running when it was written last is FAILED.
+    At most ``max_concurrent_builds`` builds run at once; others stay QUEUED. The builds in ``history`` exist from the
+    start. Those that were running when it was last written are FAILED.
     """
 
     def __init__(
@@ -182,7 +182,7 @@ class BuildService:
         return build.record.described()
 
     def stop_all(self) -> None:
-        """Kill what the running builds run, and return once they have ended, after some seconds at most. Idempotent."""
+        """Kill the running builds, and return when they have ended, after some seconds at most. Idempotent."""
         with self._lock:
             builds = [build for region in self._regions.values() for build in region.builds.values()]
         running = [build for build in builds if build.run is not None and not build.record.ended]

@@ -1,4 +1,4 @@
-"""One shell for all commands of a build, as version 0.2 of buildspecs has it: variables and folder carry over.
+"""One shell for all commands of a build, as in version 0.2 of buildspecs: variables and folder are kept.
 
 It runs in a sandbox. Commands reach it through a named pipe that carries the paths of files with commands; it sees
 both at ``CONTROL``, and can write to neither.
@@ -21,11 +21,11 @@ from stepbridge_local.services.codebuild.errors import BuildError
 __all__ = ["CONTROL", "BuildShell", "SandboxError", "ShellStoppedError"]
 
 CONTROL: Final = "/run/stepbridge"
-LOOK_SECONDS: Final = 0.2  # for the end of a sandbox that says nothing
+LOOK_SECONDS: Final = 0.2  # to wait for the end of a sandbox that does not respond
 ENDING_SECONDS: Final = 10.0
 
-# Starts the shell, and another one when a command has ended it. What a shell says about the end of the one before is
-# nothing that the build wrote.
+# Starts the shell, and a new one if a command has ended it. Messages of a shell about the end of the previous one are
+# not output of the build.
 _KEEPER: Final = """\
 exec 3<{control}/queue 0</dev/null 4>&2 2>/dev/null
 while :; do
@@ -51,7 +51,7 @@ class ShellStoppedError(Exception):
 
 
 class SandboxError(BuildError):
-    """The sandbox of a build could not be started, or was ended for what ran in it."""
+    """The sandbox of a build could not be started, or was killed because of what ran in it."""
 
 
 class BuildShell:
@@ -77,7 +77,7 @@ class BuildShell:
         self._lock = threading.Lock()
         self._stopped = False
         os.mkfifo(control / "queue", 0o600)
-        # Read and written, so that neither end waits for the other.
+        # Open for reading and writing, so that neither end waits for the other.
         self._queue = os.open(control / "queue", os.O_RDWR | os.O_CLOEXEC)
 
     def run(self, command: str) -> int:
@@ -109,7 +109,7 @@ class BuildShell:
         return "\n".join(lines) if status == 0 else None
 
     def stop(self) -> None:
-        """Kill what runs. Later calls of ``run`` raise ShellStoppedError. Idempotent."""
+        """Kill the running command. Later calls of ``run`` raise ShellStoppedError. Idempotent."""
         with self._lock:
             self._stopped = True
             container = self._container
@@ -117,7 +117,7 @@ class BuildShell:
             container.stop(0)
 
     def close(self) -> None:
-        """End the shell, and what its commands left running."""
+        """End the shell and all background processes of its commands."""
         self.stop()
         if self._container is not None:
             self._container.wait(ENDING_SECONDS)

@@ -1,4 +1,4 @@
-"""What ``docker`` and ``aws`` are during a build: hands the command to the local AWS and shows what it answers.
+"""The program behind ``docker`` and ``aws`` in a build: sends the command to the local AWS and shows the result.
 
 Run as a file by any Python, so standard library only: ``python -IS shim_client.py SOCKET PROGRAM ARGUMENT...``
 """
@@ -19,7 +19,7 @@ UNREACHABLE = 125
 
 
 def main(socket_path: str, program: str, arguments: list[str]) -> int:
-    # Only a command that says so reads its standard input; the others leave it to the next command.
+    # Only commands that ask for standard input read it. The others leave it to the next command.
     given = sys.stdin.read() if "--password-stdin" in arguments else ""
     request = {
         "program": program,
@@ -47,7 +47,7 @@ def main(socket_path: str, program: str, arguments: list[str]) -> int:
 
 
 class Frames:
-    """A file to write to, whose content goes out in blocks with their lengths in front."""
+    """A writable file that sends its content in blocks, each after its length."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self.stream = stream
@@ -60,7 +60,7 @@ class Frames:
 
 def send_files(path: str, stream: BinaryIO) -> None:
     """A file or folder as a tar; nothing where there is none. Ends with an empty block."""
-    import tarfile  # only a build of an image pays for it
+    import tarfile  # only image builds need this import
 
     if os.path.exists(path):
         blocks: Any = Frames(stream)
@@ -72,7 +72,7 @@ def send_files(path: str, stream: BinaryIO) -> None:
 
 
 class Forgetful(dict):  # type: ignore[type-arg]
-    """Keeps nothing."""
+    """Ignores what is appended: tarfile would keep all members."""
 
     def __setitem__(self, key: object, value: object) -> None:
         pass

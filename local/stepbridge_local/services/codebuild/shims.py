@@ -1,7 +1,7 @@
-"""The commands that a build finds first on its PATH, answered by this process over a Unix socket.
+"""The commands that come first on a build's PATH. This process answers them over a Unix socket.
 
-What comes over the socket is what a build wrote, so it is not trusted: it names no path of this machine, and files come
-as copies.
+What comes over the socket is controlled by a build, so it is not trusted. It cannot name paths of this machine, and
+files come as copies.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class ShimServer:
         shutil.copyfile(_CLIENT, folder / _CLIENT.name)
         self._server = socketserver.ThreadingUnixStreamServer(str(folder / "s"), _handler(answer, copies))
         self._server.daemon_threads = True
-        self._server.block_on_close = False  # a docker build that nobody waits for any more may take long
+        self._server.block_on_close = False  # a docker build whose caller is gone may take long
         client = f"exec {shlex.quote(python)} -IS {seen_at}/{_CLIENT.name} {seen_at}/s"
         for program in PROGRAMS:
             self._write(program, f'{client} {program} "$@"')
@@ -87,7 +87,7 @@ def _handler(answer: Answer, copies: Path) -> type[socketserver.StreamRequestHan
             call = CommandCall(
                 **request,
                 fetch=fetch,
-                is_abandoned=lambda: bool(select.select([self.connection], [], [], 0)[0]),  # it says nothing more
+                is_abandoned=lambda: bool(select.select([self.connection], [], [], 0)[0]),  # it sends nothing more
             )
             try:
                 writer.send({"exit": answer(call, lambda line, error: writer.send({"line": line, "error": error}))})
@@ -101,7 +101,7 @@ def _handler(answer: Answer, copies: Path) -> type[socketserver.StreamRequestHan
 
 
 def _request(line: bytes) -> dict[str, Any] | None:
-    """The members of a call; None for what no shim sends."""
+    """The members of a call; None if no shim sends such a message."""
     try:
         request = json.loads(line)
         found: dict[str, Any] = {
@@ -116,7 +116,7 @@ def _request(line: bytes) -> dict[str, Any] | None:
 
 
 class _Writer:
-    """Sends messages; a command that was killed meanwhile just does not hear them."""
+    """Sends messages. If the command was killed meanwhile, they are dropped."""
 
     def __init__(self, stream: BufferedIOBase) -> None:
         self._stream = stream

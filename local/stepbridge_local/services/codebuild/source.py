@@ -16,7 +16,7 @@ from stepbridge_local.services.codebuild.errors import SourceError
 
 __all__ = ["fetch_source", "inside"]
 
-# Encrypted, compressed in another way, cut off, changed within, with names that are none or both folder and file.
+# Zips that are encrypted, truncated or damaged, use another compression, or have invalid or conflicting names.
 _BROKEN: Final = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, NotImplementedError, OSError),
     *(OverflowError, RuntimeError, ValueError),
@@ -71,7 +71,7 @@ def _unzip(archive: Path, folder: Path, where: str) -> None:
 
 
 def inside(folder: Path, relative: str, where: str) -> Path:
-    """Where a path of the source lies. Raises SourceError for one that leads out of it."""
+    """The place of a path of the source. Raises SourceError if it leads out of the source."""
     parts = PurePosixPath(relative).parts
     if relative.startswith("/") or ".." in parts:
         raise SourceError(where, f"the path {relative!r} leads out of the source folder", "paths within the source")

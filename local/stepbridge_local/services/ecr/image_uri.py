@@ -1,4 +1,4 @@
-"""Image URIs of ECR, taken apart."""
+"""Parses image URIs of ECR."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _URI: Final = re.compile(
 
 
 class ImageUri:
-    """An image URI taken apart. ``tag`` is ``latest`` where the URI has neither a tag nor a digest.
+    """The parts of an image URI. ``tag`` is ``latest`` if the URI has neither a tag nor a digest.
 
     Raises ServiceError InvalidParameterException.
     """

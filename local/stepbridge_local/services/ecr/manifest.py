@@ -14,12 +14,12 @@ MANIFEST_TYPE: Final = "application/vnd.oci.image.manifest.v1+json"
 
 
 def manifest_digest(manifest: str) -> str:
-    """The image digest of a manifest, which is over its very bytes."""
+    """The image digest of a manifest: the digest of its bytes."""
     return "sha256:" + hashlib.sha256(manifest.encode()).hexdigest()
 
 
 def manifest_of(image: BuiltImage) -> str:
-    """An OCI manifest. Its one layer is the runtime's image as a whole: there is no archive of it to name."""
+    """An OCI manifest. Its only layer stands for the runtime's whole image, which has no archive."""
     config = json.dumps(dict(image.config), sort_keys=True)
     labels = image.config.get("Labels") or {}
     manifest = {

@@ -1,4 +1,4 @@
-"""How the image that stands for SageMaker's prebuilt scikit-learn image differs from it. Pure."""
+"""How the stand-in for SageMaker's prebuilt scikit-learn image differs from it. Pure."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _COMPARED: Final = {"<": {-1}, "<=": {-1, 0}, ">=": {0, 1}, ">": {1}, "==": {0}}
 
 
 def differences(config: Mapping[str, Any], requirements: str, image_tag: str) -> str:
-    """One line about the stand-in with OCI ``config``, built from ``requirements``; empty when nothing differs.
+    """One line about the stand-in with OCI ``config``, built from ``requirements``; empty if nothing differs.
 
-    ``image_tag`` is that of the image asked for, such as ``1.4-2-cpu-py3``. A Dockerfile without the labels says
-    nothing of what it stands for.
+    ``image_tag`` is that of the requested image, such as ``1.4-2-cpu-py3``. Without the labels, nothing is known about
+    the real image.
     """
     labels = config.get("Labels") or {}
     if VERSION_LABEL not in labels:

@@ -1,4 +1,4 @@
-"""IAM of the local AWS: what policies allow, as AWS evaluates them. Knows neither moto nor HTTP.
+"""IAM of the local AWS: evaluates policies as AWS does. Independent of moto and HTTP.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
 """

@@ -89,7 +89,7 @@ _POSITIVE: Final[Mapping[str, Compare]] = MappingProxyType(
         "ipaddress": _address,
     }
 )
-# What must hold for no value: the operator it is the opposite of. A key that is not there satisfies it.
+# Negated operators, with the operator that must hold for no value. A missing key satisfies them.
 _NEGATED: Final[Mapping[str, str]] = MappingProxyType(
     {
         "stringnotequals": "stringequals",

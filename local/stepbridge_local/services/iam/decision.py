@@ -1,4 +1,4 @@
-"""The decision on one request: allowed, or denied and why, in AWS's words.
+"""Decides whether a request is allowed, or denied and why, in AWS's words.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html
 """
@@ -22,8 +22,9 @@ _ACCOUNT: Final = re.compile(r"(?:arn:[^:]+:iam::)?(\d{12})(?::root)?")
 class Caller:
     """Who makes a request.
 
-    ``policies`` are its own and its groups'; of each of ``limits`` (permissions boundary, session policy), by its name,
-    one statement must allow the request too. ``is_root`` may do everything. ``role_arn`` is there for an assumed role.
+    ``policies`` are those of the caller and its groups. ``limits`` (permissions boundary, session policy) are by name;
+    a statement in each of them must allow the request too. ``is_root`` may do everything. ``role_arn`` is set for an
+    assumed role.
     """
 
     arn: str
@@ -52,7 +53,7 @@ class Caller:
 
 @dataclass(frozen=True)
 class Need:
-    """One permission that a request takes. ``context`` holds its condition keys in lower case."""
+    """One permission that a request needs. ``context`` holds its condition keys in lower case."""
 
     action: str
     resource: str = ANY_RESOURCE
@@ -61,7 +62,7 @@ class Need:
 
 @dataclass(frozen=True)
 class Access:
-    """Whether a request is allowed; else ``reason`` says why not, as AWS's message ends."""
+    """Whether a request is allowed. If not, ``reason`` is the end of AWS's message."""
 
     allowed: bool
     reason: str = ""
@@ -70,8 +71,8 @@ class Access:
 def decide(caller: Caller, need: Need, resource_policy: Policy | None = None, same_account: bool = True) -> Access:
     """Whether the caller has the permission.
 
-    A Deny anywhere denies. Then, in one account, either the caller's policies or the resource's policy (if it names the
-    caller, not only its account) must allow it, and every limit too; across accounts both must allow it.
+    Any Deny denies. Within one account, the caller's policies or the resource's policy (if it names the caller, not
+    only its account) must allow the request, and so must every limit. Across accounts, both must allow it.
     """
     context = {**need.context, **caller.context}
     of_resource = [one for one in resource_policy or () if _names(one, caller)]
@@ -101,8 +102,8 @@ def decide(caller: Caller, need: Need, resource_policy: Policy | None = None, sa
 def decide_assume_role(caller: Caller, need: Need, trust: Policy) -> Access:
     """Whether the caller may assume the role that ``need`` is about, whose trust policy this is.
 
-    The trust policy must allow it always: one that names the caller is enough within the account, one that names the
-    account leaves it to the caller's own policies. AWS gives no reason when it denies.
+    The trust policy must always allow it. Within the account that is enough if it names the caller. If it names the
+    account, the caller's own policies must allow it too. AWS gives no reason for a denial.
     """
     context = {**need.context, **caller.context}
     about = [one for one in trust if _names(one, caller)]
@@ -150,7 +151,7 @@ def _is_anybody(statement: Statement) -> bool:
 
 
 def _names(statement: Statement, caller: Caller, directly: bool = False) -> bool:
-    """Whether the statement is about the caller as principal; ``directly``: not only as one of its account."""
+    """Whether the statement names the caller as principal; ``directly``: not only through its account."""
     if statement.not_principals is not None:
         return not any(
             _is_caller(principal_type, pattern, caller, directly)

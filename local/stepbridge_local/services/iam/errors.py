@@ -1,4 +1,4 @@
-"""What goes wrong with policies."""
+"""The error of policies."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The permissions that operations take: action, resource, condition keys.
+"""The permissions that operations need: action, resource, condition keys.
 
-https://docs.aws.amazon.com/service-authorization/latest/reference/reference.html. Operations that have no row here are
-judged by their action, whatever resource a policy names.
+https://docs.aws.amazon.com/service-authorization/latest/reference/reference.html. Operations without a row here are
+checked by their action only, whatever resource a policy names.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ Find = Callable[[ApiCall, Members], list[Need]]
 
 
 def needs_of(call: ApiCall, members: Members) -> list[Need]:
-    """What a call with these members (of its JSON or its form) takes. Empty: nothing, as sts:GetCallerIdentity."""
+    """The needs of a call with these members (of its JSON or its form). Empty for sts:GetCallerIdentity."""
     find = _TABLE.get(call.name) or _BY_SERVICE.get(call.service)
     return [Need(call.name)] if find is None else find(call, members)
 
 
 def pass_role(role_arn: Any, service: str) -> list[Need]:
-    """What handing a role to a service takes; nothing where no role is named."""
+    """The needs of passing a role to a service; empty if no role is named."""
     if not isinstance(role_arn, str) or not role_arn:
         return []
     return [Need("iam:PassRole", role_arn, {"iam:passedtoservice": (service,)})]
@@ -37,7 +37,7 @@ def processing_job_arn(call: ApiCall, name: Any) -> str:
 
 
 def log_resource(call: ApiCall, group: Any, stream: Any = "") -> str:
-    """The resource of an operation on a log group's streams, as CloudWatch Logs names it when it denies."""
+    """The resource of an operation on a log group's streams, as CloudWatch Logs names it in a denial."""
     return call.arn(f"log-group:{group}:log-stream:{stream}", "logs")
 
 
@@ -96,7 +96,7 @@ def _projects(call: ApiCall, members: Members) -> list[Need]:
 
 
 def _builds(call: ApiCall, members: Members) -> list[Need]:
-    """A build is ``<project>:<id>``, and its permission is about the project."""
+    """A build is ``<project>:<id>``. Permissions are checked for the project."""
     ids = members.get("ids") or [members.get("id")]
     names = {str(one).rpartition(":build/")[2].rpartition(":")[0] for one in ids}
     return [Need(call.name, _project_arn(call, name)) for name in sorted(names)]
@@ -117,7 +117,7 @@ def _log_group(call: ApiCall, members: Members) -> list[Need]:
 
 # --- SQS, EventBridge, SNS --------------------------------------------------------------------------------------------
 def _queue(call: ApiCall, members: Members) -> list[Need]:
-    """A batch needs the permission of the single operation: there is none of its own."""
+    """A batch needs the permission of the single operation, because it has none of its own."""
     name = members.get("QueueName") or str(members.get("QueueUrl", "*")).rpartition("/")[2]
     return [Need(call.name.removesuffix("Batch"), call.arn(str(name)))]
 
@@ -205,7 +205,7 @@ _TABLE: Final[Mapping[str, Find]] = MappingProxyType(
         "sts:AssumeRoleWithSAML": _nothing,
     }
 )
-# The other operations of services that are about one kind of resource.
+# The other operations of services with only one kind of resource.
 _BY_SERVICE: Final[Mapping[str, Find]] = MappingProxyType(
     {
         "states": _machine,

@@ -12,7 +12,7 @@ from typing import Final
 
 __all__ = ["Context", "arn_matches", "matches", "substituted"]
 
-# Keys of a request, in lower case, and their values. A key that the request does not have is not there.
+# Keys of a request, in lower case, and their values. Keys that the request does not have are left out.
 Context = Mapping[str, Sequence[str]]
 
 _VARIABLE: Final = re.compile(r"\$\{([^}]*)\}")
@@ -21,14 +21,14 @@ _ARN_PARTS: Final = 6
 
 
 def matches(pattern: str, text: str, context: Context) -> bool:
-    """Whether ``text`` is what the pattern, with its variables replaced, stands for. Case matters."""
+    """Whether ``text`` matches the pattern with its variables replaced. Case-sensitive."""
     expression = _expression(pattern, context)
     return expression is not None and expression.fullmatch(text) is not None
 
 
 def arn_matches(pattern: str, arn: str, context: Context) -> bool:
-    """As ``matches``, for each of the six parts of an ARN by itself, which is how the Arn operators compare."""
-    if "${" in pattern or pattern == "*":  # a variable holds colons: as a whole
+    """Like ``matches``, but for each of the six parts of an ARN separately, as the Arn operators compare."""
+    if "${" in pattern or pattern == "*":  # a variable contains colons: compare as a whole
         return matches(pattern, arn, context)
     wanted, given = pattern.split(":", _ARN_PARTS - 1), arn.split(":", _ARN_PARTS - 1)
     if len(wanted) != _ARN_PARTS or len(given) != _ARN_PARTS:

@@ -1,4 +1,4 @@
-"""Where permissions are asked for: by callers of the API, and by services that act in the name of a role.
+"""Checks permissions: of callers of the API, and of services that act as a role.
 
 Nothing is denied unless permissions are enforced.
 """
@@ -37,12 +37,12 @@ _ASSUME_ROLE: Final = "sts:AssumeRole"
 
 
 class RoleNotAssumableError(Exception):
-    """A service cannot act as a role: there is none of that ARN, or its trust policy does not let the service."""
+    """A service cannot act as a role: the role does not exist, or its trust policy does not allow the service."""
 
 
 @dataclass(frozen=True)
 class RoleRecord:
-    """A role: its policies, what limits them (by AWS's name for it), and its trust policy."""
+    """A role: its policies, their limits (by AWS's name), and its trust policy."""
 
     arn: str
     account_id: str
@@ -54,7 +54,7 @@ class RoleRecord:
 
 
 class Directory(Protocol):
-    """What IAM, STS and S3 of the local AWS know."""
+    """Access to the data of IAM, STS and S3 in the local AWS."""
 
     def role(self, arn: str) -> RoleRecord | None:
         """The role as it is now."""
@@ -77,8 +77,8 @@ class AssumedRole:
     def require(self, needs: Sequence[Need]) -> None:
         """Raise ServiceError AccessDenied(Exception) with AWS's text when the role lacks one of the permissions.
 
-        The needs are those of one call, the first of them the called service's own. The role's policies are those of
-        this moment. Nothing is denied while permissions are not enforced.
+        The needs are those of one call; the first belongs to the called service. The role's current policies are used.
+        Nothing is denied while permissions are not enforced.
         """
         if not self.permissions.enforced():
             return
@@ -92,7 +92,7 @@ class AssumedRole:
 
 @dataclass(frozen=True)
 class Permissions:
-    """The permissions of a local AWS. ``enforced`` says whether they count now."""
+    """The permissions of a local AWS. ``enforced``: whether they are enforced now."""
 
     directory: Directory
     enforced: Callable[[], bool]
@@ -101,7 +101,7 @@ class Permissions:
     def require(self, caller: Caller, needs: Sequence[Need], scope: Scope) -> None:
         """Raise ServiceError when the caller lacks, in this account and region, a permission that a call takes.
 
-        The first need is the called service's own; the service answers for others' (iam:PassRole) too.
+        The first need belongs to the called service, which also reports the denial of others (iam:PassRole).
         """
         context = self._request_context(scope) if needs else {}
         for need in needs:
@@ -140,7 +140,7 @@ class Permissions:
         return decide(caller, need)
 
     def _request_context(self, scope: Scope) -> dict[str, Sequence[str]]:
-        """The global condition keys about a request. What is on this machine counts as TLS from the loopback."""
+        """The global condition keys of a request. Requests from this machine count as TLS from the loopback."""
         now = self.now()
         return {
             "aws:currenttime": (now.strftime("%Y-%m-%dT%H:%M:%SZ"),),
@@ -160,11 +160,11 @@ class _EmptyDirectory:
 
 
 UNENFORCED: Final = Permissions(_EmptyDirectory(), lambda: False)
-"""Permissions that never count."""
+"""Permissions that are never enforced."""
 
 
 def role_session(role: RoleRecord, session: str, limits: Mapping[str, Policy] | None = None) -> Caller:
-    """The caller that a session of the role is; ``limits`` are the session's own."""
+    """The caller for a session of the role; ``limits`` are those of the session."""
     partition = role.arn.split(":")[1]
     return Caller(
         arn=f"arn:{partition}:sts::{role.account_id}:assumed-role/{role.name}/{session}",

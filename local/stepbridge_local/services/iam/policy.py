@@ -1,4 +1,4 @@
-"""Policy documents, read: statements with what they are about.
+"""Parses policy documents into statements.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html
 """
@@ -17,7 +17,7 @@ from stepbridge_local.services.iam.patterns import Context, matches
 
 __all__ = ["ANY_RESOURCE", "Policy", "Statement", "parse_policy"]
 
-# The resource of a call that IAM's tables here do not know by resource: such a call is judged by its action alone.
+# The resource of a call that has no row in the tables here. Such a call is checked by its action only.
 ANY_RESOURCE: Final = "\0any"
 
 
@@ -35,7 +35,7 @@ class Statement:
     not_principals: Sequence[tuple[str, str]] | None = None
 
     def is_about(self, action: str, resource: str, context: Context) -> bool:
-        """Whether action and resource are this statement's, and its condition holds."""
+        """Whether the statement covers action and resource, and its condition holds."""
         return self._has_action(action) and self._has_resource(resource, context) and holds(self.condition, context)
 
     def _has_action(self, action: str) -> bool:
@@ -44,7 +44,7 @@ class Statement:
 
     def _has_resource(self, resource: str, context: Context) -> bool:
         patterns = self.resources or self.not_resources
-        if resource == ANY_RESOURCE or not patterns:  # a trust policy has no Resource: it is about its role
+        if resource == ANY_RESOURCE or not patterns:  # a trust policy has no Resource: it applies to its role
             return True
         return any(matches(pattern, resource, context) for pattern in patterns) == bool(self.resources)
 

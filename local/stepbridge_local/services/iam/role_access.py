@@ -1,4 +1,4 @@
-"""S3, CloudWatch Logs and ECR as a role sees them: what it may not do is denied."""
+"""S3, CloudWatch Logs and ECR used as a role: what the role may not do is denied."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ _PUSH: Final = (
 
 
 def login_needs() -> list[Need]:
-    """What logging in to ECR takes."""
+    """The needs of a login to ECR."""
     return [Need("ecr:GetAuthorizationToken", "*")]
 
 
 def pull_needs(image_uri: str) -> list[Need]:
-    """What pulling the image takes, the login not included; nothing for an image outside of ECR."""
+    """The needs of pulling the image, without the login; empty for an image outside ECR."""
     return _image_needs(image_uri, _PULL)
 
 
 def log_stream_needs(scope: Scope, group: str, stream: str) -> list[Need]:
-    """What making a log stream takes."""
+    """The needs of creating a log stream."""
     return [Need("logs:CreateLogStream", _stream_arn(scope, group, stream))]
 
 
@@ -81,7 +81,7 @@ class RoleStore:
 
 
 class RoleLogs:
-    """The ``LogSink``, used by a role. Without the permission lines are dropped: the job goes on, as on AWS."""
+    """The ``LogSink``, used by a role. Without the permission, lines are dropped and the job continues, as on AWS."""
 
     def __init__(self, logs: LogSink, role: AssumedRole) -> None:
         self._logs = logs

@@ -1,4 +1,4 @@
-"""The permissions that S3's operations take: their names differ from the operations'.
+"""The permissions that S3's operations need. Their names differ from those of the operations.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
 """
@@ -15,7 +15,7 @@ from stepbridge_local.services.iam.decision import Need
 
 __all__ = ["S3Request", "s3_needs"]
 
-# Operation: action, and whether it is about the object (else the bucket). Others are named after the operation.
+# Operation: action, and whether it applies to the object (otherwise the bucket). Others have the operation's name.
 _ACTIONS: Final[Mapping[str, tuple[str, bool]]] = MappingProxyType(
     {
         "AbortMultipartUpload": ("AbortMultipartUpload", True),
@@ -79,7 +79,7 @@ class S3Request:
 
 
 def s3_needs(request: S3Request) -> list[Need]:
-    """The permissions that the request takes."""
+    """The permissions that the request needs."""
     if request.operation == "ListBuckets":
         return [Need("s3:ListAllMyBuckets", "*")]
     bucket_arn = f"arn:{request.partition}:s3:::{request.bucket}"

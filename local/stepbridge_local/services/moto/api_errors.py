@@ -10,6 +10,6 @@ __all__ = ["ApiError"]
 class ApiError(ServiceException):
     """An AWS error with a code and a message: ``ApiError("InvalidName", "Invalid Name: 'x'")``.
 
-    moto looks for an error's shape in the service model of the package that defines its class, and fails for its own
-    ServiceException, whose package is no service. Classes from outside moto it looks up in the service being called.
+    moto looks for an error's shape in the service model of the package that defines its class. So it fails for its own
+    ServiceException, whose package is not a service. It looks for classes from outside moto in the called service.
     """

@@ -1,4 +1,4 @@
-"""moto as one WSGI application: requests in, AWS answers out, services imported when first asked for."""
+"""moto as one WSGI application. A service is imported with its first request."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 
 class MotoApplication:
-    """The WSGI application behind the endpoint. What moto does not implement is answered 501: clients retry a 500.
+    """The WSGI application behind the endpoint. Operations that moto lacks get 501, because clients retry a 500.
 
     ``on_answer(environ)`` runs after each request, before its answer is sent. ``environ`` needs
     "stepbridge.header_names": the names of the request's headers as they were spelt.
@@ -43,7 +43,7 @@ class MotoApplication:
         replace(BaseBackend, "_url_module", property(_urls_of_service))
         # Replaces moto.core.config.default_user_config["stepfunctions"]: off, executions succeed without running.
         default_user_config["stepfunctions"]["execute_state_machine"] = True
-        default_user_config["core"]["passthrough"] = {"urls": [], "services": []}  # nothing reaches the real AWS
+        default_user_config["core"]["passthrough"] = {"urls": [], "services": []}  # no calls of the real AWS
         self._dispatch = _Dispatcher(self._create_app)
         self._on_answer = on_answer
         self._before_first_request: dict[str, list[Callable[[], None]]] = {}
@@ -75,7 +75,7 @@ class MotoApplication:
         except OSError as error:
             if is_disk_full(error):
                 return send_error(call, disk_full(call.service), environ, start_response)
-            raise  # the client is gone: there is nobody to answer
+            raise  # the client is gone
         except Exception as error:  # noqa: BLE001  the client and the log get it; HTTP would say 500 and no more
             if is_disk_full(error):
                 return send_error(call, disk_full(call.service), environ, start_response)
@@ -93,13 +93,13 @@ class MotoApplication:
         for prepare in self._before_first_request.pop(service, []):
             prepare()
         app = create_backend_app(service)
-        app.debug = False  # moto turns on Flask's debug mode, which re-raises and keeps tracebacks of every error
+        app.debug = False  # moto turns on Flask's debug mode, which raises all errors again and keeps their tracebacks
         app.config["PROPAGATE_EXCEPTIONS"] = True
         return app
 
 
 class _Dispatcher(DomainDispatcherApplication):
-    """moto's dispatcher, which lists its own folders on each request to find the service: a third of its time."""
+    """moto's dispatcher. moto's own takes a third of its time to list folders for each request, to find the service."""
 
     def __init__(self, create_app: Callable[[Any], Any]) -> None:
         super().__init__(create_app)
@@ -113,12 +113,12 @@ class _Dispatcher(DomainDispatcherApplication):
 
 
 def _make_untracked(cls: type, *_arguments: object, **_keywords: object) -> object:
-    """Replaces BaseModel.__new__, which keeps every instance of every model alive, for moto's dashboard."""
+    """Replaces BaseModel.__new__, which keeps all instances of all models alive for moto's dashboard."""
     return object.__new__(cls)
 
 
 def _urls_of_service(backend: BaseBackend) -> Any:
-    """Replaces BaseBackend._url_module, which finds no ``urls`` beside a backend class of ours or of a subpackage."""
+    """Replaces BaseBackend._url_module, which finds no ``urls`` for backend classes of ours or of a subpackage."""
     package = next(cls.__module__ for cls in type(backend).__mro__ if cls.__module__.startswith("moto."))
     while package := package.rpartition(".")[0]:
         if importlib.util.find_spec(f"{package}.urls"):
@@ -129,7 +129,7 @@ def _urls_of_service(backend: BaseBackend) -> Any:
 def _preserve_header_names(environ: WSGIEnvironment) -> None:
     """Does for any WSGI server what MotoRequestHandler.make_environ does for werkzeug's.
 
-    S3 metadata keys may hold underscores, which the CGI spelling of WSGI turns into dashes.
+    S3 metadata keys may contain underscores, which WSGI's spelling does not distinguish from dashes.
     """
     names: Iterable[str] = environ["stepbridge.header_names"]
     environ[PRESERVED_HEADER_NAMES_ENVIRON_KEY] = {

@@ -1,4 +1,4 @@
-"""Fault injection at the endpoint: requests are throttled, late, refused, or lose their connection."""
+"""Fault injection at the endpoint: requests are throttled, delayed, refused, or lose their connection."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["with_injected_faults"]
 
 
 def with_injected_faults(application: WSGIApplication, fault_injection: FaultInjection) -> WSGIApplication:
-    """The application with the faults that are set. Without any, requests are handed on as they are."""
+    """The application with the faults that are set. If there are none, requests pass through unchanged."""
 
     def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         faults = fault_injection.on_requests
@@ -46,13 +46,13 @@ def _end(
     call: ApiCall, effect: RequestEffect, environ: WSGIEnvironment, start_response: StartResponse
 ) -> Iterable[bytes]:
     if effect.error is None:
-        # The server takes it for a client that went away, and closes the connection without an answer.
+        # To the server this looks like a client that went away, so it closes the connection without a response.
         raise ConnectionResetError(errno.ECONNRESET, f"{call.name}: dropped on demand")
     return send_error(call, effect.error, environ, start_response)
 
 
 def _carry_out(application: WSGIApplication, environ: WSGIEnvironment) -> None:
-    """Run the operation to its end; nobody gets its answer."""
+    """Carry out the operation and drop its response."""
     chunks = application(environ, lambda _status, _headers, _error=None: lambda _data: None)
     for _ in chunks:
         pass

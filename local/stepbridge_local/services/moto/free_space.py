@@ -1,6 +1,6 @@
-"""What is refused when the disk is full: calls that would store something, before anything of them is begun.
+"""Refuses calls that store something if the disk is full, before they begin.
 
-What frees space, ends something or only reads goes on. AWS has no full disks, so the errors are those for a limit.
+Calls that free space, end something or only read still work. AWS has no full disks, so the errors are those for limits.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from stepbridge_local.services.moto.requests import call_of, send_error
 
 __all__ = ["disk_full", "is_disk_full", "with_room"]
 
-RESERVED_BYTES: Final = 8 * 1024 * 1024  # for the records of what runs, and of what is deleted
+RESERVED_BYTES: Final = 8 * 1024 * 1024  # for the records of running work and of deletions
 _STORING: Final = (
     *("Complete", "Copy", "Create", "Execute", "Import", "Initiate", "Post", "Publish", "Put", "Redrive", "Register"),
     *("Run", "Send", "Start", "Update", "Upload"),
@@ -35,14 +35,14 @@ _LIMITS: Final = {
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether it says that a disk or a quota is full."""
+    """Whether the error means that a disk or a quota is full."""
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
     return isinstance(error, sqlite3.OperationalError) and "full" in str(error)
 
 
 def disk_full(service: str) -> ServiceError:
-    """What ``service``, as IAM names it, answers."""
+    """The error of ``service``, as IAM names it."""
     code, status = _LIMITS.get(service, ("ServiceUnavailable", 503))
     message = (
         "No space is left on the disk of the local AWS's data folder. What is stored is sound; nothing of this call "
@@ -52,7 +52,7 @@ def disk_full(service: str) -> ServiceError:
 
 
 def with_room(application: WSGIApplication, folder: Path) -> WSGIApplication:
-    """``application``; without room for it, calls that store something are refused here."""
+    """``application``, but calls that store something are refused if there is no space."""
 
     def guarded(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] in ("GET", "HEAD", "DELETE", "OPTIONS"):

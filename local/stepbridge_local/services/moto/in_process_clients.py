@@ -1,6 +1,6 @@
-"""boto3 clients of the local AWS for the local AWS itself: their requests do not leave the process.
+"""boto3 clients for use inside the local AWS. Their requests do not leave the process.
 
-Over the endpoint, a request that makes requests could wait for a thread of the server that another one like it holds.
+Through the endpoint, a request that makes requests could wait for a server thread that another such request occupies.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 __all__ = ["in_process_clients"]
 
-_ENDPOINT_URL = "http://127.0.0.1"  # an address, so that S3 puts the bucket into the path
+_ENDPOINT_URL = "http://127.0.0.1"  # an IP address, so that the bucket is in the path of S3 requests
 _NOTHING_OF_THE_HOST = {
     "profile": (None, None, None, None),
     "config_file": (None, None, os.devnull, None),
@@ -50,7 +50,7 @@ def in_process_clients(application: WSGIApplication, account_id: str, region: st
 
 
 def _send(application: WSGIApplication, request: AWSPreparedRequest, account_id: str) -> AWSResponse:
-    """Hand the request to the application instead of to the network."""
+    """Pass the request to the application instead of the network."""
     url = urlsplit(str(request.url))
     headers = [(name, _text(value)) for name, value in request.headers.items()]
     headers.append(("x-moto-account-id", account_id))
@@ -87,7 +87,7 @@ def _body(body: Any) -> bytes:
 
 
 class _Raw(io.BytesIO):
-    """The answer's body as botocore reads it."""
+    """The response's body as botocore reads it."""
 
     def stream(self, **_: Any) -> Iterator[bytes]:
         yield self.read()

@@ -1,4 +1,4 @@
-"""Calls of the JSON protocols that no service can read: AWS's 400, where moto's handlers end in a traceback."""
+"""Answers malformed calls of the JSON protocols with AWS's 400. moto's handlers crash on them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MODELS = {
 
 
 def unreadable(environ: WSGIEnvironment) -> ServiceError | None:
-    """The error for a body that is no JSON object; None for all others, and for calls of other protocols."""
+    """The error for a body that is not a JSON object; None otherwise, and for calls of other protocols."""
     if not environ.get("HTTP_X_AMZ_TARGET"):
         return None
     body = read_body(environ)
@@ -41,7 +41,7 @@ def unreadable(environ: WSGIEnvironment) -> ServiceError | None:
 
 
 def problem_of(environ: WSGIEnvironment) -> ServiceError | None:
-    """What is wrong with the members of a call that a handler failed for; None when they are as they should be."""
+    """The problem with the members of a call on which a handler crashed; None if the members are valid."""
     prefix, _, operation = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")
     stream: Any = environ["wsgi.input"]
     if prefix not in _MODELS or not hasattr(stream, "seek"):

@@ -1,4 +1,4 @@
-"""Replacing parts of moto by our own, and noticing when moto no longer has them."""
+"""Replaces parts of moto with our own, and notices if moto no longer has them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _Class = TypeVar("_Class", bound=type)
 def replace(owner: Any, name: str, new: Any) -> None:
     """Replace ``owner.name`` by ``new``. Idempotent.
 
-    Raises AttributeError when ``owner`` has no such name, so that a moto release that renames it fails at the start
-    and not in the middle of an execution.
+    Raises AttributeError if ``owner`` has no such name. So a moto release that renames it fails at the start and not
+    during an execution.
     """
     if not hasattr(owner, name):
         raise AttributeError(

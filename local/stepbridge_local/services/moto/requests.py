@@ -1,4 +1,4 @@
-"""Which call of which API a request is. S3's operations are in method, path and query: moto's router knows them."""
+"""Finds the API call of a request. For S3 it is in method, path and query, so moto's router is used."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _VIRTUAL_HOST: Final = re.compile(r"(?P<bucket>[a-z0-9][a-z0-9.-]+)\.(s3[.-].*|l
 
 
 def call_of(environ: WSGIEnvironment) -> tuple[ApiCall, Credential | None]:
-    """The call that a request is, and who signed it."""
+    """The call of a request, and who signed it."""
     credential = credential_of(environ.get("HTTP_AUTHORIZATION", ""), environ.get("QUERY_STRING", ""))
     service, operation = operation_of_target(environ.get("HTTP_X_AMZ_TARGET", ""))
     service = credential.service if credential is not None else service or _unsigned_service(environ)
@@ -37,7 +37,7 @@ def call_of(environ: WSGIEnvironment) -> tuple[ApiCall, Credential | None]:
 
 
 def read_body(environ: WSGIEnvironment) -> bytes:
-    """The request's body, which is there to be read again afterwards. Not for uploads: it is held in memory."""
+    """The request's body, which can be read again afterwards. Not for uploads, because it is kept in memory."""
     stream = environ["wsgi.input"]
     length = environ.get("CONTENT_LENGTH") or ""
     body: bytes = stream.read(int(length)) if length.isdecimal() else stream.read() if _is_terminated(environ) else b""
@@ -56,7 +56,7 @@ def form_of(environ: WSGIEnvironment) -> dict[str, str]:
 
 
 def s3_place_of(environ: WSGIEnvironment) -> tuple[str, str]:
-    """Bucket and key of a request to S3; either may be empty."""
+    """Bucket and key of a request to S3. Both can be empty."""
     path = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace")
     host = _VIRTUAL_HOST.fullmatch(environ.get("HTTP_HOST", ""))
     if host is not None:
@@ -79,7 +79,7 @@ def _s3_operation(environ: WSGIEnvironment) -> str:
 
 
 def _account_id(environ: WSGIEnvironment, credential: Credential | None) -> str:
-    """As moto's BaseResponse.get_current_account finds it."""
+    """The account, found like in moto's BaseResponse.get_current_account."""
     given = os.environ.get("MOTO_ACCOUNT_ID") or environ.get("HTTP_X_MOTO_ACCOUNT_ID")
     return str(given or get_account_id_from(credential.access_key_id if credential is not None else ""))
 
@@ -103,7 +103,7 @@ def send_error(
 
 
 def _drain(environ: WSGIEnvironment) -> None:
-    """Read what is left of the body, so that the client gets to read its answer."""
+    """Read the rest of the body, so that the client reads the response."""
     stream = environ["wsgi.input"]
     length = environ.get("CONTENT_LENGTH") or ""
     left = int(length) if length.isdecimal() else None

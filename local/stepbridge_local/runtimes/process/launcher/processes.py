@@ -1,6 +1,6 @@
 """The three processes of a container: the one that watches, the first of the pid namespace, and the command."""
 
-# pathlib and contextlib take longer to import than all of this takes to run.
+# No pathlib or contextlib: importing them takes longer than running all of this.
 # ruff: noqa: SIM105, PTH103, PTH110, PTH115, PTH116, PTH123, PTH208
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-EXIT_NOT_STARTED = 125  # these three as `docker run` has them
+EXIT_NOT_STARTED = 125  # the same three exit codes as `docker run`
 EXIT_NOT_EXECUTABLE = 126
 EXIT_NOT_FOUND = 127
 ENOENT = 2
 LENGTH_BYTES = 8
-MOST_NAMES = 10  # of new files that are reported: they fit into the pipe
+MOST_NAMES = 10  # at most so many new files are reported, so that they fit into the pipe
 AWAITED_SIGNALS = (signal.SIGTERM, signal.SIGCHLD)
 COUNTING_SECONDS = 0.1
-OUT_OF_MEMORY_SCORE = "500"  # of 1000: when memory runs out the container is killed, and not what started it
+OUT_OF_MEMORY_SCORE = "500"  # of 1000: when memory runs out, the container is killed and not the local AWS
 
 
 TOO_MANY = "more processes than"
@@ -60,7 +60,7 @@ def main() -> NoReturn:
         write_setting("/proc/self/oom_score_adj", OUT_OF_MEMORY_SCORE)
         in_user_namespace = enter_namespaces(spec["network_isolated"])
         own_death = os.pidfd_open(os.getpid())
-        # Blocked before the fork: the first process of a namespace loses signals for which it is not ready yet.
+        # Block them before the fork: the first process of a namespace loses signals that it does not handle yet.
         signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED_SIGNALS)
         child = os.fork()
     except OSError as error:
@@ -71,15 +71,15 @@ def main() -> NoReturn:
         os._exit(first_process(spec, status, own_death, in_user_namespace))
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     try:
-        # However many processes run inside, they do not keep this one from counting them.
+        # So that this process can count those inside, however many there are.
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
     except OSError:
-        pass  # only root may; for all others RLIMIT_NPROC holds
+        pass  # only root may do this; for other users RLIMIT_NPROC is the limit
     os._exit(exit_code_of(watch(child, parent_death, command, status, spec["max_processes"])))
 
 
 def read_specification() -> tuple[dict[str, Any], bytes]:
-    """The specification at the beginning of the control pipe, and what was read behind it."""
+    """The specification at the beginning of the control pipe, and the bytes read after it."""
     collected = b""
     end = LENGTH_BYTES
     while len(collected) < end:
@@ -93,7 +93,7 @@ def read_specification() -> tuple[dict[str, Any], bytes]:
 
 
 def write_setting(path: str, text: str) -> None:
-    """Write to one of the kernel's files, naming it when that fails."""
+    """Write to one of the kernel's files. If this fails, the error names the file."""
     try:
         with open(path, "w", encoding="ascii") as stream:
             stream.write(text)
@@ -102,7 +102,7 @@ def write_setting(path: str, text: str) -> None:
 
 
 def enter_namespaces(network_isolated: bool) -> bool:
-    """Unshare; return whether this needed a user namespace of its own."""
+    """Unshare. Returns whether this needed a user namespace."""
     flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | (CLONE_NEWNET if network_isolated else 0)
     user, group = os.geteuid(), os.getegid()
     if user == 0 and unshare(flags) == 0:
@@ -116,7 +116,7 @@ def enter_namespaces(network_isolated: bool) -> bool:
 
 
 def report(status: int, error: OSError, step: str) -> None:
-    """Say why the command was not started."""
+    """Report why the command was not started."""
     number = error.errno or 0
     detail = os.strerror(number)
     if isinstance(error, StepError):
@@ -127,16 +127,16 @@ def report(status: int, error: OSError, step: str) -> None:
 
 
 def exit_code_of(code: int) -> int:
-    """A negative code, of an end by a signal, as a shell gives it: 128 + n."""
+    """The exit code as a shell has it: 128 + n for the negative code of signal n."""
     return 128 - code if code < 0 else code
 
 
 # --- outside ----------------------------------------------------------------------------------------------------------
 def watch(child: int, parent_death: int, command: bytes, status: int, max_processes: int) -> int:
-    """Wait for the namespace's first process; obey the control pipe; kill all when the parent is gone.
+    """Wait for the namespace's first process, obey the control pipe, and kill everything when the parent is gone.
 
-    ``command`` is what was read from the control pipe already. Nothing inside can reach this process: it counts those
-    inside, and kills all of them when they are too many.
+    ``command`` is what was already read from the control pipe. Nothing inside can reach this process. It counts the
+    processes inside, and kills all of them if there are too many.
     """
     ended = os.pidfd_open(child)
     poller = select.poll()

@@ -1,6 +1,6 @@
 """Lays out the private root of a container, and makes it the root of this process."""
 
-# pathlib takes longer to import than all of this takes to run.
+# No pathlib: importing it takes longer than running all of this.
 # ruff: noqa: PTH100, PTH101, PTH102, PTH103, PTH109, PTH110, PTH112, PTH114, PTH115, PTH118, PTH119, PTH120, PTH123, PTH211
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Any
 
-MARGIN = 512  # between the count of processes that ends a container and the kernel's own bound
-PID_MAX_BY_NAMESPACE = (6, 14)  # before that Linux, pid_max is that of the whole machine
+MARGIN = 512  # the kernel's own limit is this much above the number of processes that ends a container
+PID_MAX_BY_NAMESPACE = (6, 14)  # before this version, pid_max applies to the whole machine
 ELOOP, EOPNOTSUPP = 40, 95
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
-READ_ONLY_PROC = ("bus", "fs", "irq", "sys", "sysrq-trigger")  # these two lists are those of container engines
+READ_ONLY_PROC = ("bus", "fs", "irq", "sys", "sysrq-trigger")  # the same two lists as those of container engines
 MASKED_PROC = ("acpi", "kcore", "keys", "latency_stats", "sched_debug", "scsi", "timer_list")
-REPLACEABLE = ("games", "local", "src")  # folders of /usr whose host content no program of the system needs
+REPLACEABLE = ("games", "local", "src")  # folders of /usr whose content on the host is not needed by system programs
 
 
 def build_root(spec: dict[str, Any], in_user_namespace: bool) -> None:
-    """Put the root together in the job folder, as ``spec`` says, and change to it. Raises OSError."""
+    """Build the root in the job folder, as ``spec`` says, and change to it. Raises OSError."""
     mount("none", "/", flags=MS_REC | MS_PRIVATE)
     os.chdir(spec["job_folder"])
     os.mkdir("root")
@@ -67,7 +67,7 @@ def build_root(spec: dict[str, Any], in_user_namespace: bool) -> None:
 def inside(path: str) -> str:
     """An absolute path of the new root, seen from the folder where it is being built.
 
-    Until pivot_root, a link in the image would lead out into the host: there must be none on the way.
+    Before pivot_root, a link in the image would lead to the host's files, so the path must not contain links.
     """
     position = path.find("/", 1)
     while True:
@@ -95,7 +95,7 @@ def make_mount_point(source: str, target: str) -> None:
 
 # --- the image --------------------------------------------------------------------------------------------------------
 class Overlay:
-    """Overlay mounts whose written files lie in the current folder, or in memory where that cannot hold them."""
+    """Overlay mounts. Written files are in the current folder, or in memory if that is not possible."""
 
     def __init__(self, in_user_namespace: bool) -> None:
         self.options = ",userxattr" if in_user_namespace else ""
@@ -110,7 +110,7 @@ class Overlay:
         back = os.getcwd()
         os.chdir(self.folder)
         try:
-            # Short links instead of paths: the option string is one page long at most, and quoting differs by kernel.
+            # Short links instead of paths: the option string is limited to one page, and quoting differs by kernel.
             names = [f"layer{self.count}-{position}" for position in range(len(layers))]
             for name, layer in zip(names, layers, strict=True):
                 os.symlink(layer, name)
@@ -124,7 +124,7 @@ class Overlay:
         except StepError:
             if self.scratch:
                 raise
-            # A folder that is itself on an overlay, as in a container, cannot hold an upper layer: memory can.
+            # A folder on an overlay, as in a container, cannot hold an upper layer. Memory can.
             os.mkdir("scratch")
             mount("tmpfs", "scratch", "tmpfs", MS_NOSUID | MS_NODEV)
             self.scratch = "scratch/"
@@ -146,7 +146,7 @@ def mount_image(spec: dict[str, Any], overlay: Overlay | None) -> Overlay | None
             overlay.mount([spec["rootfs"], *([environment] if environment else [])], "root")
             return overlay
         except StepError:
-            pass  # too old a kernel: the copy below does as well, but for what cover_system_folder refuses
+            pass  # the kernel is too old: copy instead, which is as good except for what cover_system_folder refuses
     mount("tmpfs", "root", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755")
     copy_tree(spec["rootfs"], "root", spec["system_folders"])
     if environment:
@@ -176,7 +176,7 @@ def copy_tree(source: str, target: str, left_out: Iterable[str] = ()) -> None:
 
 def mount_system_folder(folder: str, rootfs: str, overlay: Overlay | None) -> None:
     """Show one of the host's system folders, read-only, with the image's own files in it laid over."""
-    os.makedirs(inside(folder), exist_ok=True)  # no link, then, in the image either
+    os.makedirs(inside(folder), exist_ok=True)  # so there must be no link in the image either
     own = rootfs + folder
     if not os.path.isdir(own):
         bind(folder, inside(folder))
@@ -189,7 +189,7 @@ def mount_system_folder(folder: str, rootfs: str, overlay: Overlay | None) -> No
 
 
 def cover_system_folder(entry: os.DirEntry[str], path: str) -> None:
-    """Without overlays, a folder of the image replaces the host's of the same name, where a program can do without."""
+    """Without overlays, a folder of the image replaces the host's folder, if system programs do not need that."""
     if not entry.is_dir() or not os.path.isdir(path) or os.path.basename(path) not in REPLACEABLE:
         raise StepError(EOPNOTSUPP, f"lay the image's {path} over the host's without overlay mounts")
     mount("tmpfs", inside(path), "tmpfs", MS_NOSUID | MS_NODEV, "mode=755")
@@ -198,15 +198,15 @@ def cover_system_folder(entry: os.DirEntry[str], path: str) -> None:
 
 # --- the kernel's file systems ----------------------------------------------------------------------------------------
 def mount_proc(max_process_id: int) -> None:
-    """A /proc of this pid namespace, the parts that reach the whole machine covered.
+    """Mount a /proc of this pid namespace, and cover the parts that affect the whole machine.
 
-    Where the namespace can have a largest process id of its own, that bounds its processes and threads.
+    If the namespace can have its own largest process id, this limits its processes and threads.
     """
     os.makedirs(inside("/proc"), exist_ok=True)
     try:
         mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     except StepError:
-        # An engine that hides parts of its own /proc forbids a new one; the old one shows names, not environments.
+        # An engine that hides parts of its /proc forbids a new one. The old one shows names, but no environments.
         mount("/proc", "proc", flags=MS_BIND | MS_REC)
         return
     if linux_version() >= PID_MAX_BY_NAMESPACE:

@@ -12,7 +12,7 @@ MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18
 MNT_DETACH = 2
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 4, 24, 38
 RLIMIT_NPROC = 6
-LIMITED_BY_NAMESPACE = (5, 14)  # before that Linux, RLIMIT_NPROC counts all that the user runs
+LIMITED_BY_NAMESPACE = (5, 14)  # before this version, RLIMIT_NPROC counts all processes of the user
 AT_FDCWD, AT_RECURSIVE = -100, 0x8000
 MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID = 1, 2
 ATIME_FLAGS = 0x1C00  # ST_NOATIME, ST_NODIRATIME and ST_RELATIME as MS_ flags
@@ -21,7 +21,7 @@ SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "ppc64le": 203, "
 SIGKILL = 9
 ENOSYS = 38
 
-# What a command keeps of root's powers: those over its own files, processes and ids. See capabilities(7): chown,
+# The capabilities that a command keeps: those over its own files, processes and ids. See capabilities(7): chown,
 # dac_override, fowner, fsetid, kill, setgid, setuid, net_bind_service.
 KEPT_CAPABILITIES = (0, 1, 3, 4, 5, 6, 7, 10)
 MOST_CAPABILITIES = 64
@@ -36,7 +36,7 @@ class StepError(OSError):
 
 
 def checked(result: int, step: str) -> None:
-    """Raise StepError for ``step`` when a libc call answered -1."""
+    """Raise StepError for ``step`` if a libc call returned -1."""
     if result == -1:
         raise StepError(ctypes.get_errno(), step)
 
@@ -71,7 +71,7 @@ def bind(source: str, target: str, read_only: bool = True) -> None:
 
 
 def pivot_to_current_folder() -> None:
-    """Make the current folder, which is a mount, the root, and let go of the old one."""
+    """Make the current folder, which is a mount, the root, and unmount the old root."""
     machine = os.uname().machine
     if machine not in SYS_PIVOT_ROOT:
         raise StepError(ENOSYS, f"pivot_root on {machine}")
@@ -108,7 +108,7 @@ def limit_processes(count: int) -> None:
 
 
 def forbid_tracing() -> None:
-    """Let no process of the container stop or change this one by ptrace(2). Programs that it starts can be traced."""
+    """Prevent ptrace(2) on this process by others in the container. Programs that it starts can be traced."""
     checked(libc.prctl(PR_SET_DUMPABLE, ctypes.c_ulong(0), 0, 0, 0), "prctl(PR_SET_DUMPABLE)")
 
 

@@ -26,7 +26,7 @@ _moto_get_template_summary = CloudFormationResponse.get_template_summary
 
 
 def create_change_set(response: CloudFormationResponse) -> Any:
-    """Replaces CloudFormationResponse.create_change_set, which does not hand on ImportExistingResources."""
+    """Replaces CloudFormationResponse.create_change_set, which does not pass on ImportExistingResources."""
     answer: Any = _moto_create_change_set(response)
     change_set: Any = response.cloudformation_backend.change_sets[answer.result["Id"]]
     change_set.adopting = response._get_bool_param("ImportExistingResources", False)
@@ -34,14 +34,14 @@ def create_change_set(response: CloudFormationResponse) -> Any:
 
 
 def get_template_summary(response: CloudFormationResponse) -> Any:
-    """Replaces CloudFormationResponse.get_template_summary, which takes no template at all for one."""
+    """Replaces CloudFormationResponse.get_template_summary, which accepts a call without a template."""
     if not any(response._get_param(name) for name in ("StackName", "TemplateURL", "TemplateBody")):
         raise ValidationError(message="Either Stack Name or Template URL or Template Body must be specified.")
     return _moto_get_template_summary(response)
 
 
 def leave_to_backend(*_arguments: object) -> None:
-    """Replaces CloudFormationResponse._validate_different_update: a change set without changes is FAILED, no error."""
+    """Replaces CloudFormationResponse._validate_different_update: a change set without changes is FAILED."""
 
 
 def _with_previous_values(stack: LocalStack, parameters: list[dict[str, Any]]) -> dict[str, str]:
@@ -69,7 +69,7 @@ class _ChangeSet(ChangeSet):
 
 
 class LocalCloudFormation(CloudFormationBackend):
-    """Replaces moto's CloudFormationBackend where stacks change. One change at a time, done when the call returns.
+    """Replaces what changes stacks in moto's CloudFormationBackend. One change at a time, complete when a call returns.
 
     ``context_of(account_id, region)`` gives access to the resources of stacks.
     """
@@ -125,7 +125,7 @@ class LocalCloudFormation(CloudFormationBackend):
                 stack = self._updatable(stack_name)
             else:
                 stack = self._stack_in_review(stack_name, tags, role_arn, notification_arns)
-            stack._resources(parse_template(template), parameters)  # parameters that do not fit fail here, as on AWS
+            stack._resources(parse_template(template), parameters)  # invalid parameters fail here, as on AWS
             change_set_id = generate_changeset_id(change_set_name, self.region_name, self.account_id)
             change_set = _ChangeSet(
                 change_set_type,

@@ -24,7 +24,7 @@ __all__ = ["install"]
 def install(
     application: MotoApplication, store: MotoObjectStore, registry: MotoImageRegistry, endpoint_url: str
 ) -> None:
-    """Take effect with the first request: moto's CloudFormation imports other services for 2 seconds."""
+    """Takes effect with the first request, because importing moto's CloudFormation takes 2 seconds."""
     application.before_first_request(
         lambda: _install(_contexts(application, store, registry, endpoint_url)), "cloudformation"
     )

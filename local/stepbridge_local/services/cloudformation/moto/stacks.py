@@ -1,7 +1,7 @@
-"""Stacks that are created, updated, rolled back and deleted as on AWS: with events, and failures that say why.
+"""Stacks that are created, updated, rolled back and deleted as on AWS, with events and reasons for failures.
 
-moto's own stacks ignore resource types and properties that they do not know, leave a failed creation half done, do not
-notice a parameter inside ``Fn::Sub``, and have no outputs after a change set. Its parsing of templates is kept.
+moto's own stacks ignore unknown resource types and properties, leave a failed creation half done, do not notice a
+parameter inside ``Fn::Sub``, and have no outputs after a change set. moto's parsing of templates is kept.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _FAILURES: Final = (*REFUSALS, ServiceException)  # the latter from moto's templ
 
 @dataclass(frozen=True)
 class _StackResource:
-    """A resource that exists. ``adopted``: it existed before its stack, whose rollback leaves it alone."""
+    """A resource that exists. ``adopted``: it existed before its stack, so a rollback does not delete it."""
 
     logical_resource_id: str
     type_name: str
@@ -57,7 +57,7 @@ class _StackResource:
 
 
 class _ChangeFailedError(Exception):
-    """A resource failed; its event is written."""
+    """A resource failed, and its event has been written."""
 
     def __init__(self, logical_id: str) -> None:
         super().__init__(logical_id)
@@ -85,13 +85,13 @@ class LocalStack(Stack):
 
     @property
     def parameter_list(self) -> list[dict[str, str]]:
-        """Replaces Stack.parameter_list, which answers lists and numbers as Python writes them."""
+        """Replaces Stack.parameter_list, which formats lists and numbers like Python."""
         values = self.resource_map.resolved_parameters
         return [{"ParameterKey": name, "ParameterValue": _parameter_text(value)} for name, value in values.items()]
 
     @property
     def stack_name(self) -> str:
-        """For ListStacks, whose answer moto makes from attributes of these names; its Stack has them under others."""
+        """For ListStacks. moto makes its response from attributes with these names; its Stack has other names."""
         return str(self.name)
 
     @property
@@ -100,22 +100,22 @@ class LocalStack(Stack):
 
     @property
     def stack_parameters(self) -> dict[str, str]:
-        """Replaces Stack.stack_parameters: what UsePreviousValue stands for, with defaults, as it would be given."""
+        """Replaces Stack.stack_parameters: the values for UsePreviousValue, with defaults, as they are given."""
         return {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in self.parameter_list}
 
     def has_parameters(self, other_parameters: dict[str, Any]) -> bool:
-        """Replaces Stack.has_parameters: a default that is spelt out is no change."""
+        """Replaces Stack.has_parameters. A value that equals the default is not a change."""
         resolved = self._resources(self.template_dict, other_parameters).resolved_parameters
         return bool(resolved == self.resource_map.resolved_parameters)
 
     def begin(self, template: str, parameters: dict[str, Any]) -> None:
-        """Take the template that a change set brought; ``create`` makes its resources."""
+        """Accept the template of a change set. ``create`` makes its resources."""
         self.template, self.template_dict, self.parameters = template, parse_template(template), parameters
         self.description = self.template_dict.get("Description")
         self.resource_map = self._resources(self.template_dict, parameters)
 
     def create(self, adopting: bool) -> None:
-        """Make every resource. ``adopting``: retained resources that exist already are taken into the stack."""
+        """Create all resources. ``adopting``: the stack takes over retained resources that exist already."""
         self.add_event("CREATE_IN_PROGRESS", "User Initiated")
         try:
             self._provide_all(self.resource_map, {}, adopting)
@@ -129,7 +129,7 @@ class LocalStack(Stack):
         self.add_event("CREATE_COMPLETE")
 
     def change(self, template: str, parameters: dict[str, Any]) -> None:
-        """Bring the resources to the new template and parameters; what fails brings them back to the old ones."""
+        """Change the resources to the new template and parameters. After a failure, roll back to the old ones."""
         old = self.template, self.template_dict, self.parameters, self.resource_map
         self.add_event("UPDATE_IN_PROGRESS", "User Initiated")
         self.template, self.template_dict, self.parameters = template, parse_template(template), parameters
@@ -154,7 +154,7 @@ class LocalStack(Stack):
         self.add_event("UPDATE_COMPLETE")
 
     def remove(self) -> bool:
-        """Delete every resource that is not to be retained; False, and DELETE_FAILED, when one could not be."""
+        """Delete all resources that are not retained. False, and DELETE_FAILED, if one could not be deleted."""
         self.add_event("DELETE_IN_PROGRESS", "User Initiated")
         failed = self._delete_all(self.resource_map, keep_retained=True)
         self.output_map = OutputMap(self.resource_map, {}, self.stack_id)
@@ -232,7 +232,7 @@ class LocalStack(Stack):
         self.add_event("ROLLBACK_FAILED" if failed else "ROLLBACK_COMPLETE", reason)
 
     def _roll_back(self, present: Mapping[str, _StackResource], attempted: Mapping[str, _StackResource]) -> None:
-        """From what an update came to (``attempted``) to what there was before it."""
+        """Roll back from the state that an update reached (``attempted``) to the state before it."""
         self.resource_map = self._resources(self.template_dict, self.parameters)
         changed = {
             name: attempted[name]
@@ -250,14 +250,14 @@ class LocalStack(Stack):
         self.add_event("UPDATE_ROLLBACK_COMPLETE")
 
     def _remove_superseded(self, present: Mapping[str, _StackResource]) -> None:
-        """Delete what the stack has no more: resources that left the template, and what was replaced."""
+        """Delete resources that are no longer in the template, and those that were replaced."""
         names = {resource.physical_resource_id for resource in self.resource_map.present().values()}
         for resource in reversed(list(present.values())):
             if resource.physical_resource_id not in names and not resource.is_retained:
                 self._delete(resource)
 
     def _delete_all(self, resources: StackResources, keep_retained: bool) -> list[str]:
-        """Delete in the opposite order of making; the logical IDs of what could not be deleted."""
+        """Delete in reverse order of creation. Returns the logical IDs of resources that could not be deleted."""
         failed = []
         for logical_id, resource in reversed(resources.present().items()):
             keep = resource.is_retained if keep_retained else resource.adopted
@@ -301,7 +301,7 @@ def _depends_on(declared: Mapping[str, Any]) -> list[str]:
 
 
 def _resolved(properties: Mapping[str, Any], resources: StackResources) -> Mapping[str, Any]:
-    """The properties with every intrinsic function worked out. Raises ResourceFailedError, ValidationError."""
+    """The properties with all intrinsic functions evaluated. Raises ResourceFailedError, ValidationError."""
     try:
         resolved: Mapping[str, Any] = _without_nothing(clean_json(properties, resources))
     except KeyError as error:
@@ -310,7 +310,7 @@ def _resolved(properties: Mapping[str, Any], resources: StackResources) -> Mappi
 
 
 def _without_nothing(value: Any) -> Any:
-    """Without what ``AWS::NoValue`` left in lists; moto takes it out of objects only."""
+    """Without the items that ``AWS::NoValue`` left in lists. moto removes them from objects only."""
     if isinstance(value, dict):
         return {key: _without_nothing(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""A template with its parameters: moto's template language, stricter where moto lets mistakes pass."""
+"""A template with its parameters: moto's template language, but stricter about mistakes that moto accepts."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Provide = Callable[[str, Mapping[str, Any], "StackResources"], Any]
 
 
 def parse_template(text: str | None) -> dict[str, Any]:
-    """The template, JSON or YAML. Raises ValidationError for what is neither, and for resources of unknown types.
+    """The template, from JSON or YAML. Raises ValidationError if it is neither, or has resources of unknown types.
 
-    JSON goes by the JSON parser: as YAML, a template with a state machine in it takes a second.
+    JSON is read by the JSON parser, because the YAML parser takes a second for a template with a state machine.
     """
     if not text:
         raise ValidationError(message="Either Template URL or Template Body must be specified.")
@@ -51,9 +51,9 @@ class StackResources(ResourceMap):
     provide: Provide | None = None
 
     def load_parameters(self) -> None:
-        """Defaults go the way of given values, so that lists and numbers become such; constraints are checked.
+        """Treats defaults like given values, so lists and numbers get their types, and checks constraints.
 
-        Replaces ResourceMap.load_parameters, which leaves a default as it is written and checks nothing.
+        Replaces ResourceMap.load_parameters, which leaves defaults as text and checks nothing.
         """
         slots: Mapping[str, Any] = self._template.get("Parameters") or {}
         if unknown := sorted(self.input_parameters.keys() - slots.keys()):
@@ -67,7 +67,7 @@ class StackResources(ResourceMap):
         self.input_parameters = given
 
     def validate_outputs(self) -> None:
-        """Replaces ResourceMap.validate_outputs, which asks moto's classes: an output is checked when it is made."""
+        """Replaces ResourceMap.validate_outputs, which asks moto's classes. Outputs are checked when they are made."""
 
     def __getitem__(self, key: str) -> Any:
         """Replaces ResourceMap.__getitem__, which makes resources of moto's own classes."""
@@ -86,12 +86,12 @@ class StackResources(ResourceMap):
 
     @property
     def declared(self) -> Mapping[str, Any]:
-        """Every resource of the template, also those that are not there."""
+        """All resources of the template, even those that do not exist."""
         declared: Mapping[str, Any] = self._resource_json_map
         return declared
 
     def present(self) -> dict[str, Any]:
-        """The resources that are there, each after those that it refers to."""
+        """The resources that exist, each after those that it refers to."""
         return {name: self._parsed_resources[name] for name in self}
 
     def forget(self, name: str) -> None:

@@ -29,7 +29,7 @@ _DEFAULTS: Final = {
 
 
 def _create(context: StackContext, name: str, _properties: Properties) -> str:
-    """The queue's URL at the endpoint that clients know, which is not that of the clients in this process."""
+    """The queue's URL at the endpoint of clients, which differs from that of the clients in this process."""
     sqs = context.client("sqs")
     if any(url.rpartition("/")[2] == name for url in sqs.list_queues(QueueNamePrefix=name).get("QueueUrls", [])):
         raise ResourceFailedError(f"{name} already exists")
@@ -56,7 +56,7 @@ def _delete(context: StackContext, url: str, _properties: Properties) -> None:
     try:
         sqs.delete_queue(QueueUrl=url)
     except sqs.exceptions.QueueDoesNotExist:
-        return  # somebody was quicker: as on AWS, the resource counts as deleted
+        return  # something else deleted it first: as on AWS, the resource counts as deleted
 
 
 RESOURCE_TYPE: Final = ResourceType(

@@ -1,4 +1,4 @@
-"""What is replaced in moto's ECR: digests and sizes of images, errors, and tokens that have not expired."""
+"""Replaces parts of moto's ECR: digests and sizes of images, errors, and expired tokens."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def no_repository(account_id: str, name: str) -> str:
 
 class _StoredECRBackend(ECRBackend):
     def put_image(self, repository_name: str, image_manifest: str, *rest: Any, **options: Any) -> Image:
-        """moto fails of itself where there is no repository, and for what is no manifest."""
+        """moto crashes if there is no repository, or if the manifest is invalid."""
         if repository_name not in self.repositories:
             raise ApiError("RepositoryNotFoundException", no_repository(self.account_id, repository_name))
         try:
@@ -41,7 +41,7 @@ class _StoredECRBackend(ECRBackend):
     def batch_get_image(
         self, repository_name: str, registry_id: str | None = None, image_ids: list[dict[str, Any]] | None = None
     ) -> dict[str, Any]:
-        """moto names an image that it does not have by the tag "null" when it was asked for by digest."""
+        """If asked by digest for a missing image, moto reports the tag "null"."""
         response: dict[str, Any] = super().batch_get_image(repository_name, registry_id, image_ids)
         missing = [
             image_id

@@ -1,4 +1,4 @@
-"""ECR whose repositories and images survive a restart, and into which builds push in process."""
+"""ECR with repositories and images that survive a restart. Builds push into it in process."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class MotoImageRegistry:
     ) -> None:
         self._records = Records(folder / "records.sqlite")
         self._recorded: dict[RecordName, Document] = {}
-        self._restored: dict[tuple[str, str], Repository] = {}  # until a stack takes them
+        self._restored: dict[tuple[str, str], Repository] = {}  # until a stack takes them over
         self._runtime = runtime
         self._scikit_learn_folder = scikit_learn_folder
         self._build_args = {"BASE_IMAGE": base_image} if base_image else {}
@@ -75,7 +75,7 @@ class MotoImageRegistry:
         raise ServiceError("ImageNotFoundException", f"{image_uri}: the repository has no such image")
 
     def note(self, image_uri: str, image_id: str) -> str:
-        """How what stands for a prebuilt image differs from it, in one line; empty for every other image."""
+        """How the stand-in for a prebuilt image differs from it, in one line; empty for other images."""
         reference, file = ImageUri(image_uri), self._scikit_learn_folder / "requirements.txt"
         if image_id != self._prebuilt or reference.repository_name != _PREBUILT_REPOSITORY or not file.is_file():
             return ""
@@ -89,7 +89,7 @@ class MotoImageRegistry:
         return self._put(ImageUri(image_uri), manifest_of(image), MANIFEST_TYPE)
 
     def record(self, image_uri: str, manifest: bytes) -> str:
-        """As ``push``, of an image whose manifest is known, byte for byte: its digest is the registry's."""
+        """Like ``push``, for an image with a known manifest, so its digest is the registry's."""
         text = manifest.decode()
         return self._put(ImageUri(image_uri), text, json.loads(text).get("mediaType", MANIFEST_TYPE))
 
@@ -135,7 +135,7 @@ class MotoImageRegistry:
             raise ServiceError("ImageNotFoundException", f"{reference.text}: {error}") from error
 
     def build_prebuilt(self, log: Callable[[str], None]) -> str:
-        """The ``image_id`` of the prebuilt scikit-learn image, built first and when lost. Raises ImageBuildError."""
+        """The ``image_id`` of the prebuilt scikit-learn image. Builds it if it is missing. Raises ImageBuildError."""
         with self._building:
             if self._prebuilt is None or (self._holder is not None and not self._holder.has(self._prebuilt)):
                 self._refuse_recursion()
@@ -156,7 +156,7 @@ class MotoImageRegistry:
             )
 
     def take_restored(self, account_id: str, region: str, repository_name: str) -> bool:
-        """Whether the repository came back after a restart; true once, for the stack that takes it."""
+        """Whether the repository was restored after a restart. True only once, for the stack that takes it over."""
         restored = self._restored.pop((f"{account_id}/{region}", repository_name), None)
         return restored is not None and restored is ecr_backends[account_id][region].repositories.get(repository_name)
 

@@ -1,7 +1,7 @@
-"""IAM on demand: who a request's caller is, and whether its policies allow what it asks.
+"""Optional permission checks: who the caller of a request is, and whether its policies allow the request.
 
-moto has an IAM policy check of its own, which knows neither Resource nor Condition; it stays off, and the policies that
-moto's IAM, STS and S3 keep are judged by ``stepbridge_local.services.iam``.
+moto has its own IAM policy check, which ignores Resource and Condition. It stays off. The policies that moto's IAM, STS
+and S3 store are evaluated by ``stepbridge_local.services.iam``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from stepbridge_local.services.moto.requests import call_of, form_of, read_body,
 
 __all__ = ["MotoDirectory", "authorized", "authorized_as_role"]
 
-# A key of this form was issued; an invented one ("local", "test", an account's number) is the account's root.
+# A key of this form was issued. Any other ("local", "test", an account number) belongs to the account's root user.
 _ISSUED_KEY: Final = re.compile(r"(AKIA|ASIA)[A-Z2-7]{16}")
 _READS: Final = ("s3:GetObject", "s3:HeadObject")
 _FORM_TYPE: Final = "application/x-www-form-urlencoded"
@@ -39,7 +39,7 @@ _ANONYMOUS: Final = Caller("anonymous", "")
 
 
 class MotoDirectory:
-    """The ``Directory`` of moto's backends, read at each question."""
+    """The ``Directory`` of moto's backends, which reads them on each call."""
 
     def role(self, arn: str) -> RoleRecord | None:
         parts = arn.split(":", 5)
@@ -67,7 +67,7 @@ class MotoDirectory:
         return None
 
     def has_object(self, partition: str, bucket: str, key: str) -> bool:
-        """Whether there is such an object, whoever owns the bucket."""
+        """Whether the object exists, whoever owns the bucket."""
         buckets = [backends[partition].buckets for backends in list(s3_backends.values()) if partition in backends]
         return any(bucket in found and key in found[bucket].keys for found in buckets)
 
@@ -112,7 +112,7 @@ class MotoDirectory:
 
 
 def authorized(application: WSGIApplication, permissions: Permissions, directory: MotoDirectory) -> WSGIApplication:
-    """The application, whose requests are denied what their callers' policies do not allow, while that is enforced."""
+    """The application. While permissions are enforced, it denies requests that the callers' policies do not allow."""
 
     def caller_of(environ: WSGIEnvironment, call: ApiCall, credential: Credential | None) -> Caller:
         return directory.caller(credential, _session_token(environ), call.account_id)
@@ -123,7 +123,7 @@ def authorized(application: WSGIApplication, permissions: Permissions, directory
 def authorized_as_role(
     application: WSGIApplication, permissions: Permissions, directory: MotoDirectory, role_arn: str, session: str
 ) -> WSGIApplication:
-    """The application for a service that acts as a role: all its requests are the role's."""
+    """The application for a service that acts as a role: all requests are checked with that role."""
 
     def caller_of(_environ: WSGIEnvironment, call: ApiCall, _credential: Credential | None) -> Caller:
         role = directory.role(role_arn)
@@ -148,7 +148,7 @@ def _guarded(
             caller = caller_of(environ, call, credential)
             needs = _needs(call, environ)
             if call.name in _READS and not directory.has_object(partition(call.region), *s3_place_of(environ)):
-                needs.append(_listing_need(needs[0]))  # who may not list may not know that the object is missing
+                needs.append(_listing_need(needs[0]))  # who may not list must not learn that it is missing
             if caller is _ANONYMOUS and needs:
                 raise _anonymous(call.service)
             permissions.require(caller, needs, Scope(call.account_id, call.region))
@@ -182,7 +182,7 @@ def _listing_need(read: Need) -> Need:
 
 
 def _json_members(body: bytes) -> Mapping[str, Any]:
-    """The members of a JSON body; none where it is not an object, which the service itself refuses."""
+    """The members of a JSON body. Empty if it is not an object; the service itself refuses that."""
     try:
         members = json.loads(body or b"{}")
     except ValueError:
@@ -212,7 +212,7 @@ def _s3_needs(call: ApiCall, environ: WSGIEnvironment) -> list[Need]:
 
 
 def _deleted_keys(body: bytes) -> list[tuple[str, str]]:
-    """The keys and versions in a DeleteObjects request; none in one that S3 itself refuses."""
+    """The keys and versions in a DeleteObjects request. Empty if S3 itself refuses the request."""
     try:
         document = ElementTree.fromstring(body)
     except ElementTree.ParseError:
@@ -254,7 +254,7 @@ def _text(document: Any) -> str:
 
 
 def _now() -> Any:
-    from moto.core.utils import utcnow  # the time that moto stamps sessions with
+    from moto.core.utils import utcnow  # the clock that moto uses for sessions
 
     return utcnow().replace(tzinfo=UTC)
 

@@ -1,4 +1,4 @@
-"""IAM's SimulatePrincipalPolicy for roles, which moto does not have: judged by ``stepbridge_local.services.iam``."""
+"""IAM's SimulatePrincipalPolicy for roles, which moto does not have. Uses ``stepbridge_local.services.iam``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CALLER_SESSION = "simulation"
 
 
 def _simulate_principal_policy(self: IamResponse) -> ActionResult:
-    """The operation; each resource by itself. A role's own policies and limits count, those of resources do not."""
+    """The operation, for each resource separately. It uses the role's policies and limits, not resource policies."""
     arn = str(self._get_param("PolicySourceArn"))
     role = MotoDirectory().role(arn)
     if role is None:
