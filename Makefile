@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+# Where the environment forbids to keep compiled modules, each process would compile all of Airflow again: five seconds.
+export PYTHONDONTWRITEBYTECODE =
+
 # If the Python of .venv no longer exists, .venv is created again.
 BROKEN := $(shell test ! -e $(READY) || $(BIN)/python -c '' 2>/dev/null || echo yes)
 

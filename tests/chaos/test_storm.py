@@ -1,6 +1,6 @@
 """Many short executions while a tenth of the calls to AWS fail and Airflow's processes are killed one after another.
 
-``CHAOS_RUNS`` (50 by default, 1000 in `make chaos`) is how many, ``CHAOS_SEED`` what the faults and kills follow from.
+``CHAOS_RUNS`` (30 by default, 1000 in `make chaos`) is how many, ``CHAOS_SEED`` what the faults and kills follow from.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.e2e.conftest import copy_project
 from stepbridge.cli.local_site.airflow_client import AirflowClient, AirflowError
 from stepbridge.cli.local_site.local_aws import local_session
 
-RUNS = int(os.environ.get("CHAOS_RUNS", "50"))
+RUNS = int(os.environ.get("CHAOS_RUNS", "30"))
 SEED = int(os.environ.get("CHAOS_SEED", "2013"))
 BAD_EVERY = 25  # every 25th input makes its script fail
 SIDE_BY_SIDE = 24

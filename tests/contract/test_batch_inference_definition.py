@@ -3,15 +3,14 @@
 import json
 from pathlib import Path
 
-from cfnlint.api import lint_all
-from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
-
 SOURCE = Path(__file__).parents[2] / "asl" / "batch_inference.asl.json"
 DEFINITION = json.loads(SOURCE.read_text(encoding="utf-8"))
 
 
 def test_moto_parses_it():
     """The interpreter that the local AWS extends knows every key and every state."""
+    from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser  # takes seconds
+
     program, _ = AmazonStateLanguageParser.parse(SOURCE.read_text(encoding="utf-8"))
     assert program.query_language.query_language_mode.name == "JSONata"
     assert set(program.states.states) == set(DEFINITION["States"])
@@ -23,6 +22,8 @@ def test_cfn_lint_takes_it():
     It takes no expression for TimeoutSeconds, which Step Functions does in a JSONata state
     (https://docs.aws.amazon.com/cdk/api/v2/docs/aws-cdk-lib.aws_stepfunctions.Timeout.html), so numbers stand in.
     """
+    from cfnlint.api import lint_all  # takes seconds
+
     definition = json.loads(SOURCE.read_text(encoding="utf-8"))
     for state in definition["States"].values():
         if "TimeoutSeconds" in state:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from sagemaker.core import image_uris
 
 from stepbridge.deployment.scikit_image import (
     copied_versions,
@@ -17,6 +16,8 @@ from stepbridge.deployment.scikit_image import (
 @pytest.mark.long
 def test_the_image_is_what_the_sagemaker_sdk_retrieves() -> None:
     """For the newest version in every region that the SDK knows, in all partitions."""
+    from sagemaker.core import image_uris  # takes seconds
+
     version = newest_version(scikit_learn_versions())
     regions = list(scikit_learn_versions()[version]["registries"])
     assert len(regions) > 30

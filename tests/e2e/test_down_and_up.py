@@ -23,7 +23,7 @@ SCRIPT = """\
 import time
 from pathlib import Path
 
-time.sleep(15)
+time.sleep({seconds})
 Path("/opt/ml/processing/output/rows.csv").write_text("a,b\\n1,2\\n")
 """
 CARD = """\
@@ -47,9 +47,9 @@ def down_and_up_project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pa
     (project / "dags/models/slow.yaml").write_text(CARD.format(stage="preprocessing", model="slow"))
     (project / "dags/models/built.yaml").write_text(CARD.format(stage="inference", model="built"))
     (project / "scripts/slow").mkdir()
-    (project / "scripts/slow/preprocessing.py").write_text(SCRIPT)
+    (project / "scripts/slow/preprocessing.py").write_text(SCRIPT.format(seconds=15))
     (project / "containers/built").mkdir()
-    (project / "containers/built/predict.py").write_text(SCRIPT)
+    (project / "containers/built/predict.py").write_text(SCRIPT.format(seconds=0))
     (project / "containers/built/Dockerfile").write_text(DOCKERFILE)
     (project / "containers/scikit_learn/Dockerfile").write_text('FROM python:3-slim\nENTRYPOINT ["python3"]\n')
     yield project

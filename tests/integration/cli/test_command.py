@@ -218,6 +218,7 @@ def test_a_bad_value_is_answered_with_its_name_and_no_traceback(
     """Nothing escapes from ``main`` but its exit code; stderr names what was wrong, and stdout stays empty."""
     (project / ".stepbridge/local-aws").mkdir(parents=True)
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     monkeypatch.setattr(sys, "argv", ["stepbridge", *line.split()])
     with pytest.raises(SystemExit) as ended:
         main()

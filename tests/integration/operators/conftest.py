@@ -6,10 +6,12 @@ import json
 import os
 import uuid
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import boto3
+import botocore.session
 import pytest
 
 from stepbridge.core.deployment import Deployment
@@ -28,6 +30,14 @@ CREDENTIALS = {
     "region_name": "us-east-1",
 }
 SCIKIT_LEARN = 'FROM python:3-slim\nENTRYPOINT ["python3"]\n'
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _service_descriptions_are_read_once() -> Iterator[None]:
+    """Each task makes a session of its own, as in a worker's process, and would read them from disk again."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(botocore.session, "create_loader", cache(botocore.session.create_loader))
+        yield
 
 
 @pytest.fixture(scope="session")

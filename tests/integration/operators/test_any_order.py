@@ -1,7 +1,7 @@
 """Starts, retries, clears, kills, marks and faults in any order, against the local AWS by Airflow's own task runner.
 
 A crash of a worker is a lost answer here: the call arrived, and what made it knows nothing of it and runs no more.
-4 examples are tried in `make test`; in `make test-all` as many as ``STEPBRIDGE_ANY_ORDER`` says, 20 by default.
+3 examples are tried in `make test`; in `make test-all` as many as ``STEPBRIDGE_ANY_ORDER`` says, 12 by default.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ from .expected_executions import ExpectedExecutions, KnownExecution
 from .fault_proxy import FaultProxy, states_through
 from .task_tries import TaskTries
 
-FEW_EXAMPLES = 4
-MANY_EXAMPLES = int(os.environ.get("STEPBRIDGE_ANY_ORDER", "20"))
+FEW_EXAMPLES = 3
+MANY_EXAMPLES = int(os.environ.get("STEPBRIDGE_ANY_ORDER", "12"))
 STEPS = 16
 START, WAIT = "start_execution", "wait_for_execution"
 KILLS = ("kill before", "kill after")

@@ -51,6 +51,7 @@ def failed_run(airflow: AirflowRuns, model: TinyModel, **params: Any) -> tuple[A
     return dag, run
 
 
+@pytest.mark.long
 def test_a_cleared_run_starts_anew_with_repaired_data(airflow: AirflowRuns, model: TinyModel, machines: Any) -> None:
     """The object has the same key, so only a new execution reads it in every stage."""
     dag, first = failed_run(airflow, model)
@@ -89,6 +90,7 @@ def test_a_cleared_start_starts_anew(airflow: AirflowRuns, model: TinyModel, mac
     assert count(machines, model, third.xcom(START)) == 3
 
 
+@pytest.mark.long
 def test_a_start_that_was_cleared_without_its_wait_starts_nothing(
     airflow: AirflowRuns, model: TinyModel, machines: Any
 ) -> None:

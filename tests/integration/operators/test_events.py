@@ -163,6 +163,7 @@ def test_many_ends_at_once_are_all_noticed(site: Site, queue: Queue, start: Star
     assert queue.receive(0) == []
 
 
+@pytest.mark.long
 def test_an_end_whose_event_was_lost_is_found_by_polling(site: Site, queue: Queue, start: Start) -> None:
     """EventBridge delivers as best it can; polls are the safety net."""
     arn = start(LONG)

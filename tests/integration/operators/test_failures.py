@@ -70,6 +70,7 @@ def test_a_script_that_writes_no_output(airflow: AirflowRuns, model: TinyModel, 
         assert "check input_uri" not in text
 
 
+@pytest.mark.long
 def test_a_container_that_writes_no_output(airflow: AirflowRuns, model: TinyModel) -> None:
     """The image's own working directory is named, and what went below /opt/ml by mistake."""
     program = (
@@ -105,14 +106,24 @@ def test_a_file_that_an_earlier_stage_named_otherwise(airflow: AirflowRuns, mode
             "shared/helpers/__init__.py is a file of this project",
             marks=pytest.mark.long,
         ),
-        ("preprocessing", "", "prebuilt scikit-learn image, into which nothing is installed"),
+        pytest.param(
+            "preprocessing",
+            "",
+            "prebuilt scikit-learn image, into which nothing is installed",
+            marks=pytest.mark.long,
+        ),
         pytest.param(
             "inference",
             "containers/{m}/helpers.py",
             "COPY it beside predict.py and check .dockerignore",
             marks=pytest.mark.long,
         ),
-        ("inference", "", "add the package that has it to the container's requirements.txt"),
+        pytest.param(
+            "inference",
+            "",
+            "add the package that has it to the container's requirements.txt",
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_a_missing_module(airflow: AirflowRuns, model: TinyModel, stage: str, file: str, advice: str) -> None:

@@ -68,6 +68,7 @@ def test_input_is_what_begins_like_the_uri(airflow: AirflowRuns, model: TinyMode
     assert run.states["start_execution"] == "success", failures.by_task
 
 
+@pytest.mark.long
 def test_what_was_started_is_redriven_without_a_look_at_its_input(airflow: AirflowRuns, model: TinyModel) -> None:
     """The stages that finished have read it; that it is gone since keeps nobody from going on."""
     model.script("postprocessing", "import sys\nsys.exit(3)")

@@ -55,6 +55,7 @@ def test_a_lost_answer_starts_no_second_execution(
     assert executions_of(machines, run.xcom("start_execution"), model) == [run.xcom("start_execution")]
 
 
+@pytest.mark.long
 def test_a_retry_leaves_a_failure_that_would_come_again_to_the_wait(
     airflow: AirflowRuns, model: TinyModel, proxy: FaultProxy, machines: Any
 ) -> None:

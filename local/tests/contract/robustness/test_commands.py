@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import pytest
 
 if TYPE_CHECKING:
     from tests.contract.robustness.conftest import MeasuredAws
@@ -64,17 +63,23 @@ def test_status_tells_what_runs_and_what_is_held(aws: MeasuredAws, tmp_path: Pat
     )
 
 
-@pytest.mark.load_dependent
 def test_logs_follow_a_job_to_its_end(aws: MeasuredAws) -> None:
     """Each line once and in order, while the job runs; it ends with the job."""
-    code = "import time; [(print('line', n, flush=True), time.sleep(0.2)) for n in range(60)]"
-    aws.client("sagemaker").create_processing_job(**aws.job("talks", code))
-    following = subprocess.Popen(command("logs", "talks", "--follow", *folder(aws)), stdout=subprocess.PIPE, text=True)
-    assert following.stdout is not None
-    first = following.stdout.readline()
-    assert (first, aws.job_status("talks")) == ("line 0\n", "InProgress")
-    rest = following.stdout.read()  # to its end; communicate would forget what is buffered already
-    assert following.wait(timeout=10) == 0
+    with socket.create_server(("127.0.0.1", 0)) as gate:  # the job goes on once it gets a connection
+        code = (
+            "import socket; print('line 0', flush=True); "
+            f"socket.create_connection({gate.getsockname()}).recv(1); "
+            "[print('line', number, flush=True) for number in range(1, 60)]"
+        )
+        aws.client("sagemaker").create_processing_job(**aws.job("talks", code))
+        asked = command("logs", "talks", "--follow", *folder(aws))
+        following = subprocess.Popen(asked, stdout=subprocess.PIPE, text=True)
+        assert following.stdout is not None
+        first = following.stdout.readline()
+        assert (first, aws.job_status("talks")) == ("line 0\n", "InProgress")
+        gate.accept()[0].close()
+        rest = following.stdout.read()  # to its end; communicate would forget what is buffered already
+    assert following.wait(timeout=60) == 0
     assert [first.strip(), *rest.splitlines()] == [f"line {number}" for number in range(60)]
     assert aws.job_status("talks") == "Completed"
     assert run("logs", "talks", *folder(aws)).stdout == first + rest

@@ -38,7 +38,7 @@ def run(*arguments: str, without: tuple[str, ...] = (), **environment: str) -> s
         [sys.executable, "-c", program, *arguments],
         capture_output=True,
         text=True,
-        env=os.environ | {"PYTHONPATH": str(LOCAL), "TERM": "dumb"} | environment,
+        env=os.environ | {"PYTHONPATH": str(LOCAL), "TERM": "dumb", "AWS_MAX_ATTEMPTS": "1"} | environment,
         check=False,
         timeout=120,
     )

@@ -49,6 +49,14 @@ class Run:
             assert self.container.wait(0.01) is None or line in self.lines, f"it ended after {self.lines}"
 
 
+Start = Callable[..., Run]
+
+
+def python(code: str) -> tuple[str, str, str]:
+    """The command that runs the code."""
+    return ("python", "-c", code)
+
+
 def write_context(folder: Path, files: Mapping[str, str]) -> Path:
     for name, content in files.items():
         path = folder / name

@@ -192,7 +192,7 @@ ELSEWHERE = {
     "If it has more, everything in it is killed, and the failure says so",
     "If the system forbids namespaces, nothing runs outside a sandbox. "
     "The job or build fails at once, and the error names the setting and `--runtime docker`",
-}  # test_too_many_processes_*, test_containers.py::test_where_namespaces_are_forbidden_the_reason_comes_at_once
+}  # test_too_many_processes_*, test_restricted_hosts.py::test_where_namespaces_are_forbidden_the_reason_comes_at_once
 
 
 def test_every_sentence_of_the_document_is_checked() -> None:

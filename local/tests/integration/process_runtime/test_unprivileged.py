@@ -74,7 +74,8 @@ def test_everything_holds_without_privileges(open_folder: Path) -> None:
     home = open_folder
     command = unprivileged_python(home)
     options = ["-m", "pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={home / 'pytest'}", f"--rootdir={PROJECT}"]
-    files = [str(HERE / name) for name in ("test_images.py", "test_containers.py")]
+    names = ("test_images.py", "test_container_surroundings.py", "test_containers.py", "test_restricted_hosts.py")
+    files = [str(HERE / name) for name in names]
     done = subprocess.run(
         [*command, *options, "-c", str(PROJECT / "pyproject.toml"), *files],
         env=environment(home),

@@ -13,9 +13,7 @@ from stepbridge_local.errors import UnsupportedCommandError
 from stepbridge_local.services.codebuild.sent_files import receive
 from stepbridge_local.testing import LocalAwsProcess
 
-from .test_codebuild import IMAGE_BUILD, REGISTRY, Builds, builds, phase, variables
-
-__all__ = ["builds"]  # the fixture
+from .conftest import IMAGE_BUILD, REGISTRY, Builds, phase, variables
 
 LOOK = "cat /proc/*/environ | tr '\\0' '\\n'; ls -a ~ /tmp; ls {path} /etc/shadow; echo user $(id -u) in $PWD"
 
