@@ -78,7 +78,7 @@ lock: $(READY) ## Resolve the dependencies of both distributions into requiremen
 	    --no-emit-index-url --extra lineage --extra postgres --extra dev pyproject.toml local/pyproject.toml -o requirements.lock
 
 scikit-images: $(READY) ## Update stepbridge's table of scikit-learn images from the SageMaker SDK
-	$(BIN)/python -m stepbridge.deployment.scikit_image
+	$(BIN)/python .ci/scikit-images
 
 wheels: $(READY) ## Build the wheels and source distributions of both distributions into dist/
 	$(BIN)/uv build --quiet --no-build-isolation --out-dir dist .

@@ -32,7 +32,9 @@ from stepbridge.aws.sqs import Sqs
 from stepbridge.aws.step_functions import StepFunctions
 from stepbridge.core.deployment import Deployment
 from stepbridge.core.execution_input import ExecutionInput
-from stepbridge.core.run_report import RunReport, build_run_report, job_names
+from stepbridge.core.run_report.build import build_run_report
+from stepbridge.core.run_report.history import job_names
+from stepbridge.core.run_report.model import RunReport
 from stepbridge.deployment import StackDeployer
 from stepbridge.deployment._template import parse_template
 from stepbridge_local.testing import ACCOUNT, REGION, LocalAwsProcess

@@ -3,7 +3,28 @@
 Linux only. This does not need the local AWS or anything of AWS.
 """
 
+from stepbridge_local.processes.background import (
+    BackgroundError,
+    free_port,
+    in_background,
+    lock_file,
+    lock_owner,
+    start_in_background,
+)
 from stepbridge_local.processes.postgres import start_postgres
 from stepbridge_local.processes.tree import Child, ChildEndedError, ProcessTree, is_running, kill_tree
 
-__all__ = ["Child", "ChildEndedError", "ProcessTree", "is_running", "kill_tree", "start_postgres"]
+__all__ = [
+    "BackgroundError",
+    "Child",
+    "ChildEndedError",
+    "ProcessTree",
+    "free_port",
+    "in_background",
+    "is_running",
+    "kill_tree",
+    "lock_file",
+    "lock_owner",
+    "start_in_background",
+    "start_postgres",
+]

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 BATCH_SIZE: Final = 10
-LONGEST_WAIT_SECONDS: Final = 20
 
 
 @dataclass(frozen=True)

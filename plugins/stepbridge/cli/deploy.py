@@ -10,14 +10,7 @@ from typing import Annotated, Final
 
 import typer
 
-from stepbridge.cli.aws_options import (
-    EndpointUrlOption,
-    ProfileOption,
-    ProjectOption,
-    RegionOption,
-    advice_for_a_shell,
-    aws_session,
-)
+from stepbridge.cli import aws_options as aws
 from stepbridge.cli.exit_codes import OptionError
 from stepbridge.core.deployment import Deployment
 from stepbridge.deployment import DEFAULT_STACK_NAME, StackDeployer
@@ -31,16 +24,16 @@ def deploy(
     stack_name: Annotated[str, typer.Option(help="The bucket, the roles and the rest are named after it.")] = (
         DEFAULT_STACK_NAME
     ),
-    region: RegionOption = None,
-    profile: ProfileOption = None,
-    endpoint_url: EndpointUrlOption = None,
+    region: aws.RegionOption = None,
+    profile: aws.ProfileOption = None,
+    endpoint_url: aws.EndpointUrlOption = None,
     parameter: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="A parameter of infra/stack.yaml; repeatable.")
     ] = None,
     template_bucket: Annotated[
         str | None, typer.Option(help="Where to put a template that is too large to be sent with the call.")
     ] = None,
-    project: ProjectOption = Path(),
+    project: aws.ProjectOption = Path(),
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     output: Annotated[Path | None, typer.Option(dir_okay=False, help="Also write the deployment to this file.")] = None,
     airflow_variable: Annotated[
@@ -54,9 +47,9 @@ def deploy(
     parameters = _parameters(parameter or [])
     if output is not None and not output.parent.is_dir():
         raise OptionError("--output", f"the folder {output.parent} does not exist", "a file in a folder that exists")
-    with advice_for_a_shell():
+    with aws.advice_for_a_shell():
         deployer = StackDeployer(
-            aws_session(region, profile, endpoint_url),
+            aws.aws_session(region, profile, endpoint_url),
             project_root=project,
             say=_say,
             endpoint_url=endpoint_url,

@@ -18,14 +18,7 @@ from stepbridge.aws.cloudformation import CloudFormation
 from stepbridge.aws.iam import policy_decision
 from stepbridge.aws.s3 import S3
 from stepbridge.aws.step_functions import StepFunctions
-from stepbridge.cli.aws_options import (
-    EndpointUrlOption,
-    ProfileOption,
-    ProjectOption,
-    RegionOption,
-    advice_for_a_shell,
-    aws_session,
-)
+from stepbridge.cli import aws_options as aws
 from stepbridge.cli.exit_codes import ExitCode
 from stepbridge.cli.local_site.site import SiteSettings, find_running_site
 from stepbridge.core.deployment import Deployment
@@ -43,10 +36,10 @@ _MARKS = {"ok": "✔", "missing": "✘", "unknown": "?"}
 def preflight(
     model: Annotated[str, typer.Argument(help="The model's name: dags/models/<model>.yaml is its card.")],
     stack_name: Annotated[str, typer.Option(help="The deployed stack.")] = DEFAULT_STACK_NAME,
-    region: RegionOption = None,
-    profile: ProfileOption = None,
-    endpoint_url: EndpointUrlOption = None,
-    project: ProjectOption = Path(),
+    region: aws.RegionOption = None,
+    profile: aws.ProfileOption = None,
+    endpoint_url: aws.EndpointUrlOption = None,
+    project: aws.ProjectOption = Path(),
     input_uri: Annotated[str | None, typer.Option(help="The input of a run, where the card has a template.")] = None,
 ) -> None:
     """Check a model's card, scripts, image, buckets, input and the permissions of the stack's roles; run nothing.
@@ -58,8 +51,8 @@ def preflight(
     if site:
         endpoint_url = site.aws_endpoint_url
         typer.echo(f"On the local site that is running: {endpoint_url}; --region or --profile names another")
-    with advice_for_a_shell():
-        session = aws_session(region, profile, endpoint_url)
+    with aws.advice_for_a_shell():
+        session = aws.aws_session(region, profile, endpoint_url)
         found = list(checks(card, project, session, stack_name, endpoint_url, input_uri or card.input_uri))
     for check in found:
         typer.echo(f"{_MARKS[check.status]} {check.what}: {check.text}")

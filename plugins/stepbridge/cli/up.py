@@ -6,7 +6,6 @@ import faulthandler
 import os
 import shlex
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -176,40 +175,19 @@ def _interrupt(*_: object) -> None:
 
 
 def _start_in_background(settings: SiteSettings) -> RunningSite:
+    from stepbridge_local.processes import start_in_background
+
     settings.logs.mkdir(parents=True, exist_ok=True)
-    log_file = settings.logs / "up.log"
     lock_state(settings).close()  # a log that another one writes is not emptied
     command = [sys.executable, "-m", "stepbridge.cli.main", "keep-site", "--state", str(settings.state)]
     command += ["--port", str(settings.airflow_port), "--aws-port", str(settings.aws_port)]
     command += ["--runtime", settings.runtime] if settings.runtime else []
     command += ["--base-image", settings.base_image] if settings.base_image else []
-    with log_file.open("wb") as log:
-        keeper = subprocess.Popen(
-            command,
-            cwd=settings.project,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        return _follow_start(keeper, settings, log_file)
-    except BaseException:
-        keeper.terminate()
-        keeper.wait()
-        raise
-
-
-def _follow_start(keeper: subprocess.Popen[bytes], settings: SiteSettings, log_file: Path) -> RunningSite:
-    """Print what the keeper says until the site is up. Raises SiteError when the keeper ends first."""
-    with log_file.open(encoding="utf-8", errors="replace") as log:
-        while True:
-            site = find_running_site(settings)
-            for line in log:
-                typer.echo(f"  {line.rstrip()}")
-            if site is not None:
-                return site
-            if keeper.poll() is not None:
-                found = f"did not come up (exit code {keeper.returncode})"
-                raise SiteError("local site", found, "", f"see {log_file}")
-            time.sleep(0.1)
+    return start_in_background(
+        "local site",
+        command,
+        settings.project,
+        settings.logs / "up.log",
+        lambda line: typer.echo(f"  {line}"),
+        lambda: find_running_site(settings),
+    )

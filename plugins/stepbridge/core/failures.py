@@ -306,18 +306,20 @@ def missing_module_remedy(stage: str, text: str, project_files: Sequence[str]) -
     module, script = missing[-1], "predict.py" if stage == "inference" else f"{stage}.py"
     ends = tuple(f"/{module.partition('.')[0]}{end}" for end in (".py", "/__init__.py"))
     own = next((path for path in project_files if f"/{path}".endswith(ends)), "")
-    found = f"{own} is a file of this project, no package, and is not where {stage} looks"
-    remedy = {
-        (True, True): f"put it into the container's folder, COPY it beside {script} and check .dockerignore",
-        (True, False): f"put it beside {script}; a script stage has the files of its scripts folder only",
-        (False, True): "add the package that has it to the container's requirements.txt",
-        (
-            False,
-            False,
-        ): "it runs in the prebuilt scikit-learn image, into which nothing is installed: do without it, put "
-        f"its pure Python beside {script}, or move that work to inference, which has a requirements.txt",
-    }[bool(own), stage == "inference"]
-    found = found if own else f"{stage} lacks the module {module}"
+    found = f"{stage} lacks the module {module}"
+    if own:
+        found = f"{own} is a file of this project, no package, and is not where {stage} looks"
+    if own and stage == "inference":
+        remedy = f"put it into the container's folder, COPY it beside {script} and check .dockerignore"
+    elif own:
+        remedy = f"put it beside {script}; a script stage has the files of its scripts folder only"
+    elif stage == "inference":
+        remedy = "add the package that has it to the container's requirements.txt"
+    else:
+        remedy = (
+            "it runs in the prebuilt scikit-learn image, into which nothing is installed: do without it, put its pure "
+            f"Python beside {script}, or move that work to inference, which has a requirements.txt"
+        )
     return f"{found}: {remedy}; {MENDED.format(source=SOURCES[stage])}."
 
 

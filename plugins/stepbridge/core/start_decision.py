@@ -1,19 +1,7 @@
 """What a start does about the latest execution of its task instance. Pure.
 
 People clear because something has changed: the data, a script, an image, a table that a script reads. Retries are
-Airflow's own, and nothing has changed.
-
-================================================ ================================================================
-it finds                                         it does
-================================================ ================================================================
-no execution                                     starts one
-retry: RUNNING or SUCCEEDED                      adopts it: the worker died after the call
-retry: failed, and ``core.failures`` retries it  redrives it; not redrivable: starts another one
-retry: failed for another reason                 returns its ARN, and the wait reports it
-retry, with another input                        stops it as superseded if it runs, and starts another one
-cleared: RUNNING                                 stops it as superseded and starts another one, always
-cleared: ended                                   starts another one, if all that has to be cleared for it was
-================================================ ================================================================
+Airflow's own, and nothing has changed. docs/starts.md has the table of what is done then.
 
 An execution that was stopped for this very clear counts as RUNNING, and so does one that was superseded by a try that
 died before it started the other one.

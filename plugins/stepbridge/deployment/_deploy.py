@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -11,15 +12,15 @@ from botocore.config import Config
 
 from stepbridge.aws.cloudformation import CloudFormation, Stack
 from stepbridge.aws.ecr import Ecr
+from stepbridge.aws.iam import account_id
 from stepbridge.aws.s3 import S3
 from stepbridge.core.deployment import Deployment
 from stepbridge.deployment._plan import Plan, StackSnapshot, Step, check_stack_name, plan_deployment
 from stepbridge.deployment._stack_changer import Say, StackChanger
-from stepbridge.deployment._stack_reader import StackReader
 from stepbridge.deployment._stack_status import StackState, stack_state
-from stepbridge.deployment._template import read_template
+from stepbridge.deployment._template import parse_template, read_template, retained_names
 from stepbridge.deployment.scikit_image import project_version, scikit_learn_image
-from stepbridge.errors import CredentialsError, DeploymentError
+from stepbridge.errors import CredentialsError, DeploymentError, NotFoundError
 
 if TYPE_CHECKING:
     import boto3
@@ -59,6 +60,7 @@ class StackDeployer:
         self._endpoint_url = endpoint_url
         self._stack_name = stack_name
         self._parameters = dict(parameters or {})
+        self._template_bucket = template_bucket
         self._scikit_version = project_version(project_root)
         self._scikit_image = scikit_image or partial(scikit_learn_image, version=self._scikit_version)
         self._say = say
@@ -66,24 +68,17 @@ class StackDeployer:
         retries: Any = {"mode": "standard", "total_max_attempts": attempts}
         config = Config(retries=retries, connect_timeout=5, read_timeout=60)
         options: dict[str, Any] = {"endpoint_url": endpoint_url, "config": config}
-        cloudformation = CloudFormation(session.client("cloudformation", **options))
-        s3 = S3(session.client("s3", **options))
-        self._changer = StackChanger(cloudformation, s3, say)
-        self._reader = StackReader(
-            stack_name=stack_name,
-            region=self._region,
-            template_bucket=template_bucket,
-            cloudformation=cloudformation,
-            s3=s3,
-            ecr=Ecr(session.client("ecr", **options)),
-            sts=session.client("sts", **options),
-        )
+        self._cloudformation = CloudFormation(session.client("cloudformation", **options))
+        self._s3 = S3(session.client("s3", **options))
+        self._ecr = Ecr(session.client("ecr", **options))
+        self._sts = session.client("sts", **options)
+        self._changer = StackChanger(self._cloudformation, self._s3, say)
 
     def deploy(self) -> Deployment:
         """The deployment, once the stack is as the template says. Raises StackFailedError too."""
         while self._run(self._changer.carry_out).replan:
             continue
-        stack = self._reader.stack()
+        stack = self._cloudformation.stack(self._stack_name)
         if stack is None:
             raise DeploymentError(f"stack {self._stack_name}", "gone although it was just deployed", "", "deploy again")
         return deployment_of(stack, self._region, self._endpoint_url)
@@ -95,13 +90,43 @@ class StackDeployer:
 
     def _run(self, execute: Callable[[Step], None]) -> Plan:
         """The plan from what is there now, after ``execute`` got its steps."""
-        snapshot = self._reader.snapshot(self._template)
+        snapshot = self._snapshot()
         plan = plan_deployment(snapshot, self._template, self._with_scikit_image(snapshot))
         for step in plan.steps:
             execute(step)
         if not plan.steps:
             self._say(f"stack {self._stack_name}: nothing to change")
         return plan
+
+    def _snapshot(self) -> StackSnapshot:
+        """What is there of the stack now, and which resources that the template names an earlier stack left."""
+        stack = self._cloudformation.stack(self._stack_name)
+        state = stack_state(stack.status if stack else None)
+        retained = self._retained() if state is StackState.ABSENT else {}
+        template = None
+        if state in (StackState.DEPLOYED, StackState.ROLLED_BACK):
+            template = parse_template(self._cloudformation.template(self._stack_name), f"stack {self._stack_name}")
+        own_bucket = retained.get("AWS::S3::Bucket") or (stack.outputs.get("BucketName") if stack else None)
+        return StackSnapshot(
+            self._stack_name,
+            status=stack.status if stack else None,
+            status_reason=stack.status_reason if stack else "",
+            template=template,
+            parameters=stack.parameters if stack else None,
+            retained=tuple(retained.values()),
+            bucket=self._template_bucket or own_bucket,
+        )
+
+    def _retained(self) -> dict[str, str]:
+        """Resource type -> name of what outlived an earlier stack of this name."""
+        own = {"AWS::StackName": self._stack_name, "AWS::Region": self._region, "AWS::AccountId": account_id(self._sts)}
+        require = {"AWS::S3::Bucket": self._s3.require_bucket, "AWS::ECR::Repository": self._ecr.require_repository}
+        found = {}
+        for resource_type, name in retained_names(self._template.document, own).items():
+            with contextlib.suppress(NotFoundError):
+                require[resource_type](name)
+                found[resource_type] = name
+        return found
 
     def _with_scikit_image(self, found: StackSnapshot) -> Mapping[str, str]:
         """The image is chosen once, when the stack is created: a newer one may break scripts that run every night."""

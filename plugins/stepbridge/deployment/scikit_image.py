@@ -24,7 +24,7 @@ _TABLE: Final = "sagemaker/core/image_uri_config/sklearn.json"
 # Processing jobs run the images of the training scope; the SDK has no scope for them.
 _SCOPE: Final = "training"
 _VERSION_LABEL: Final = re.compile(r"""^LABEL stepbridge\.scikit-learn-image=["']?([\w.-]+)""", re.MULTILINE)
-_COPY: Final = Path(__file__).with_name("scikit_images.json")
+COPY: Final = Path(__file__).with_name("scikit_images.json")
 _REMEDY: Final = "upgrade stepbridge or sagemaker-core, or name the image with --parameter ScikitImageUri=<image URI>"
 
 Versions = Mapping[str, Mapping[str, Any]]
@@ -72,16 +72,8 @@ def sdk_versions() -> Versions | None:
 
 def copied_versions() -> Versions:
     """The table as stepbridge carries it."""
-    versions: Versions = json.loads(_COPY.read_text(encoding="utf-8"))
+    versions: Versions = json.loads(COPY.read_text(encoding="utf-8"))
     return versions
-
-
-def renew_copy() -> None:
-    """Write the installed SDK's table over stepbridge's copy. Raises TemplateError without an SDK."""
-    versions = sdk_versions()
-    if versions is None:
-        raise TemplateError("scikit-learn image", f"no {_TABLE} is installed", f"{_DISTRIBUTION} 2")
-    _COPY.write_text(json.dumps(versions, indent=1) + "\n", encoding="utf-8")
 
 
 def newest_version(versions: Iterable[str]) -> str:
@@ -97,7 +89,3 @@ def _dns_suffix(region: str) -> str:
     suffixes = {part["id"]: part["outputs"]["dnsSuffix"] for part in session.get_data("partitions")["partitions"]}
     suffix: str = suffixes[wanted]
     return suffix
-
-
-if __name__ == "__main__":
-    renew_copy()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stepbridge.aws.arns import S3Uri
 from stepbridge.core.execution_input import ExecutionInput
-from stepbridge.core.run_report import Listing, RunReport
+from stepbridge.core.run_report.model import Listing, RunReport
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from airflow.sdk import Variable
 
-from stepbridge.core.run_report import parse_prices
+from stepbridge.core.run_report.cost import parse_prices
 
 PRICES_VARIABLE: Final = "stepbridge_prices"
 

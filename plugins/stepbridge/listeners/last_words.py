@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.sdk import RetryAction, RetryDecision
 
-from stepbridge.core.run_report import duration
+from stepbridge.core.run_report.timeline import duration
 
 
 def log_last_words(task_instance: Any, error: object) -> None:

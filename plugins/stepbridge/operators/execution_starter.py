@@ -7,21 +7,15 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow.sdk import Context
+from airflow.sdk.exceptions import AirflowFailException
 
+from stepbridge import errors
 from stepbridge.aws.arns import S3Uri, execution_arn
 from stepbridge.core.execution_input import ExecutionInput, parse_execution_input
 from stepbridge.core.failures import SUPERSEDED
 from stepbridge.core.names import EXECUTION_TOKEN_BYTES, execution_name
 from stepbridge.core.start_decision import Snapshot, Step, next_step
-from stepbridge.errors import (
-    AccessDeniedError,
-    AlreadyExistsError,
-    ExecutionInputError,
-    NotFoundError,
-    NotRedrivableError,
-)
 from stepbridge.hooks.task_instance import describe_task, record_execution, redrive_token, save_for_ever
-from stepbridge.operators.errors import InputNotFoundError
 from stepbridge.operators.kill_guard import KillGuard
 from stepbridge.operators.run_tasks import RunTasks
 
@@ -37,6 +31,10 @@ DESCRIBE_SECONDS: Final = 1.0
 START_KEY: Final = "stepbridge_start"
 CURRENT_KEY_0_1: Final = "stepbridge_standing"
 """Where version 0.1.0 kept the ARN of the task instance's execution."""
+
+
+class InputNotFoundError(errors.StepbridgeError, AirflowFailException):
+    """There is no input, so nothing was started. Airflow does not retry it: only new data would help."""
 
 
 class StartState:
@@ -145,7 +143,7 @@ class ExecutionStarter:
         try:
             if self._hook.s3.holds_objects(S3Uri.parse(uri)):
                 return
-        except AccessDeniedError as error:
+        except errors.AccessDeniedError as error:
             self._log.warning("whether there is input is not known, so the execution is started without: %s", error)
             return
         raise InputNotFoundError(
@@ -160,14 +158,14 @@ class ExecutionStarter:
         """The execution; None when there is none."""
         try:
             execution = self._step_functions.describe(arn)
-        except NotFoundError as error:
+        except errors.NotFoundError as error:
             if error.code == "ExecutionDoesNotExist":
                 return None
             raise
         self._log.info("found %s: %s %s", arn, execution.status, execution.redrive_status_reason)
         try:
             same = parse_execution_input(execution.input, arn).digest() == execution_input.digest()
-        except ExecutionInputError:
+        except errors.ExecutionInputError:
             same = False
         return Snapshot(execution.status, execution.error, execution.cause, execution.redrive_status, same)
 
@@ -177,7 +175,7 @@ class ExecutionStarter:
             if snapshot := self._describe(arn, execution_input):
                 return snapshot
             time.sleep(DESCRIBE_SECONDS)
-        raise NotFoundError(
+        raise errors.NotFoundError(
             f"states:DescribeExecution on {arn}",
             f"its name is in use, but {DESCRIBE_CALLS} calls did not find it",
             "DescribeExecution to know what StartExecution knows",
@@ -194,7 +192,7 @@ class ExecutionStarter:
         try:
             with self._guard.starting(self._hook, arn, self._context["ti"]):
                 self._step_functions.start(self._state_machine, name, execution_input.to_json())
-        except AlreadyExistsError:
+        except errors.AlreadyExistsError:
             return False
         self._log.info("started %s with %s", name, execution_input.to_json())
         return True
@@ -204,7 +202,7 @@ class ExecutionStarter:
         try:
             with self._guard.starting(self._hook, arn, self._context["ti"]):
                 at = self._step_functions.redrive(arn, redrive_token(arn, describe_task(self._context)))
-        except NotRedrivableError as error:
+        except errors.NotRedrivableError as error:
             self._log.warning("%s", error)
             return False
         reuse = self._tasks.reuse(*self._used)

@@ -47,36 +47,9 @@ ALLOWED: Final = (
 
 _ATTRIBUTES: Final = {"year", "month", "day", "hour", "minute", "second", "day_of_week", "day_of_year", "week_of_year"}
 _METHODS: Final = {
-    date: [
-        "strftime",
-        "format",
-        "isoformat",
-        "isoweekday",
-        "weekday",
-        "date",
-        "replace",
-        "add",
-        "subtract",
-        "start_of",
-        "end_of",
-        "in_timezone",
-        "in_tz",
-    ],
-    str: [
-        "lower",
-        "upper",
-        "title",
-        "strip",
-        "lstrip",
-        "rstrip",
-        "replace",
-        "removeprefix",
-        "removesuffix",
-        "split",
-        "startswith",
-        "endswith",
-    ],
-    dict: ["get"],
+    date: "strftime format isoformat isoweekday weekday date replace add subtract start_of end_of in_timezone in_tz",
+    str: "lower upper title strip lstrip rstrip replace removeprefix removesuffix split startswith endswith",
+    dict: "get",
 }
 _FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     **DATE_FILTERS, "lower": str.lower, "upper": str.upper, "trim": str.strip, "replace": str.replace, "string": str,
@@ -185,7 +158,7 @@ def _member(value: Any, key: Any) -> Any:
 
 
 def _called(value: Any, name: str, args: list[Any], named: dict[str, Any]) -> Any:
-    allowed = {method for kind, methods in _METHODS.items() if isinstance(value, kind) for method in methods}
+    allowed = {method for kind, methods in _METHODS.items() if isinstance(value, kind) for method in methods.split()}
     wide = name == "strftime" and any(map(_WIDTH.search, args))
     if name not in allowed or wide or not all(isinstance(each, int) for each in named.values()):
         raise SecurityError(f"{name}() may not be called like this in a value from the form")

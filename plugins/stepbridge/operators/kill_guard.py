@@ -7,14 +7,17 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from stepbridge.core.failures import KILLED
-from stepbridge.errors import AlreadyExistsError, NotFoundError, NotRedrivableError
+from stepbridge.errors import AlreadyExistsError, NotFoundError, NotRedrivableError, StepbridgeError
 from stepbridge.hooks.stop_thread import HANDLER_TIMEOUT_SECONDS, STOP_TIMEOUT_SECONDS, StopThread
 from stepbridge.hooks.task_instance import describe_instance
-from stepbridge.operators.errors import StartKilledError
 from stepbridge.triggers.stop_reasons import kill_reason
 
 if TYPE_CHECKING:
     from stepbridge.hooks.stepbridge import StepbridgeHook
+
+
+class StartKilledError(StepbridgeError):
+    """The task was killed while it started an execution; what it had started was stopped."""
 
 
 class KillGuard:

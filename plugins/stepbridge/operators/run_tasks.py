@@ -6,11 +6,11 @@ import logging
 from typing import TYPE_CHECKING
 
 from airflow.sdk import Context
+from airflow.sdk.exceptions import AirflowFailException
 
 from stepbridge.errors import StepbridgeError
 from stepbridge.hooks.task_instance import describe_task
 from stepbridge.operators.build_image import BuildImageOperator
-from stepbridge.operators.errors import TasksNotClearedError
 from stepbridge.operators.upload_scripts import UploadScriptsOperator
 
 if TYPE_CHECKING:
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STILL_TO_RUN = frozenset({None, "", "scheduled", "queued", "up_for_retry", "up_for_reschedule", "restarting"})
+
+
+class TasksNotClearedError(StepbridgeError, AirflowFailException):
+    """A task was cleared without others that have to run again with it. Airflow does not retry it: they stay as is."""
 
 
 class RunTasks:

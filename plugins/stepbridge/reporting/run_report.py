@@ -9,19 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from stepbridge.aws.arns import S3Uri
-from stepbridge.core.run_report import (
-    LISTED_OBJECTS,
-    Listing,
-    ObjectReport,
-    RowCounter,
-    RunReport,
-    StageReport,
-    build_run_report,
-    cost_of,
-    counts_rows,
-    job_names,
-    listing,
-)
+from stepbridge.core.run_report.build import build_run_report
+from stepbridge.core.run_report.cost import cost_of
+from stepbridge.core.run_report.history import job_names
+from stepbridge.core.run_report.model import Listing, ObjectReport, RunReport, StageReport
+from stepbridge.core.run_report.objects import LISTED_OBJECTS, RowCounter, counts_rows, listing
 from stepbridge.errors import AwsError
 
 if TYPE_CHECKING:  # parsing a DAG file does not import boto3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
 
-from stepbridge.core.run_report import without_log
+from stepbridge.core.run_report.failure_text import without_log
 from stepbridge.errors import StepbridgeError
 
 

@@ -14,7 +14,7 @@ from stepbridge.errors import TRANSIENT_ERRORS, AccessDeniedError, Configuration
 from stepbridge.hooks.task_instance import describe_task, save_for_ever
 from stepbridge.links.addresses import objects_address
 from stepbridge.links.stepbridge import ObjectsLink
-from stepbridge.operators.errors import InputNotFoundError
+from stepbridge.operators.execution_starter import InputNotFoundError
 from stepbridge.operators.run_parameters import ParameterisedOperator
 from stepbridge.sensors.errors import InputCheckError
 from stepbridge.triggers.deferral import deadline_has_passed, settle_seconds

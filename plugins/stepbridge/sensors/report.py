@@ -10,18 +10,11 @@ from airflow.sdk import Asset, Context
 from stepbridge.aws.arns import region_of
 from stepbridge.aws.logs import PROCESSING_LOG_GROUP
 from stepbridge.aws.step_functions import Execution
-from stepbridge.core.run_report import (
-    PricesError,
-    RunReport,
-    StageReport,
-    failure_text,
-    figures,
-    key_lines,
-    output_remedy,
-    shown,
-    silence,
-    timeline,
-)
+from stepbridge.core.run_report.cost import PricesError
+from stepbridge.core.run_report.failure_text import failure_text, output_remedy, silence
+from stepbridge.core.run_report.log_lines import key_lines, shown
+from stepbridge.core.run_report.model import RunReport, StageReport
+from stepbridge.core.run_report.timeline import figures, timeline
 from stepbridge.core.statuses import execution_status
 from stepbridge.errors import AwsError
 from stepbridge.hooks.prices import configured_prices

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from stepbridge.aws.step_functions import StepFunctions
-from stepbridge.core.run_report import parsed_object, shown
+from stepbridge.core.run_report.history import parsed_object
+from stepbridge.core.run_report.log_lines import shown
 from stepbridge.errors import AwsError
 
 if TYPE_CHECKING:

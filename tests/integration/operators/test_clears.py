@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stepbridge.operators.errors import TasksNotClearedError
+from stepbridge.operators.run_tasks import TasksNotClearedError
 from stepbridge.sensors.errors import ExecutionFailedError
 
 from .airflow_runs import AirflowRuns, Failures, Run

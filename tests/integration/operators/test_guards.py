@@ -10,7 +10,7 @@ from airflow.sdk import DAG
 
 from stepbridge.core.names import STAGES
 from stepbridge.operators.approve_cost import CostApprovalOperator
-from stepbridge.operators.errors import InputNotFoundError
+from stepbridge.operators.execution_starter import InputNotFoundError
 from stepbridge.operators.start_execution import StartExecutionOperator
 from stepbridge.operators.upload_scripts import UploadScriptsOperator
 from stepbridge.sensors.errors import InputCheckError

@@ -18,8 +18,8 @@ from airflow.sdk import DAG
 
 from stepbridge.core.deployment import Deployment
 from stepbridge.errors import ExecutionInputError
-from stepbridge.operators.errors import StartKilledError
 from stepbridge.operators.execution_starter import START_KEY
+from stepbridge.operators.kill_guard import StartKilledError
 from stepbridge.operators.start_execution import StartExecutionOperator
 from stepbridge.sensors.execution import ExecutionSensor
 

@@ -10,17 +10,11 @@ from tests.unit.core.execution_builder import ExecutionBuilder, execution, job_a
 from stepbridge.core.failures import EXECUTION_FAILURES, SOURCES, remedy_for
 from stepbridge.core.instance_types import alternatives
 from stepbridge.core.names import STAGES
-from stepbridge.core.run_report import (
-    ObjectReport,
-    RunReport,
-    build_run_report,
-    failure_text,
-    key_lines,
-    listing,
-    shown,
-    without_log,
-)
-from stepbridge.core.run_report.log_lines import LINE_LENGTH, MESSAGE_LINES, traceback_of
+from stepbridge.core.run_report.build import build_run_report
+from stepbridge.core.run_report.failure_text import failure_text, without_log
+from stepbridge.core.run_report.log_lines import LINE_LENGTH, MESSAGE_LINES, key_lines, shown, traceback_of
+from stepbridge.core.run_report.model import ObjectReport, RunReport
+from stepbridge.core.run_report.objects import listing
 
 TRACEBACK = (
     "Traceback (most recent call last):",

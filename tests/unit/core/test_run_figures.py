@@ -12,19 +12,11 @@ from hypothesis import strategies as st
 from tests.unit.core.execution_builder import ExecutionBuilder, execution
 
 from stepbridge.core.model_card import parse_card
-from stepbridge.core.run_report import (
-    LISTED_OBJECTS,
-    ObjectReport,
-    PricesError,
-    RowCounter,
-    RunReport,
-    build_run_report,
-    cost_of,
-    counts_rows,
-    figures,
-    listing,
-    parse_prices,
-)
+from stepbridge.core.run_report.build import build_run_report
+from stepbridge.core.run_report.cost import PricesError, cost_of, parse_prices
+from stepbridge.core.run_report.model import ObjectReport, RunReport
+from stepbridge.core.run_report.objects import LISTED_OBJECTS, RowCounter, counts_rows, listing
+from stepbridge.core.run_report.timeline import figures
 
 DIGEST = "0123456789abcdef" * 4
 

@@ -5,15 +5,10 @@ import json
 import pytest
 from tests.unit.core.execution_builder import ExecutionBuilder, at, execution, recorded
 
-from stepbridge.core.run_report import (
-    NOT_STARTED,
-    UNKNOWN,
-    RunReport,
-    build_run_report,
-    duration,
-    job_names,
-    timeline,
-)
+from stepbridge.core.run_report.build import build_run_report
+from stepbridge.core.run_report.history import job_names
+from stepbridge.core.run_report.model import NOT_STARTED, UNKNOWN, RunReport
+from stepbridge.core.run_report.timeline import duration, timeline
 from stepbridge.errors import UnknownStatusError
 
 

@@ -23,7 +23,6 @@ from stepbridge.aws.arns import S3Uri
 from stepbridge.aws.s3 import S3
 from stepbridge.aws.step_functions import StepFunctions
 from stepbridge.cli.demo.example import MODEL, day_folder, s3_of, upload_day
-from stepbridge.cli.demo.overhead import image_python, run_again, run_by_hand
 from stepbridge.cli.demo.progress import follow_run
 from stepbridge.cli.exit_codes import ExitCode, OptionError
 from stepbridge.cli.local_site.airflow_client import AirflowClient
@@ -31,7 +30,8 @@ from stepbridge.cli.local_site.local_aws import build_prebuilt_images, local_ses
 from stepbridge.cli.local_site.site import RunningSite, SiteError, SiteSettings, find_running_site, lock_state
 from stepbridge.cli.local_site.start import start_site
 from stepbridge.cli.up import AirflowPortOption, AwsPortOption, BaseImageOption, RuntimeOption, StateOption, use_project
-from stepbridge.core.run_report import RunReport, timeline
+from stepbridge.core.run_report.model import RunReport
+from stepbridge.core.run_report.timeline import timeline
 
 DEFAULT_DAY = "2013-07-01"
 FIRST_DAY = date(2013, 4, 1)  # the card's start_date: the days before are those that the model was trained on
@@ -122,23 +122,28 @@ def _prepare(settings: SiteSettings, site: RunningSite, day: date, say: Callable
 def _overhead(
     settings: SiteSettings, site: RunningSite, day: date, report: RunReport
 ) -> dict[str, tuple[float, float]]:
-    """Run the execution once more while Airflow is idle, and its scripts by hand in the environments of its images."""
-    alone = run_again(_step_functions(site), report, f"s3://{site.stack().bucket}/overhead/{MODEL}/{day}/")
-    images = settings.aws_data / "images"
-    script_python = image_python(images, build_prebuilt_images(site, lambda _: None))
-    model_python = image_python(images, _image_id(site, str(report.input["custom_image_uri"])))
-    flights, folder = day_folder(settings, day), settings.state / "by-hand"
-    by_hand = run_by_hand(settings.project, MODEL, flights, folder, script_python, model_python)
-    return {each.stage: (each.seconds, by_hand[each.stage]) for each in alone.stages if each.seconds is not None}
+    """Run the execution once more while Airflow is idle, and its scripts by hand in the environments of its images.
 
+    During a DAG run Airflow starts the next task while a stage computes. On a small machine that costs seconds, which
+    are not the local AWS's.
+    """
+    from stepbridge_local.overhead import image_python, run_again, run_by_hand
 
-def _image_id(site: RunningSite, image_uri: str) -> str:
-    """The id under which the runtime keeps the image: its manifest's configuration digest."""
-    ecr = local_session().client("ecr", endpoint_url=site.aws_endpoint_url)
-    repository, _, digest = image_uri.partition("/")[2].partition("@")
-    answer = ecr.batch_get_image(repositoryName=repository, imageIds=[{"imageDigest": digest}])
-    image_id: str = json.loads(answer["images"][0]["imageManifest"])["config"]["digest"]
-    return image_id
+    step_functions, ecr = (
+        local_session().client(name, endpoint_url=site.aws_endpoint_url) for name in ("stepfunctions", "ecr")
+    )
+    output_uri = f"s3://{site.stack().bucket}/overhead/{MODEL}/{day}/"
+    alone = run_again(step_functions, report.execution_arn, {"output_uri": output_uri})
+    script_python = image_python(ecr, settings.aws_data, build_prebuilt_images(site, lambda _: None))
+    model_python = image_python(ecr, settings.aws_data, str(report.input["custom_image_uri"]))
+    scripts, container = settings.project / "scripts" / MODEL, settings.project / "containers" / MODEL
+    commands = {
+        "Preprocessing": [script_python, scripts / "preprocessing.py"],
+        "Inference": [model_python, container / "predict.py"],
+        "Postprocessing": [script_python, scripts / "postprocessing.py"],
+    }
+    by_hand = run_by_hand(commands, day_folder(settings, day), settings.state / "by-hand")
+    return {state.lower(): (seconds, by_hand[state]) for state, seconds in alone.items()}
 
 
 def _run_model(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 import time
 from collections.abc import Callable
@@ -24,6 +23,8 @@ LOCAL_AWS = "local-aws"
 
 def start_local_aws(tree: ProcessTree, settings: SiteSettings, say: Callable[[str], None]) -> str:
     """Start the local AWS in ``tree`` and return its address once it answers. Raises SiteError after a minute."""
+    from stepbridge_local.processes import free_port
+
     port = free_port(settings.aws_port, say)
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "stepbridge_local.cli.main", "up"]
@@ -79,19 +80,6 @@ def runtime_of(site: RunningSite) -> str:
     from stepbridge_local.cli.endpoint import health_of
 
     return str(health_of(site.aws_endpoint_url)["runtime"])
-
-
-def free_port(wanted: int, say: Callable[[str], None]) -> int:
-    """``wanted`` if it is free, else another port, with a line about it."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", wanted))
-        except OSError:
-            probe.bind(("127.0.0.1", 0))
-            say(f"Port {wanted} is taken; using {probe.getsockname()[1]} instead")
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _build_variables() -> dict[str, str]:

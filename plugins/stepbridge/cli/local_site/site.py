@@ -90,35 +90,22 @@ def lock_state(settings: SiteSettings) -> IO[str]:
 
     Raises SiteError if another process has it.
     """
-    import fcntl  # not on Windows, which `use_project` refuses in words
+    from stepbridge_local.processes import lock_file
 
-    settings.state.mkdir(parents=True, exist_ok=True)
-    lock = settings.lock.open("a+")
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return lock_file(settings.lock)
     except BlockingIOError:
-        lock.close()
         found = f"process {state_owner(settings)} starts or keeps a site in this folder"
         raise SiteError(str(settings.state), found, "", "wait until it is up, or run `stepbridge down`") from None
-    lock.truncate(0)
-    lock.write(str(os.getpid()))
-    lock.flush()
-    return lock
 
 
 def state_owner(settings: SiteSettings) -> int | None:
-    """The id of the process that has locked the state folder, or None."""
-    import fcntl
-
+    """The id of the process that has locked the state folder, or None; None, too, without the local AWS."""
     try:
-        with settings.lock.open() as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return int(lock.read())
-    except FileNotFoundError:
-        pass
-    return None
+        from stepbridge_local.processes import lock_owner
+    except ImportError:
+        return None
+    return lock_owner(settings.lock)
 
 
 def find_running_site(settings: SiteSettings) -> RunningSite | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -13,14 +12,7 @@ from urllib.parse import quote
 
 from stepbridge.cli.local_site.airflow_client import AirflowClient
 from stepbridge.cli.local_site.airflow_site import AirflowSite
-from stepbridge.cli.local_site.local_aws import (
-    LOCAL_AWS,
-    REGION,
-    free_port,
-    local_session,
-    start_local_aws,
-    wait_for_local_aws,
-)
+from stepbridge.cli.local_site.local_aws import LOCAL_AWS, REGION, local_session, start_local_aws, wait_for_local_aws
 from stepbridge.cli.local_site.site import RunningSite, SiteError, SiteSettings
 from stepbridge.deployment import StackDeployer
 from stepbridge.errors import StepbridgeError
@@ -40,14 +32,16 @@ def start_site(
     ``prepare`` runs as soon as the stack is deployed, while Airflow still starts. Raises SiteError, ChildEndedError,
     AirflowError, or what the deployment or ``prepare`` raised; the caller's ``tree`` then ends what was started.
     """
+    from stepbridge_local.processes import free_port, in_background
+
     database_url = start_database(tree, settings.airflow_home, say)
     aws_url = start_local_aws(tree, settings, say)
     port = free_port(settings.airflow_port, say)
     site = AirflowSite(settings.project, settings.airflow_home, port, aws_url, REGION, database_url)
     environment = site.environment()
-    deployed = _in_background(lambda: _deploy(tree.pid, settings, site, say))
-    tree.after_restart[LOCAL_AWS] = lambda: _in_background(lambda: _deploy_again(tree.pid, settings, site, say))
-    prepared = _in_background(lambda: prepare(deployed.result()))
+    deployed = in_background(lambda: _deploy(tree.pid, settings, site, say))
+    tree.after_restart[LOCAL_AWS] = lambda: in_background(lambda: _deploy_again(tree.pid, settings, site, say))
+    prepared = in_background(lambda: prepare(deployed.result()))
     _migrate_once(tree, site, environment, say)
     running = _result(tree, deployed)  # first: tasks that were interrupted go on at once, and need the stack
     if settings.runtime in ("docker", "auto"):
@@ -80,20 +74,6 @@ def start_database(tree: ProcessTree, home: Path, say: Say) -> str | None:
             reason = f"since PostgreSQL does not run here: {error}"
     say(f"Airflow: on SQLite, {reason}. Its requests can fail with 500 while several runs are active")
     return None
-
-
-def _in_background(function: Callable[[], Result]) -> Future[Result]:
-    """The function's result to come. Its thread does not keep this program from ending."""
-    future: Future[Result] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(function())
-        except BaseException as error:  # noqa: BLE001  raised by result()
-            future.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    return future
 
 
 def _result(tree: ProcessTree, future: Future[Result]) -> Result:

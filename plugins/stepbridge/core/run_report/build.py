@@ -15,6 +15,7 @@ from stepbridge.core.statuses import execution_status, job_status
 
 _IMAGE_DIGEST: Final = re.compile(r"@(sha256:[0-9a-f]{64})$")
 _CODE_DIGEST: Final = re.compile(r"/([0-9a-f]{64})/?$")
+_OF_LAST_JOB: Final = {"job_arn", "status", "instance_type", "instance_count", "exit_message", "failure_reason"}
 
 
 def build_run_report(
@@ -92,27 +93,23 @@ def _stage(
     last = attempts[-1]
     last_job = jobs[-1] if jobs and jobs[-1].job_name == last.job_name else None
     ended_at = last.ended_at or (last_job.ended_at if last_job else None)
+    of_job = last_job.model_dump(include=_OF_LAST_JOB) if last_job else {"status": NOT_STARTED}
     return StageReport(
         stage=state.lower() if state.lower() in STAGES else state,
         state_name=state,
         job_name=last.job_name,
-        job_arn=last_job.job_arn if last_job else None,
-        status=last_job.status if last_job else NOT_STARTED,
         started_at=attempts[0].scheduled_at,
         ended_at=ended_at,
         offset_seconds=clock.between(clock.start, attempts[0].scheduled_at),
         seconds=clock.between(attempts[0].scheduled_at, ended_at or clock.end),
-        instance_type=last_job.instance_type if last_job else None,
-        instance_count=last_job.instance_count if last_job else None,
         instance_seconds=round(sum(job.instance_seconds for job in jobs), 3),
-        exit_message=last_job.exit_message if last_job else None,
-        failure_reason=last_job.failure_reason if last_job else None,
         output_uri=_output(last.request, "S3Uri"),
         output_folder=_output(last.request, "LocalPath"),
         attempts=len(attempts),
         error=last.error,
         cause=last.cause,
         jobs=tuple(jobs),
+        **of_job,
     )
 
 

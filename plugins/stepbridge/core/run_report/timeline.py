@@ -31,7 +31,8 @@ def timeline(report: RunReport) -> str:
     A bar goes from the stage's first request for a job to the end of its last one; the time that a failed execution
     waited for its redrive is left out. The bar is ``BAR_WIDTH`` characters for the whole execution.
     """
-    redrives = f", redriven {_times(report.redrive_count)}" if report.redrive_count else ""
+    count = "once" if report.redrive_count == 1 else f"{report.redrive_count} times"
+    redrives = f", redriven {count}" if report.redrive_count else ""
     lines = [f"{report.execution_name}  {report.status}  {duration(report.seconds)}{redrives}"]
     if not report.stages:
         return lines[0]
@@ -83,7 +84,3 @@ def _facts(stage: StageReport) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
-
-
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count} times"
