@@ -1,4 +1,4 @@
-"""How one local AWS is set up: values only, read from nowhere."""
+"""The settings of a local AWS, as plain values."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ __all__ = [
 
 DEFAULT_DATA_DIR: Final = Path(".stepbridge/local-aws")
 DEFAULT_PORT: Final = 4566
-LOOPBACK: Final = "127.0.0.1"  # the only address ever listened on: the local AWS runs code for whoever reaches it
+LOOPBACK: Final = "127.0.0.1"  # it listens on no other address, because it runs code for all its clients
 SCIKIT_LEARN_FOLDER: Final = Path(__file__).parent / "scikit_learn"
 
 Runtime = Literal["process", "docker", "auto"]
 
-DEFAULT_RUNTIME: Final[Runtime] = "process" if sys.platform == "linux" else "docker"  # namespaces are of Linux
+DEFAULT_RUNTIME: Final[Runtime] = "process" if sys.platform == "linux" else "docker"  # only Linux has namespaces
 
 
 @dataclass(frozen=True)
 class LocalAwsSettings:
     """The settings of a local AWS.
 
-    ``port`` 0 takes a free one. ``data_dir`` keeps objects, images and logs of jobs; a later start on the same folder
-    has them again. ``scikit_learn_folder`` has the Dockerfile of the image that stands in for SageMaker's prebuilt
+    ``port`` 0 takes a free one. ``data_dir`` keeps objects, images and logs of jobs for later starts with the same
+    folder. ``scikit_learn_folder`` has the Dockerfile of the image that stands in for SageMaker's prebuilt
     scikit-learn image; it is built on first use. ``max_concurrent_jobs`` jobs run at the same time, the others
-    wait. ``enforce_iam`` denies what no policy allows, as ``stepbridge-local fault set iam`` does later. ``runtime`` is
-    what runs containers; ``auto`` is ``docker`` if an engine answers, else ``process``. ``base_image`` is the
+    wait. ``enforce_iam`` denies what no policy allows, as ``stepbridge-local fault set iam`` does later. ``runtime``
+    runs containers; ``auto`` is ``docker`` if an engine answers, else ``process``. ``base_image`` is the
     BASE_IMAGE argument of the scikit-learn Dockerfile; None leaves the default that the Dockerfile has.
-    ``allowed_hosts`` are further names in a request's Host that are the local AWS's own, and ``allowed_origins`` web
-    pages, such as ``http://127.0.0.1:3000``, that may use it.
+    ``allowed_hosts`` are other host names for the endpoint, and ``allowed_origins`` are origins of web pages, such as
+    ``http://127.0.0.1:3000``, that may use it.
     """
 
     data_dir: Path

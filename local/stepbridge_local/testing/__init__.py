@@ -1,7 +1,7 @@
-"""A real local AWS for tests, and clients of it.
+"""A real local AWS for tests, and clients for it.
 
-moto's state belongs to its process, so every local AWS runs in a process of its own: ``LocalAwsProcess`` is one started
-by the command; ``run_in_child`` runs a function that starts one itself, to reach into it. Both fork from one process
+moto's state belongs to its process, so every local AWS runs in a separate process. ``LocalAwsProcess`` starts one with
+the command. ``run_in_child`` runs a function that starts one itself, to access its objects. Both fork from one process
 that has imported everything, so a start takes a few hundredths of a second.
 """
 

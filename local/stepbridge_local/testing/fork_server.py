@@ -1,4 +1,4 @@
-"""Processes that start at once: they fork from one that has imported what a local AWS needs.
+"""Starts processes quickly: they fork from one that has imported everything that a local AWS needs.
 
 Importing it takes four seconds of a core: two before the first request, two with the first requests. The fork server of
 ``multiprocessing`` does that once for each process that tests (``preloaded``), answers no request itself, and has one
@@ -27,9 +27,9 @@ Result = TypeVar("Result")
 
 
 def start_child(function: Callable[..., None], *arguments: Any, log: Path) -> ForkServerProcess:
-    """A new process that runs the importable function; what it and its children print is appended to ``log``.
+    """A new process that runs the importable function. Its output, and that of its children, is appended to ``log``.
 
-    It has this process's environment and working directory of now, and gets SIGTERM when this process ends.
+    It has the current environment and working directory of this process, and gets SIGTERM when this process ends.
     """
     surroundings = (dict(os.environ), str(Path.cwd()))
     child = _context().Process(target=_run, args=(log, surroundings, function, arguments), daemon=True)
@@ -38,7 +38,7 @@ def start_child(function: Callable[..., None], *arguments: Any, log: Path) -> Fo
 
 
 def run_in_child(function: Callable[..., Result], *arguments: Any) -> Result:
-    """What the importable function returns in a new process; what it raises is raised here."""
+    """Runs the importable function in a new process. Returns its result, or raises its exception."""
     from concurrent.futures import ProcessPoolExecutor
 
     with ProcessPoolExecutor(1, mp_context=_context(), initializer=_forget_parent) as pool:
@@ -71,7 +71,7 @@ def _run(
 
 
 def _forget_parent() -> None:
-    """Without this, every child would draw the same identifiers, and do at its exit what its parent has to do."""
+    """Otherwise all children would generate the same identifiers, and run their parent's exit handlers."""
     from moto.moto_api._internal import mock_random
 
     mock_random.seed()

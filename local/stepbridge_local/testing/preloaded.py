@@ -1,7 +1,7 @@
-"""Imports and reads all that a local AWS does until it has answered its first requests, and starts nothing.
+"""Imports and reads everything that a local AWS needs for its first requests, but starts nothing.
 
 Only the fork server imports this. The garbage collector of a child would copy the pages of everything imported here, so
-all of it is kept from the collector.
+the collector ignores all of it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The local AWS in a process of its own, and clients of it."""
+"""A local AWS in a separate process, and clients for it."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ REGION = "us-east-1"
 ACCOUNT = "123456789012"
 STARTED_WITHIN_SECONDS = 60.0
 
-_client_lock = threading.Lock()  # sessions are not for several threads
+_client_lock = threading.Lock()  # sessions are not thread-safe
 
 
 @dataclass
 class LocalAwsProcess:
-    """``stepbridge-local up`` on a data folder; ``client(service)`` makes a boto3 client of it."""
+    """``stepbridge-local up`` with a data folder. ``client(service)`` returns a boto3 client for it."""
 
     data_dir: Path
     options: tuple[str, ...] = ()
@@ -38,7 +38,7 @@ class LocalAwsProcess:
     _process: ForkServerProcess | None = field(default=None, repr=False)
 
     def start(self) -> None:
-        """Return once it answers; fails with its log where it ends instead."""
+        """Returns when it answers. If it ends instead, fails with its log."""
         self.log.touch()
         self._process = start_child(_run_command, [*self._arguments(), "--port", "0"], log=self.log)
         deadline = time.monotonic() + STARTED_WITHIN_SECONDS
@@ -93,7 +93,7 @@ class LocalAwsProcess:
 
 
 def client_of(endpoint_url: str, service: str, **options: Any) -> Any:
-    """A boto3 client with keys that are worth nothing, which does not try again."""
+    """A boto3 client with dummy keys and without retries."""
     config = Config(retries={"total_max_attempts": 1}).merge(options.pop("config", Config()))
     values: dict[str, Any] = {
         "endpoint_url": endpoint_url,
@@ -109,7 +109,7 @@ def client_of(endpoint_url: str, service: str, **options: Any) -> Any:
 
 @cache
 def _session() -> Any:
-    """One session, which reads a service's description once: that takes longer than most tests."""
+    """A shared session. It reads a service model only once, which takes longer than most tests."""
     return boto3.session.Session()
 
 

@@ -1,4 +1,4 @@
-"""A local AWS for tests of state machines: no containers run, a job does what its Environment says.
+"""A local AWS for tests of state machines, without containers: a job does what its Environment says.
 
 Only the container runtime is replaced; HTTP, moto, the interpreter and the Processing service are the real ones.
 A job's Environment: SECONDS (how long it runs), EXIT_CODE, MESSAGE (its exit message), GATE (runs until the file of
@@ -41,7 +41,7 @@ class ScriptedLocalAws:
             raise AssertionError(f"the local AWS did not start:\n{self._log.read_text()}") from None
 
     def close(self) -> None:
-        """End it; it must have had no error of its own."""
+        """End it. Fails if it has had an error."""
         self._connection.close()
         self._process.join(20)
         assert self._process.exitcode == 0, self._log.read_text()
@@ -49,7 +49,7 @@ class ScriptedLocalAws:
 
 
 class ScriptedContainer:
-    """Ends after the time, or once the gate opens, that its environment names; or at once when stopped."""
+    """Ends after the time or when the gate opens, as its environment says, or at once when it is stopped."""
 
     def __init__(self, spec: ContainerSpec, on_line: Callable[[str], None]) -> None:
         self._spec = spec
@@ -100,7 +100,7 @@ class ScriptedRuntime:
         return ScriptedContainer(spec, on_line)
 
     def close(self) -> None:
-        """Nothing outlives the process."""
+        """Does nothing: all containers end with the process."""
 
 
 def _serve(folder: Path, connection: Connection) -> None:

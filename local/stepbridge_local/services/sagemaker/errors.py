@@ -1,4 +1,4 @@
-"""What goes wrong in SageMaker Processing, split by whose call it ends.
+"""The errors of SageMaker Processing: those that answer an API call, and those that end a job.
 
 A ``ServiceError`` answers an API call; the functions here give it AWS's code and wording. A ``JobError`` ends a job:
 its ``failure_reason`` is what DescribeProcessingJob shows.
@@ -38,18 +38,18 @@ def validation_error(message: str) -> ServiceError:
 
 
 def serialization_error(message: str) -> ServiceError:
-    """The answer to a value of the wrong JSON type, which AWS refuses before it validates anything."""
+    """The error for a value of the wrong JSON type, which AWS refuses before it validates anything."""
     return ServiceError("SerializationException", message)
 
 
 def job_name_in_use(arn: str) -> ServiceError:
-    """The answer to a name that was ever used in this account and region."""
+    """The error for a name that has been used before in this account and region."""
     message = "Job name must be unique within an AWS account and region, and a job with this name already exists"
     return ServiceError("ResourceInUse", f"{message} ({arn})")
 
 
 def job_not_found(name: str) -> ServiceError:
-    """The answer to a name that no job has.
+    """The error for a job that does not exist.
 
     The service model lists ResourceNotFound for it; what AWS sends is a ValidationException with this text
     (aws/sagemaker-python-sdk#5549, and the Amazon provider's ``_check_if_job_exists``, which relies on it).
@@ -58,12 +58,12 @@ def job_not_found(name: str) -> ServiceError:
 
 
 def job_not_stoppable(status: str) -> ServiceError:
-    """The answer to StopProcessingJob on a job that has ended."""
+    """The error for StopProcessingJob on a job that has ended."""
     return validation_error(f"The request was rejected because the processing job is in status {status}.")
 
 
 def role_not_assumable(role_arn: str) -> ServiceError:
-    """The answer to a role that does not exist or does not trust SageMaker."""
+    """The error for a role that does not exist or does not trust SageMaker."""
     return validation_error(
         f"Could not assume role {role_arn}. Please ensure that the role exists and allows principal "
         "'sagemaker.amazonaws.com' to assume the role."
@@ -71,7 +71,7 @@ def role_not_assumable(role_arn: str) -> ServiceError:
 
 
 def service_closed() -> ServiceError:
-    """The answer while the local AWS shuts down."""
+    """The error while the local AWS shuts down."""
     return ServiceError("ServiceUnavailable", "The local AWS is shutting down and takes no more jobs.", 503)
 
 
@@ -88,7 +88,7 @@ class BrokenRecordError(LocalAwsError):
 
 
 class JobError(LocalAwsError):
-    """What makes a job Failed. ``category`` is one of SageMaker's four prefixes of a FailureReason."""
+    """The reason why a job failed. ``category`` is one of SageMaker's four prefixes of a FailureReason."""
 
     category = "ClientError"
     headline = ""
@@ -121,7 +121,7 @@ class ImageError(JobError):
 
 
 class ContainerStartError(JobError):
-    """The runtime could not start a container. A ClientError, since trying again would end the same way."""
+    """The runtime could not start a container. A ClientError, because another attempt would end the same way."""
 
     headline = "The container could not be started: "
 

@@ -30,7 +30,7 @@ class Host:
         return _host_name(self.index)
 
     def lay_out(self) -> None:
-        """Make the folders and configuration files that SageMaker gives a container."""
+        """Create the folders and configuration files that SageMaker provides to a container."""
         for folder in ("config", "output", "processing"):
             (self.ml_folder / folder).mkdir(parents=True)
         documents = {
@@ -42,7 +42,7 @@ class Host:
         create_folders(self.job.request.get("ProcessingOutputConfig", {}).get("Outputs", []), self.ml_folder)
 
     def container_spec(self, image_id: str) -> ContainerSpec:
-        """The container as CreateProcessingJob asks for it."""
+        """The container that the CreateProcessingJob request describes."""
         scope, application = self.job.scope, self.job.request["AppSpecification"]
         size = instance_type(self.job.selected_instances[0])
         return ContainerSpec(
@@ -67,11 +67,11 @@ class Host:
     def message(self) -> bytes:
         """The beginning of /opt/ml/output/message, long enough to see whether it was cut; empty when there is none.
 
-        Symbolic links are not followed and only a plain file is read: the container may have put anything there.
+        Symbolic links are not followed, and only a plain file is read: the container may have put anything there.
         """
         folder = self.ml_folder / "output"
         path = folder / "message"
-        # The container has ended, so what is seen here stays.
+        # The container has ended, so this does not change any more.
         if folder.is_symlink() or path.is_symlink() or not path.is_file():
             return b""
         with path.open("rb") as file:
@@ -81,8 +81,8 @@ class Host:
 def addresses(job: ProcessingJob) -> dict[str, str]:
     """The loopback address of each instance, ``algo-1`` and so on, by its name.
 
-    127.0.0.0/8 is this machine's on Linux. Each job has 254 addresses of its own there, so that instances that listen
-    under their names do not meet each other, another job or what else listens on this machine.
+    127.0.0.0/8 is this machine's on Linux. Each job has 254 addresses of its own there, so servers of instances
+    do not conflict with each other, with another job or with other programs of this machine.
     """
     digest = hashlib.sha256(job.arn.encode()).digest()
     block = f"127.{1 + digest[0] % 254}.{digest[1]}"

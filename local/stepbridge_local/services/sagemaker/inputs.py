@@ -1,4 +1,4 @@
-"""Inputs of a job: which S3 objects belong to one, which instance gets which, and where each lands.
+"""Inputs of a job: which S3 objects belong to an input, which instance gets them, and their paths.
 
 The decisions are pure (``relative_path``, ``manifest_entries``, ``shard``); ``S3Inputs`` carries them out.
 """
@@ -31,10 +31,10 @@ class InputFile:
 
 
 def relative_path(prefix: str, key: str) -> str | None:
-    """Where the object lands below LocalPath: its key without the prefix's folders. None for a folder marker.
+    """The path of the object below LocalPath: its key without the prefix's folders. None for a folder marker.
 
-    ``S3Uri`` is a key name prefix, so ``data`` means the folder ``data/`` and ``database.csv`` alike: what lies in the
-    folder is placed relative to it, everything else relative to the last folder that the prefix names.
+    ``S3Uri`` is a key name prefix, so ``data`` means both the folder ``data/`` and ``database.csv``. Objects in the
+    folder are placed relative to it, all others relative to the last folder in the prefix.
     """
     if key.endswith("/"):
         return None
@@ -62,14 +62,14 @@ def manifest_entries(manifest: str) -> list[InputFile]:
 
 
 def shard(files: Sequence[InputFile], instance: int, instances: int) -> list[InputFile]:
-    """The files of one of ``instances`` (counted from 0) when an input is ShardedByS3Key: every n-th, in key order."""
+    """The files of one instance (counted from 0) if an input is ShardedByS3Key: every n-th in key order."""
     return sorted(files, key=lambda file: file.key)[instance::instances]
 
 
 class S3Inputs:
     """The inputs of one job, listed once and brought into the folder of each of its instances.
 
-    ``go_on`` is asked before each object; when it says no, what is left is not downloaded.
+    ``go_on`` is called before each object. If it returns False, the rest is not downloaded.
     """
 
     def __init__(
@@ -78,17 +78,17 @@ class S3Inputs:
         self._store = store
         self._scope = scope
         self._go_on = go_on
-        # An input that the application manages itself is only described to the container.
+        # An AppManaged input is only described to the container.
         self._inputs = [given for given in inputs if not given["AppManaged"]]
         self._files: dict[str, list[InputFile]] = {}
 
     def find(self) -> None:
-        """List what each input consists of. Raises DataDownloadError when one consists of nothing."""
+        """List the objects of each input. Raises DataDownloadError if an input has none."""
         for given in self._inputs:
             self._files[given["InputName"]] = self._listed(given["InputName"], given["S3Input"])
 
     def download(self, ml_folder: Path, instance: int, instances: int) -> None:
-        """Bring the File inputs' share of one instance into its ``/opt/ml``. Raises DataDownloadError."""
+        """Download an instance's share of the File inputs into its ``/opt/ml``. Raises DataDownloadError."""
         chosen = [given for given in self._inputs if given["S3Input"]["S3InputMode"] == "File"]
         for given in chosen:
             _folder(given, ml_folder).mkdir(parents=True, exist_ok=True)
@@ -132,7 +132,7 @@ class S3Inputs:
                 f"ProcessingInput {name}", f'{source["S3Uri"]} of input "{name}": {error}'
             ) from error
         if not files:
-            # CreateTrainingJob's wording; a processing job meets it when it runs.
+            # The wording of CreateTrainingJob. A processing job fails with it when it runs.
             found_nothing = f'No S3 objects found under S3 URL "{source["S3Uri"]}" given in input data source "{name}"'
             remedy = (
                 f"Please ensure that the bucket exists in the selected region ({self._scope.region}) and that objects "

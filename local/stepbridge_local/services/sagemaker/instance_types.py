@@ -1,6 +1,6 @@
-"""What an instance type has: vCPUs and memory, as https://aws.amazon.com/sagemaker/ai/pricing/ lists them.
+"""vCPUs and memory of instance types, as in https://aws.amazon.com/sagemaker/ai/pricing/.
 
-Two rules and their exceptions are the table: the size says the vCPUs, the family the memory of each.
+The table consists of two rules and their exceptions: the size gives the vCPUs, the family the memory of each.
 """
 
 from __future__ import annotations

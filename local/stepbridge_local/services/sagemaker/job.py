@@ -1,6 +1,6 @@
-"""The life of a processing job: a table of statuses and events, and the frozen record that moves through it.
+"""The states of a processing job: a table of statuses and events, and the frozen record that goes through it.
 
-Pure: no clock, no I/O. Whatever is not in ``TRANSITIONS`` is a bug of the caller and changes nothing.
+Pure: no clock, no I/O. A transition that is not in ``TRANSITIONS`` is a bug of the caller and changes nothing.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ FINAL = frozenset(status for status, row in TRANSITIONS.items() if not row)
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ends: one of the final statuses, and what it says about it."""
+    """How a job ends: one of the final statuses, with its messages."""
 
     status: Status
     failure_reason: str | None = None  # at most 1024 characters
@@ -73,7 +73,7 @@ INTERRUPTED = Outcome(Status.FAILED, "InternalServerError: the local AWS was sto
 
 @dataclass(frozen=True)
 class ProcessingJob:
-    """A processing job as it is kept. ``request`` is the CreateProcessingJob request with its defaults filled in."""
+    """The record of a processing job. ``request`` is the CreateProcessingJob request with its defaults filled in."""
 
     scope: Scope
     name: str
@@ -138,7 +138,7 @@ def advance(job: ProcessingJob, event: Event, at: datetime, outcome: Outcome | N
 
 
 def finish(job: ProcessingJob, outcome: Outcome, at: datetime) -> ProcessingJob:
-    """The job in the final status of ``outcome``; what completes while it is being stopped is Stopped."""
+    """The job in the final status of ``outcome``. A job that completes while it is being stopped is Stopped."""
     if outcome.status is Status.FAILED:
         return advance(job, Event.FAILED, at, outcome)
     if job.status is Status.STOPPING:

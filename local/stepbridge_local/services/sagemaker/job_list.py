@@ -1,7 +1,7 @@
 """ListProcessingJobs: a request as a selection of records, and the selected jobs as a page. Pure.
 
-A page begins behind the last job of the page before, by the order's key and the name, not after a number of jobs: so
-jobs that are created meanwhile neither hide others nor show them twice.
+A page begins after the last job of the previous page, by the order's key and the name, and not after a number of jobs.
+So jobs that are created meanwhile do not hide others or show them twice.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Selection:
 
 
 def selection(request: Mapping[str, Any]) -> Selection:
-    """What an accepted ListProcessingJobs request selects. Raises ValidationException for a strange NextToken."""
+    """The selection of a valid ListProcessingJobs request. Raises ValidationException for an unknown NextToken."""
     conditions, parameters = ["1"], []
     for name, condition in _CONDITIONS.items():
         if name in request:
@@ -82,7 +82,7 @@ def selection(request: Mapping[str, Any]) -> Selection:
 
 
 def page(request: Mapping[str, Any], found: Sequence[ProcessingJob]) -> dict[str, Any]:
-    """The response when ``selection(request)`` has found these jobs."""
+    """The response for the jobs that ``selection(request)`` has found."""
     shown = found[: request.get("MaxResults", _DEFAULT_MAX_RESULTS)]
     response: dict[str, Any] = {"ProcessingJobSummaries": [summarize(job) for job in shown]}
     if len(found) > len(shown):
@@ -104,7 +104,7 @@ def _microseconds(time: datetime) -> int:
 
 
 def _token(request: Mapping[str, Any], last: tuple[str | int, str]) -> str:
-    """Where the next page begins, with the filters it belongs to: a token is good for the same question only."""
+    """The start of the next page, with its filters, because a token is valid only for the same filters."""
     position = {"after": last, "of": _question(request)}
     return base64.urlsafe_b64encode(json.dumps(position).encode()).decode()
 

@@ -12,15 +12,15 @@ __all__ = ["BATCH_SECONDS", "LOG_GROUP", "LogStream"]
 
 LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
 BATCH_SECONDS = 0.1
-_MAX_WAITING_LINES = 10_000  # PutLogEvents' own limit; past it the container waits for its log
+_MAX_WAITING_LINES = 10_000  # the limit of PutLogEvents; if more lines wait, the container is blocked
 _MAX_EVENT_BYTES = 262_118  # CloudWatch Logs' 256 KiB less the 26 bytes it counts for each event
 
 
 class LogStream:
     """Writes lines to the stream ``name`` of the group of processing jobs, at most every ``BATCH_SECONDS``.
 
-    ``write`` may be called from any thread until ``close``, which returns when everything is written. A ServiceError of
-    the sink ends the stream: later lines are dropped so that the container goes on, and ``close`` raises it.
+    ``write`` can be called from any thread until ``close``, which returns when everything is written. A ServiceError of
+    the sink ends the stream. Later lines are dropped, so the container continues, and ``close`` raises the error.
     """
 
     def __init__(self, sink: LogSink, scope: Scope, name: str) -> None:
@@ -44,7 +44,7 @@ class LogStream:
         self.close()
 
     def write(self, line: str) -> None:
-        """Take one line without its line end. Blocks while too many lines wait to be written."""
+        """Write a line (without its line end). Blocks while too many lines are waiting."""
         with self._changed:
             self._changed.wait_for(lambda: not self._running or len(self._waiting) < _MAX_WAITING_LINES)
             if self._running:
@@ -52,7 +52,7 @@ class LogStream:
                 self._changed.notify_all()
 
     def close(self) -> None:
-        """Write what is left and end the stream. Idempotent. Raises what the sink raised."""
+        """Write the rest and end the stream. Idempotent. Raises the error of the sink."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -66,13 +66,13 @@ class LogStream:
                 self._sink.write(self._scope, LOG_GROUP, self._name, batch)
         except ServiceError as error:
             self._error = error
-        finally:  # whatever ended it, no container may wait for this stream for ever
+        finally:  # whatever ended the thread, no container must wait for this stream for ever
             with self._changed:
                 self._running = False
                 self._changed.notify_all()
 
     def _next_batch(self) -> list[str]:
-        """The lines to write next, once there are some; none when the stream is closed and everything is written."""
+        """The lines to write next, when there are some. None if the stream is closed and everything is written."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed)
             self._changed.wait_for(lambda: self._closed or len(self._waiting) >= _MAX_WAITING_LINES, BATCH_SECONDS)

@@ -1,4 +1,4 @@
-"""What the end of a job's containers means: its outcome and its exit message. Pure."""
+"""The outcome and the exit message of a job, from how its containers ended. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EXIT_MESSAGE_MAX_BYTES = 1024
 
 
 class StopCause(Enum):
-    """Why containers were stopped before their own end."""
+    """Why containers were stopped early."""
 
     CALLER = "StopProcessingJob"
     MAX_RUNTIME = "MaxRuntimeInSeconds"
@@ -31,9 +31,9 @@ def job_outcome(
     max_runtime_seconds: int,
     broken_input: JobError | None = None,
 ) -> Outcome:
-    """The outcome of a job whose containers ended like this, in the order in which they ended.
+    """The outcome of a job whose containers ended like this, in this order.
 
-    ``broken_input`` is why an input broke off while they ran, which fails a job that nobody else has stopped before.
+    ``broken_input`` is why an input could no longer be read while they ran. It fails a job that was not stopped before.
 
     A job past its maximum runtime is stopped, not failed: "After the condition is met, the processing job is stopped"
     (API page ProcessingStoppingCondition), and the SageMaker SDK explains Stopped with "the job timed out". AWS
@@ -60,7 +60,7 @@ def job_outcome(
 
 
 def exit_message(messages: Sequence[bytes]) -> str | None:
-    """The ExitMessage of a job whose instances wrote these to /opt/ml/output/message; None when they wrote none.
+    """The ExitMessage of a job whose instances wrote these to /opt/ml/output/message; None if they wrote nothing.
 
     Concatenated, then cut to 1 KB, at a whole character (byoc-metadata page). Raises ExitMessageError when that is not
     UTF-8.
@@ -68,7 +68,7 @@ def exit_message(messages: Sequence[bytes]) -> str | None:
     whole = b"".join(messages)
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
-        # Not final when it was cut: a character that the cut goes through is left out, not reported as broken.
+        # ``final`` is False if the message was cut: a character that was cut in two is left out and not an error.
         return decoder.decode(whole[:EXIT_MESSAGE_MAX_BYTES], final=len(whole) <= EXIT_MESSAGE_MAX_BYTES) or None
     except UnicodeDecodeError as error:
         found = f"The exit message in /opt/ml/output/message is not UTF-8 encoded (byte {error.start})"

@@ -1,7 +1,7 @@
-"""Outputs of a job: the files that its instances left, stored in S3 at the end or as they appear.
+"""Outputs of a job: files of its instances, which are stored in S3 at the end or as they appear.
 
 A container may have put anything there. Symbolic links are not followed (byoc-input-and-output page), neither as files
-nor as folders nor as the output folder itself; sockets, pipes and devices are no data.
+nor as folders nor as the output folder itself. Sockets, pipes and devices are ignored.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class OutputFile:
 
 
 def create_folders(outputs: Sequence[Mapping[str, Any]], ml_folder: Path) -> None:
-    """Make the folder of each output, which a container finds when it starts (API page ProcessingS3Output)."""
+    """Create the folder of each output, which exists when a container starts (API page ProcessingS3Output)."""
     for output in outputs:
         if "LocalPath" in output["S3Output"]:
             _folder(output, ml_folder).mkdir(parents=True, exist_ok=True)
@@ -52,9 +52,8 @@ def create_folders(outputs: Sequence[Mapping[str, Any]], ml_folder: Path) -> Non
 def files_below(folder: Path, root: Path, leave_closed: bool = False) -> Iterator[tuple[str, Path]]:
     """Relative posix path and place of each regular file below ``folder``, in order.
 
-    Nothing when a part of the way from ``root`` to ``folder`` is a symbolic link or is missing. Raises OSError for a
-    folder that cannot be read, since what is in it would be lost, unless those that this user may not read are to be
-    left out.
+    Empty if a part of the path from ``root`` to ``folder`` is a symbolic link or is missing. Raises OSError for a
+    folder that cannot be read, because its content would be lost, unless unreadable folders are to be left out.
     """
 
     def refuse(error: OSError) -> None:
@@ -68,7 +67,7 @@ def files_below(folder: Path, root: Path, leave_closed: bool = False) -> Iterato
         folders.sort()
         for name in sorted(names):
             path = Path(parent) / name
-            # Looked at as it is: is_file() alone would follow a link.
+            # is_file() alone would follow a link.
             if not path.is_symlink() and path.is_file():
                 yield path.relative_to(folder).as_posix(), path
 
@@ -84,7 +83,7 @@ def upload_at_end(
 
 
 class ContinuousUpload:
-    """Stores the Continuous outputs of a job while it runs: a file is sent again whenever it changed."""
+    """Stores the Continuous outputs of a job while it runs. A file is sent again whenever it has changed."""
 
     def __init__(
         self, store: ObjectStore, scope: Scope, outputs: Sequence[Mapping[str, Any]], ml_folders: Sequence[Path]
@@ -93,25 +92,25 @@ class ContinuousUpload:
         self._scope = scope
         self._outputs = [output for output in outputs if _managed(output, "Continuous")]
         self._ml_folders = ml_folders
-        self._sent: dict[tuple[str, Path], tuple[int, int]] = {}  # what was sent, by its size and modification time
+        self._sent: dict[tuple[str, Path], tuple[int, int]] = {}  # size and modification time of the files sent
         self._error: DataUploadError | None = None
         self._ended = Event()
         self._thread: Thread | None = None
 
     def start(self) -> None:
-        """Begin watching; does nothing when the job has no Continuous output."""
+        """Begin to watch. Does nothing if the job has no Continuous output."""
         if self._outputs:
             self._thread = Thread(target=self._watch, name="continuous-upload", daemon=True)
             self._thread.start()
 
     def end(self) -> None:
-        """Watch no more. Idempotent."""
+        """Stop watching. Idempotent."""
         self._ended.set()
         if self._thread is not None:
             self._thread.join()
 
     def finish(self) -> None:
-        """Send what is left once the containers have ended. Raises DataUploadError, also for what failed before."""
+        """Send the rest when the containers have ended. Raises DataUploadError, also for earlier failures."""
         self.end()
         if self._error is not None:
             raise self._error
@@ -120,7 +119,7 @@ class ContinuousUpload:
     def _watch(self) -> None:
         while not self._ended.wait(CONTINUOUS_INTERVAL_SECONDS):
             try:
-                # Another user's container (docker) may keep files to itself: they are this user's once it has ended.
+                # Files of another user (docker) may be unreadable until the container has ended.
                 self._send_changed(leave_closed=True)
             except DataUploadError as error:
                 self._error = error
@@ -157,10 +156,10 @@ def _folder(output: Mapping[str, Any], ml_folder: Path) -> Path:
 
 @contextmanager
 def opened_without_links(path: Path, root: Path) -> Iterator[Path]:
-    """Another name of the regular file ``path``, which stays that file's while the container runs on.
+    """Another path of the regular file ``path``, which keeps pointing to that file while the container runs.
 
-    It could put a link in place of the file, or of a folder on the way from ``root``, between a look and the reading:
-    so each part is opened without following links. Raises FileNotFoundError when one is a link or gone.
+    The container could replace the file, or a folder on the path from ``root``, with a link before it is read. So each
+    part is opened without following links. Raises FileNotFoundError if one is a link or has disappeared.
     """
     descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -1,9 +1,9 @@
-"""Pipe inputs: the objects of an input as one stream into a FIFO, once for every time that the container reads it.
+"""Pipe inputs: the objects of an input as one stream into a FIFO, once for each pass of the container.
 
-SageMaker lays an input out like this (seen in a job on AWS, and documented for training at
+SageMaker provides an input like this (seen in a job on AWS, and documented for training at
 https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-algo-running-container.html):
 ``<LocalPath>/<InputName>_0`` is the FIFO of the first epoch, ``…_1`` that of the second, and so on; the next one exists
-before it is its turn. ``<LocalPath>/<InputName>-manifest`` lists the objects from its second line on.
+in advance. ``<LocalPath>/<InputName>-manifest`` lists the objects from its second line on.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from stepbridge_local.services.sagemaker.errors import DataDownloadError
 
 __all__ = ["PipeFeeds", "PipeInput", "StreamedObject", "decompressed"]
 
-_LONGEST_PAUSE_SECONDS = 0.05  # between two looks whether a reader has come, or whether it reads on
+_LONGEST_PAUSE_SECONDS = 0.05  # between two checks for a reader, or whether it continues to read
 _SHORTEST_PAUSE_SECONDS = 0.002
 _PIPE_BYTES = 1 << 20  # instead of 64 KiB: fewer changes between writer and reader
 _DECOMPRESSED_CHUNK_BYTES = 1 << 20
-_GZIP = 16 + zlib.MAX_WBITS  # zlib's way to say: with a gzip header and trailer
+_GZIP = 16 + zlib.MAX_WBITS  # tells zlib to expect a gzip header and trailer
 _NO_READER = frozenset({errno.ENXIO, errno.ENOENT, errno.EACCES, errno.ELOOP})  # or hidden by the container
 
 
 @dataclass(frozen=True)
 class StreamedObject:
-    """An object of a Pipe input: its place for messages and the manifest, and its content when it is asked for."""
+    """An object of a Pipe input: its location, for messages and the manifest, and its content on request."""
 
     uri: str
     content: Callable[[], Iterator[bytes]]
@@ -56,8 +56,8 @@ class PipeInput:
 class PipeFeeds:
     """Feeds the Pipe inputs of a job, each from a thread of its own, until ``end``.
 
-    ``on_error`` is called once an object cannot be streamed; its reader is left waiting, since an early end of the data
-    would look like all of it. ``error`` says why.
+    ``on_error`` is called when an object cannot be streamed, and ``error`` says why. The reader is left waiting,
+    because an early end would look like the end of the data.
     """
 
     def __init__(self, on_error: Callable[[], None]) -> None:
@@ -67,7 +67,7 @@ class PipeFeeds:
         self.error: DataDownloadError | None = None
 
     def open(self, given: PipeInput) -> None:
-        """Make the manifest and the first FIFOs, and begin to feed them. Raises DataDownloadError."""
+        """Create the manifest and the first FIFOs, and begin to feed them. Raises DataDownloadError."""
         if sys.platform != "linux":
             raise _download_error(
                 given.name, "only on Linux do a container and this process share FIFOs; use S3InputMode File"
@@ -81,7 +81,7 @@ class PipeFeeds:
         thread.start()
 
     def end(self) -> None:
-        """Feed no more and return when no thread is left. Idempotent."""
+        """Stop feeding, and return when no thread is left. Idempotent."""
         self._ended.set()
         for thread in self._threads:
             thread.join()
@@ -106,7 +106,7 @@ class _Feeder:
         given.folder.mkdir(parents=True, exist_ok=True)
         manifest = "".join(f"{line}\n" for line in (given.uri, *(streamed.uri for streamed in given.objects)))
         (given.folder / f"{given.name}-manifest").write_text(manifest, encoding="utf-8", errors="surrogateescape")
-        # Held open: the container may replace the folder by a link, which must not lead this process elsewhere.
+        # Kept open, because the container may replace the folder with a link, which this process must not follow.
         self._writer: int | None = None
         self._folder = os.open(given.folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -121,27 +121,27 @@ class _Feeder:
         return self._given.name
 
     def close(self) -> None:
-        """Let go of the FIFO that is being read, which is the end of its data, and of the folder."""
+        """Close the FIFO that is being read, which ends its data, and the folder."""
         self._hang_up()
         os.close(self._folder)
 
     def run(self) -> None:
-        """Serve one reader after the other until the job has ended. Raises what keeps an object from being streamed.
+        """Serve one reader after the other until the job has ended. Raises the error of an object that cannot be read.
 
         The reader that is being served then waits until ``close``.
         """
         epoch = 0
         while self._found_reader(epoch):
-            with suppress(BrokenPipeError):  # the reader had enough: that was this epoch
+            with suppress(BrokenPipeError):  # the reader closed early, which ends this epoch
                 self._send()
-            # First the name, then the end of the data: who opens it again afterwards finds that it is gone.
+            # First remove the name, then end the data, so that nobody opens this FIFO again afterwards.
             self._remove(epoch)
             self._hang_up()
             epoch += 1
             try:
                 self._make(epoch + 1)
             except FileNotFoundError:
-                return  # the container has removed the folder: nobody can read there any more
+                return  # the container has removed the folder, so nobody can read from it
 
     def _make(self, epoch: int) -> None:
         os.mkfifo(self._name(epoch), 0o644, dir_fd=self._folder)
@@ -161,12 +161,12 @@ class _Feeder:
             self._writer = None
 
     def _found_reader(self, epoch: int) -> bool:
-        """True once somebody reads the FIFO of the epoch, which is open for writing then; False when the job ended."""
+        """True when a reader has opened the epoch's FIFO, which is then open for writing. False if the job ended."""
         pause = _SHORTEST_PAUSE_SECONDS
         while not self._ended.wait(pause):
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
             try:
-                # Opening a FIFO without a reader would block for ever; without blocking it fails, so it is tried again.
+                # Opening a FIFO without a reader would block for ever. Without blocking it fails, so it is repeated.
                 flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW
                 descriptor = os.open(self._name(epoch), flags, dir_fd=self._folder)
             except OSError as error:
@@ -174,7 +174,7 @@ class _Feeder:
                     raise
                 continue
             if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
-                with suppress(PermissionError):  # this user's pipes take much memory already: then it stays smaller
+                with suppress(PermissionError):  # this user's pipes already use much memory: the pipe stays smaller
                     fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
                 self._writer = descriptor
                 return True
@@ -193,7 +193,7 @@ class _Feeder:
                 return
 
     def _write(self, chunk: bytes) -> None:
-        """Write all of it, unless the job ends before the reader has taken it. Raises BrokenPipeError."""
+        """Write everything, unless the job ends before the reader has read it. Raises BrokenPipeError."""
         rest = memoryview(chunk)
         descriptor = self._writer
         assert descriptor is not None
@@ -217,7 +217,7 @@ def decompressed(compressed: Iterable[bytes]) -> Iterator[bytes]:
         rest = chunk
         while rest:
             if member is None and members and not (rest := rest.lstrip(b"\0")):
-                break  # zeros that fill up a tape's block, which gzip leaves out too
+                break  # zeros that pad a tape's block; gzip skips them too
             member = member or zlib.decompressobj(_GZIP)
             yield member.decompress(rest, _DECOMPRESSED_CHUNK_BYTES)
             if member.eof:

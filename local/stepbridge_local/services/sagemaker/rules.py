@@ -1,8 +1,8 @@
-"""What AWS demands of a CreateProcessingJob request beyond its shapes, and what the local AWS does not do.
+"""AWS's rules for a CreateProcessingJob request beyond its shapes, and what the local AWS does not support.
 
 Pure functions over a request that ``validation`` has accepted. Sources: the documentation strings of the service model
-and the pages byoc-* of the SageMaker developer guide; where AWS's own wording is known it is used. What is kept without
-effect, and what is refused, is in the table of ``contract``.
+and the pages byoc-* of the SageMaker developer guide; where AWS's own wording is known it is used. The
+table in ``contract`` says what is stored without effect, and what is refused.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _ECR_IMAGE = re.compile(
 
 
 def check(scope: Scope, request: Mapping[str, Any]) -> None:
-    """Raise ValidationException with everything about ``request`` that AWS refuses or the local AWS cannot do."""
+    """Raise ValidationException with everything in ``request`` that AWS refuses or the local AWS does not support."""
     problems = [*_broken_rules(scope, request), *_not_done_here(request)]
     if problems:
         raise validation_error(" ".join(problems))
@@ -42,7 +42,7 @@ def with_defaults(request: Mapping[str, Any]) -> dict[str, Any]:
     """The request with AWS's defaults filled in, as DescribeProcessingJob and processingjobconfig.json show it."""
     filled = dict(request)
     cluster = request["ProcessingResources"]["ClusterConfig"]
-    if "InstancePreferences" not in cluster:  # which say how many instances themselves, or leave it to InstanceCount
+    if "InstancePreferences" not in cluster:  # they have their own number of instances, or use InstanceCount
         filled["ProcessingResources"] = {"ClusterConfig": {"InstanceCount": 1, **cluster}}
     filled.setdefault("StoppingCondition", {"MaxRuntimeInSeconds": DEFAULT_MAX_RUNTIME_SECONDS})
     if "ProcessingInputs" in request:
@@ -70,7 +70,7 @@ def _broken_rules(scope: Scope, request: Mapping[str, Any]) -> Iterator[str]:
     yield from _repeated("OutputName", (given["OutputName"] for given in outputs))
     yield from _repeated("Tag key", (tag["Key"] for tag in request.get("Tags", [])))
     paths = (given["S3Input"]["LocalPath"] for given in inputs if "LocalPath" in given.get("S3Input", {}))
-    # AWS answers this one with an empty message (aws/sagemaker-python-sdk#4939); here it gets a text.
+    # AWS's message for this is empty (aws/sagemaker-python-sdk#4939). Here it has a text.
     yield from _repeated("LocalPath of inputs", (posixpath.normpath(path) for path in paths))
     for given in inputs:
         yield from _input_rules(given)

@@ -45,7 +45,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class JobServices:
-    """What a job needs of the local AWS. ``stop_grace_seconds`` lie between SIGTERM and SIGKILL.
+    """The parts of the local AWS that a job needs. ``stop_grace_seconds`` is the time from SIGTERM to SIGKILL.
 
     ``job_speed`` is how fast the maximum runtime passes.
     """
@@ -78,7 +78,7 @@ class JobRun:
         self._feeds = PipeFeeds(lambda: self.stop(StopCause.INPUT))
 
     def run(self) -> Outcome:
-        """Run the job to its end and say how it ended; its workspace is gone then."""
+        """Run the job to its end, delete its workspace, and return how it ended."""
         try:
             return self._run()
         except JobError as error:
@@ -88,7 +88,7 @@ class JobRun:
             remove_tree(self._workspace)
 
     def stop(self, cause: StopCause, grace_seconds: float | None = None) -> None:
-        """Stop the containers that run and start no more. The first cause counts."""
+        """Stop the running containers and start no more. The first cause counts."""
         with self._lock:
             self._cause = self._cause or cause
             for container in self._containers:
@@ -111,7 +111,7 @@ class JobRun:
         outcome = self._outcome(exits)
         try:
             continuous.finish()
-            if outcome.status is Status.COMPLETED:  # what failed or was stopped uploads nothing at its end
+            if outcome.status is Status.COMPLETED:  # jobs that failed or were stopped upload nothing at their end
                 upload_at_end(store, scope, outputs, ml_folders)
                 self._note_silence(hosts, exits)
         except DataUploadError as error:
@@ -122,7 +122,7 @@ class JobRun:
         return self._with_message(outcome, hosts)
 
     def _note_silence(self, hosts: Sequence[Host], exits: Sequence[ContainerExit]) -> None:
-        """Say in the log of a job on one instance that it stored nothing, and what it left where."""
+        """Log that a job on one instance stored nothing, and which files it left where."""
         if len(hosts) != 1 or len(exits) != 1:
             return
         host = hosts[0]
@@ -160,7 +160,7 @@ class JobRun:
     def _run_containers(
         self, hosts: Sequence[Host], image_id: str, continuous: ContinuousUpload
     ) -> Sequence[ContainerExit]:
-        """Start a container for each host and wait until all have ended; their exits, in the order they came."""
+        """Start a container for each host and wait until all have ended. Returns their exits in that order."""
         with ExitStack() as streams:
             ended: SimpleQueue[ContainerExit | None] = SimpleQueue()
             self._began = time.time()
@@ -177,7 +177,7 @@ class JobRun:
                 self._feeds.end()
                 return exits
             except BaseException:
-                self.stop(StopCause.SHUTDOWN, 0.0)  # whatever broke this, no container is left running
+                self.stop(StopCause.SHUTDOWN, 0.0)  # whatever the error is, no container is left running
                 continuous.end()
                 raise
 
@@ -190,7 +190,7 @@ class JobRun:
         container = self._services.runtime.start(host.container_spec(image_id), stream.write)
         with self._lock:
             self._containers.append(container)
-            if self._cause is not None:  # the stop came while the container was being started and has missed it
+            if self._cause is not None:  # the stop came while the container was starting, and did not reach it
                 container.stop(self._services.stop_grace_seconds)
         return container
 
@@ -220,7 +220,7 @@ class JobRun:
 
 
 def _hand_over(container: Container, ended: SimpleQueue[ContainerExit | None]) -> None:
-    """Wait for a container's end; None is handed on when the runtime does not know it: nobody may wait for ever."""
+    """Wait for a container's end and pass it on. None if the runtime does not know it, so nobody waits for ever."""
     exit_: ContainerExit | None = None
     try:
         exit_ = container.wait()
@@ -234,7 +234,7 @@ def remove_tree(folder: Path) -> None:
         return
     refused: list[str] = []
     shutil.rmtree(folder, onerror=lambda _, path, error: refused.append(f"{path}: {error[1]}"))
-    if refused:  # by folders that the job has made read-only, as a rule
+    if refused:  # usually because of folders that the job has made read-only
         _make_writable(folder)
         shutil.rmtree(folder, onerror=lambda _, path, error: _log.warning("cannot remove %s: %s", path, error[1]))
 

@@ -17,7 +17,7 @@ _PATH_STYLE = re.compile(rf"https://{_ENDPOINT}/([^/]+)/?(.*)", re.DOTALL)
 def split_uri(uri: str) -> tuple[str, str]:
     """Bucket and key of an S3 location; the key may be empty. Raises ValueError for anything else.
 
-    The key of an https address is percent-decoded, as S3 does; that of an ``s3://`` URI is taken to the letter.
+    The key of an https address is percent-decoded, as S3 does; that of an ``s3://`` URI is used literally.
     """
     if match := _S3.fullmatch(uri):
         return match.group(1), match.group(2)
@@ -27,6 +27,6 @@ def split_uri(uri: str) -> tuple[str, str]:
 
 
 def join(uri: str, relative: str) -> tuple[str, str]:
-    """Bucket and key of what lies at ``relative`` below the folder ``uri``."""
+    """Bucket and key of ``relative`` below the folder ``uri``."""
     bucket, prefix = split_uri(uri)
     return bucket, f"{prefix.rstrip('/')}/{relative}" if prefix else relative

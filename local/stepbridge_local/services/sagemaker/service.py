@@ -36,7 +36,7 @@ from stepbridge_local.services.sagemaker.validation import validated
 __all__ = ["ProcessingService"]
 
 _log = logging.getLogger(__name__)
-_STOP_GRACE_SECONDS = 120.0  # what StopTrainingJob documents; for processing jobs AWS documents none
+_STOP_GRACE_SECONDS = 120.0  # documented for StopTrainingJob; for processing jobs AWS documents nothing
 _SHUTDOWN_GRACE_SECONDS = 2.0
 _SHUTDOWN_WAIT_SECONDS = 10.0
 
@@ -51,9 +51,9 @@ class ProcessingService:
     """SageMaker Processing for all accounts and regions.
 
     Requests and responses are AWS's JSON shapes with datetimes for times; API errors are ServiceErrors. At most
-    ``max_concurrent_jobs`` jobs run at once, further ones wait InProgress. Records live under ``jobs_folder`` and
-    survive a restart; what an earlier process left unfinished becomes Failed at the start. ``fault_injection`` has the
-    injected faults, ``permissions`` what the jobs' roles may do.
+    ``max_concurrent_jobs`` jobs run at once; others wait InProgress. Records are in ``jobs_folder`` and survive a
+    restart. Unfinished jobs of an earlier process become Failed at the start. ``fault_injection`` has the injected
+    faults, and ``permissions`` checks the permissions of the jobs' roles.
     """
 
     def __init__(
@@ -153,7 +153,7 @@ class ProcessingService:
                 self._record_outcome(scope, name, Outcome(Status.STOPPED))
 
     def wait(self, scope: Scope, name: str, timeout_seconds: float | None) -> bool:
-        """Whether the job ended within the time; returns the moment it does. None waits for as long as it takes."""
+        """Whether the job ended within the time. Returns as soon as it does. None waits without a limit."""
         with self._lock:
             active = self._active.get((scope, name))
         if active is None:
@@ -161,7 +161,7 @@ class ProcessingService:
         return active.ended.wait(timeout_seconds)
 
     def stop_all(self) -> None:
-        """Take no more jobs, stop all that run, and return when they have ended, after some seconds at most.
+        """Accept no more jobs, stop all running ones, and return when they have ended, after some seconds at most.
 
         Each becomes Failed, as if the process had died. Idempotent.
         """
@@ -193,7 +193,7 @@ class ProcessingService:
         self._jobs.update(scope, name, lambda job: advance(job, event, self._clock()))
 
     def _services_for(self, job: ProcessingJob) -> JobServices:
-        """The local AWS as the job's role sees it. Raises ValidationException for a role that SageMaker cannot use."""
+        """The services, used as the job's role. Raises ValidationException for a role that SageMaker cannot use."""
         role_arn = job.request["RoleArn"]
         try:
             role = self._permissions.assume_role("sagemaker.amazonaws.com", role_arn, "SageMaker", job.arn, job.scope)
@@ -208,7 +208,7 @@ class ProcessingService:
         )
 
     def _check_limit(self, job: ProcessingJob) -> None:
-        """Raise ResourceLimitExceeded when the account has no instances left for the job. Holds the lock."""
+        """Raise ResourceLimitExceeded if the account has no instances left for the job. Holds the lock."""
         instance_type, count = job.selected_instances
         limit = self._fault_injection.on_jobs.instance_limit(instance_type)
         if limit is None:
@@ -222,7 +222,7 @@ class ProcessingService:
             raise instance_limit_exceeded(instance_type, limit, in_use, count)
 
     def _start_later(self, active: _ActiveJob, delay_seconds: float) -> None:
-        """Let the job wait for its place after the delay only: meanwhile it keeps none from others."""
+        """Queue the job after the delay. Until then it does not take a place from others."""
 
         def queue() -> None:
             with self._lock:
@@ -234,10 +234,10 @@ class ProcessingService:
         timer.start()
 
     def _start_waiting(self) -> None:
-        """Give the free places to the jobs that wait for one, in the order of their creation. Holds the lock."""
+        """Start waiting jobs in the order of their creation, as long as there are free places. Holds the lock."""
         while self._waiting and self._running < self._max_concurrent_jobs:
             active = self._waiting.popleft()
-            if active.claim():  # else it was stopped before its turn came
+            if active.claim():  # otherwise it was stopped before it could start
                 self._running += 1
                 Thread(target=self._run_job, args=(active,), name=f"job-{active.name}", daemon=True).start()
 
@@ -247,8 +247,8 @@ class ProcessingService:
         try:
             outcome = active.forced_outcome or active.run.run()
         finally:
-            # An error that nobody foresaw ends this thread with its traceback in the log, but it must not leave the
-            # job InProgress for ever, nor keep its place.
+            # An unexpected error ends this thread with its traceback in the log. But it must not leave the job
+            # InProgress for ever, or keep its place.
             try:
                 self._record_outcome(active.scope, active.name, outcome or _crash(sys.exception()))
             finally:
@@ -264,7 +264,7 @@ class ProcessingService:
 
 
 class _ActiveJob:
-    """A job that has not ended: its run, and who may decide how it ends."""
+    """A job that has not ended: its run, and a claim on how it ends."""
 
     def __init__(self, scope: Scope, name: str, run: JobRun) -> None:
         self.scope = scope
@@ -275,7 +275,7 @@ class _ActiveJob:
         self._unclaimed = Lock()
 
     def claim(self) -> bool:
-        """True for the first caller only: who gives the job a place, or who stops it before its turn came."""
+        """True for the first caller only: the one that starts the job, or the one that stops it before that."""
         return self._unclaimed.acquire(blocking=False)
 
 

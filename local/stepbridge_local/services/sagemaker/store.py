@@ -1,7 +1,7 @@
 """The records of all processing jobs ever created, in one SQLite file.
 
-A name is taken for ever, so records are never deleted, and there may be many: none is kept in memory. A change is
-written before its call returns; a killed process leaves either the old record or the new one.
+A name is taken for ever, so records are never deleted. There may be many, so none is kept in memory. A change is
+written before its call returns. If the process is killed, either the old or the new record remains.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _VERSION = 1
 _TIMES = ("creation_time", "last_modified_time", "start_time", "end_time")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-# What ListProcessingJobs asks for has columns of its own; times are microseconds since the epoch.
+# Members that ListProcessingJobs filters or sorts by have their own columns. Times are microseconds since the epoch.
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS jobs (
     account_id TEXT, region TEXT, name TEXT,
@@ -43,8 +43,8 @@ PRAGMA user_version = {_VERSION};
 class JobStore:
     """Records in ``folder``. Safe to use from several threads.
 
-    Opening a folder ends what a dead process left unfinished: such jobs become Failed, at ``now``. Raises
-    BrokenRecordError when the records cannot be read.
+    When a folder is opened, unfinished jobs of an earlier process become Failed, at ``now``. Raises BrokenRecordError
+    if the records cannot be read.
     """
 
     def __init__(self, folder: Path, now: datetime) -> None:
@@ -60,7 +60,7 @@ class JobStore:
             self._write(advance(job, Event.FAILED, now, INTERRUPTED))
 
     def add(self, job: ProcessingJob) -> None:
-        """Keep a new job. Raises ServiceError ResourceInUse when its name was ever used in its scope."""
+        """Store a new job. Raises ServiceError ResourceInUse if its name has been used before in its scope."""
         with self._lock:
             if self._find(job.scope, job.name) is not None:
                 raise job_name_in_use(job.arn)

@@ -1,6 +1,6 @@
-"""What is said in the log of a job that ended well and stored nothing.
+"""The log lines for a job that succeeded but stored nothing.
 
-On AWS nobody says it, and a script that wrote into another folder is found only by somebody who suspects that.
+AWS does not report this, so it is hard to notice that a script wrote into another folder.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def notes_on_silence(
 ) -> list[str]:
     """Lines about the output folders and the working folder of an instance; none if an output has a file.
 
-    ``began_seconds`` is when the container was started: what lay there before is no work of the job.
+    ``began_seconds`` is when the container started. Older files were not written by the job.
     """
     given = request.get("ProcessingOutputConfig", {}).get("Outputs", [])
     outputs = [each["S3Output"]["LocalPath"] for each in given if "LocalPath" in each.get("S3Output", {})]

@@ -1,4 +1,4 @@
-"""Requests against the service model: what AWS itself would say, all of it at once.
+"""Validates requests against the service model, and reports all problems at once, as AWS does.
 
 botocore's client checks only types, required members and minimum lengths; maximum lengths, ranges, patterns and enums
 are checked by the service, so they are checked here. The wording is that of AWS's services:
@@ -47,7 +47,7 @@ def validated(operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class _Walk:
-    """One pass over a request. ``value`` returns the accepted value and collects what is wrong on the way."""
+    """One pass over a request. ``value`` returns the accepted value and collects the problems."""
 
     def __init__(self) -> None:
         self.violations: list[str] = []
@@ -110,7 +110,7 @@ class _Walk:
         return dict(zip(keys, members, strict=True))
 
     def _strings(self, shape: Any, items: Sequence[Any], whole: Any, path: str, subject: str) -> list[Any]:
-        """The strings inside a list or map, about which AWS complains once, showing the whole and every constraint."""
+        """The strings in a list or map. AWS reports them in one problem, with the whole value and all constraints."""
         are_strings = [self._is(item, str, "a String", path) for item in items]
         if all(are_strings) and any(_broken_constraints(shape, item) for item in items):
             constraints = ", ".join(_all_constraints(shape))

@@ -28,8 +28,8 @@ def _install() -> None:
 def _messages(queue: Queue) -> list[Message]:
     """Replaces Queue.messages: what can be received now.
 
-    moto keeps a message that is past its retention for ever, marks it as received again and again, and lets it keep
-    those behind it from being received meanwhile.
+    moto keeps a message for ever after its retention period, and marks it as received again and again. Meanwhile the
+    messages after it cannot be received.
     """
     from moto.core.utils import unix_time_millis
 

@@ -17,18 +17,18 @@ __all__ = ["creation_needs", "description_needs", "stop_needs"]
 
 
 def creation_needs(scope: Scope, request: dict[str, Any]) -> Sequence[Need]:
-    """What CreateProcessingJob takes."""
+    """The needs of CreateProcessingJob."""
     call = ApiCall("sagemaker", "CreateProcessingJob", scope.region, scope.account_id, "POST")
     return create_processing_job_needs(call, request)
 
 
 def description_needs(scope: Scope, job_name: str) -> Sequence[Need]:
-    """What finding out how a job ended takes: its description, and its tags."""
+    """The needs of finding out how a job ended: its description and its tags."""
     return _job_needs(scope, job_name, "sagemaker:DescribeProcessingJob", "sagemaker:ListTags")
 
 
 def stop_needs(scope: Scope, job_name: str) -> Sequence[Need]:
-    """What stopping a job takes."""
+    """The needs of stopping a job."""
     return _job_needs(scope, job_name, "sagemaker:StopProcessingJob")
 
 

@@ -1,4 +1,4 @@
-"""JSONata expressions evaluated as Step Functions does, by jsonata-python.
+"""Evaluates JSONata expressions as Step Functions does, with jsonata-python.
 
 Values are bound to variables natively and never pasted into the text of an expression, so no input can break or change
 one. JSON ``null`` and "undefined" are kept apart. Step Functions speaks JSONata 2.0.6 with six functions of its own and
@@ -30,7 +30,7 @@ MAXIMUM_RANGE_ITEMS: Final = 1_000  # as States.ArrayRange
 LARGEST_EXACT_INTEGER: Final = 2**53
 NEWER_OPERATORS: Final = frozenset({"??", "?:"})  # JSONata 2.1; Step Functions evaluates 2.0.6
 
-# What jsonata-python lets through when an expression is applied to values it does not suit.
+# The exceptions of jsonata-python if an expression does not fit its values.
 _EVALUATION_ERRORS: Final = (
     JException,
     ArithmeticError,
@@ -53,14 +53,14 @@ UNDEFINED: Final = _Undefined()
 
 
 class QueryError(Exception):
-    """An expression cannot be compiled or evaluated; the text is the evaluator's own."""
+    """An expression cannot be compiled or evaluated. The text is that of the evaluator."""
 
 
 def evaluate(expression: str, bindings: Mapping[str, Any]) -> Any:
     """The JSON value of ``expression``, or UNDEFINED.
 
     ``bindings`` are variables without their ``$``; their values are JSON values and are left unchanged. A number
-    without a fraction comes out as int. Raises QueryError, also for a result that JSON cannot hold (a function).
+    without a fraction comes out as int. Raises QueryError, also for a result that is not JSON (a function).
     """
     compiled = compile_expression(expression)
     frame = compiled.create_frame()
@@ -109,7 +109,7 @@ def _text_of(error: Exception) -> str:
 
 
 def _to_jsonata(value: Any) -> Any:
-    """A copy of a JSON value for the evaluator, which writes null as NULL_VALUE and may change what it is given."""
+    """A copy of a JSON value for the evaluator, which has NULL_VALUE for null and may change its arguments."""
     if value is None:
         return Utils.NULL_VALUE
     if isinstance(value, Mapping):
@@ -136,7 +136,7 @@ def _from_jsonata(value: Any) -> Any:
 
 
 def _number(value: float) -> float | int:
-    """JSON has one kind of number, so 30.0 is 30; beyond 2**53 an integer would claim digits that are not there."""
+    """JSON has only one kind of number, so 30.0 is 30. Beyond 2**53 an integer would pretend more precision."""
     return int(value) if value.is_integer() and abs(value) <= LARGEST_EXACT_INTEGER else value
 
 
@@ -183,7 +183,7 @@ def _hash(data: Any = None, algorithm: Any = None) -> str | None:
 
 
 def _random(seed: Any = None) -> float:
-    """A number in [0, 1); the same for the same seed (its value differs from AWS's, whose generator is not public)."""
+    """A number in [0, 1), the same for the same seed. (It differs from AWS's, whose generator is not public.)"""
     return random.random() if seed is None else random.Random(str(seed)).random()
 
 

@@ -1,8 +1,8 @@
-"""What a redrive needs to know: in which state each run stands, its input, and which branches are finished. Pure.
+"""The data for a redrive: the current state of each run, its input, and which branches are finished. Pure.
 
 A *program run* is one run through the states of a program: the execution itself, a branch of a Parallel state, an
 iteration of an inline Map. It remembers the state that it entered last, with that state's input and the variables at
-that moment. A state that was exited is never the remembered one of an unsuccessful run, so continuing there is what AWS
+that moment. In an unsuccessful run this is never a state that was exited. So a redrive continues there, as AWS
 documents: https://docs.aws.amazon.com/step-functions/latest/dg/redrive-executions.html
 """
 
@@ -24,7 +24,7 @@ class Checkpoint:
     state_input: Any
     variables: dict[str, Any]
     runs: dict[int, ProgramRun] = field(default_factory=dict)
-    continues: bool = False  # True from a redrive until the state has taken up its branches again
+    continues: bool = False  # True from a redrive until the state has resumed its branches
 
 
 @dataclass
@@ -37,7 +37,7 @@ class ProgramRun:
     redriven: bool = False  # True from a redrive until the first state is entered again
 
     def finish(self, output: Any) -> None:
-        """Keep the output: a redrive does not repeat this run."""
+        """Store the output. A redrive does not repeat this run."""
         self.finished, self.output = True, copy.deepcopy(output)
 
     def redrive(self) -> None:

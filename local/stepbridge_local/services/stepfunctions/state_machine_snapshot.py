@@ -1,4 +1,4 @@
-"""The state machine that an execution runs, whatever becomes of it afterwards."""
+"""The state machine that an execution uses, even if it changes afterwards."""
 
 from __future__ import annotations
 
@@ -30,5 +30,5 @@ class StateMachineSnapshot:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> StateMachineSnapshot:
-        """What ``to_record`` described."""
+        """The inverse of ``to_record``."""
         return cls(**{**record, "updated": datetime.fromisoformat(record["updated"])})

@@ -1,4 +1,4 @@
-"""Where the states of a definition lead: checked when it arrives, as Step Functions does. Pure."""
+"""Checks the transitions of a definition when it is created, as Step Functions does. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _ENDING: Final = frozenset({"Succeed", "Fail", "Choice"})  # which have neither 
 
 
 def check_transitions(definition: Any) -> None:
-    """Raises ValueError for a state that leads nowhere, or that nothing leads to."""
+    """Raises ValueError for a state without a valid next state, or that cannot be reached."""
     for problem in _problems(definition, ""):
         raise ValueError(problem)
 
@@ -19,7 +19,7 @@ def check_transitions(definition: Any) -> None:
 def _problems(machine: Any, where: str) -> Iterator[str]:
     states = machine.get("States") if isinstance(machine, Mapping) else None
     if not isinstance(states, Mapping):
-        return  # the parser says so
+        return  # the parser reports it
     if machine.get("StartAt") not in states:
         yield f"MISSING_TRANSITION_TARGET: Missing 'StartAt' target: {machine.get('StartAt')} at {where}/StartAt"
     reached = {machine.get("StartAt")}

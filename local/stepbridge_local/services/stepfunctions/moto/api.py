@@ -51,7 +51,7 @@ def _find_execution(backend: StepFunctionsParserBackend, execution_arn: str, res
 
 
 def _described(execution: Execution) -> dict[str, Any]:
-    """What DescribeExecution and ListExecutions have in common."""
+    """The members that DescribeExecution and ListExecutions have in common."""
     machine = execution.state_machine
     answer: dict[str, Any] = {
         "executionArn": execution.execution_arn,
@@ -157,7 +157,7 @@ def get_execution_history(self: StepFunctionResponse) -> ActionResult:
 
 
 def describe_state_machine_for_execution(self: StepFunctionResponse) -> ActionResult:
-    """The definition that the execution runs by, whatever the state machine has become since."""
+    """The definition that the execution uses, even if the state machine has changed since."""
     machine = _execution(self).state_machine
     return ActionResult(
         {

@@ -1,4 +1,4 @@
-"""Parallel branches and inline Map iterations: side by side, cut off when a sibling fails, continued by a redrive."""
+"""Parallel branches and inline Map iterations: concurrent, ended if a sibling fails, continued by a redrive."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = ["install"]
 
 # --- Parallel ---------------------------------------------------------------------------------------------------------
 def _run_branches(self: BranchesDecl, env: Environment) -> None:
-    """Run the branches that are not done yet; the first that fails cuts the others off and fails the state."""
+    """Run the unfinished branches. The first failure ends the others and fails the state."""
     branch_input = env.stack.pop()
     runs = runs_to_continue(env, len(self.programs))
     open_runs = [(run, program) for run, program in zip(runs, self.programs, strict=True) if not run.finished]
@@ -77,7 +77,7 @@ def _stop_frames(frames: Iterable[Environment]) -> None:
 
 # --- inline Map -------------------------------------------------------------------------------------------------------
 class _RunPool(JobPool):
-    """Iterations waiting for a worker; those that a run before a redrive finished are closed from the start."""
+    """Iterations that wait for a worker. Those that were finished before a redrive are closed from the start."""
 
     runs: Final[list[ProgramRun]]
 
@@ -91,7 +91,7 @@ class _RunPool(JobPool):
 
 
 def _run_iterations(self: InlineIterationComponent, env: Environment) -> None:
-    """Run the iterations, at most MaxConcurrency at a time; the first that fails cuts the others off."""
+    """Run the iterations, at most MaxConcurrency at a time. The first failure ends the others."""
     eval_input = env.stack.pop()
     items: list[Any] = eval_input.input_items
     pool = _RunPool(self._get_iteration_program(), items, runs_to_continue(env, len(items)))

@@ -1,8 +1,8 @@
-"""The evaluation environment: noticing at once that an execution, a branch or a task is no longer wanted.
+"""The evaluation environment: threads notice at once if their execution, branch or task has ended.
 
-moto's environments form a tree (execution, branch, task); ending one ends those below it. Whoever waits inside one
-registers here and is called when it ends, so nothing sleeps through StopExecution, a timeout or a failing sibling.
-Waiting is measured in the time of the execution (``fault_injection.execution_time``).
+moto's environments form a tree (execution, branch, task). If one ends, those below it end too. Code that waits in an
+environment registers a listener for its end, so nothing sleeps through StopExecution, a timeout or a failing sibling.
+Waits use the clock of the execution (``fault_injection.execution_time``).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class EvaluationEndedError(Exception):
 
 
 def on_end(env: Environment, listener: Callable[[], None]) -> Callable[[], None]:
-    """Call ``listener`` once ``env`` no longer runs, or now if it does not run. Returns what removes it.
+    """Call ``listener`` when ``env`` ends, or now if it has ended. Returns a function that removes the listener.
 
     The listener runs in the thread that ends the environment and must not block.
     """
@@ -51,14 +51,14 @@ def on_end(env: Environment, listener: Callable[[], None]) -> Callable[[], None]
 
 
 def time_of(env: Environment) -> ExecutionTime:
-    """The time of the run that ``env`` is part of: all its environments share one history, and so one time."""
+    """The clock of the run to which ``env`` belongs. All its environments share one history, and so one clock."""
     history = env.event_manager
     assert isinstance(history, LocalEventManager)
     return history.time
 
 
 def wait_while_running(env: Environment, seconds: float) -> bool:
-    """Wait ``seconds``, less when ``env`` ends before. True when ``env`` still runs afterwards."""
+    """Wait ``seconds``, or until ``env`` ends. True if ``env`` is still running."""
     with time_of(env).asleep(max(0.0, seconds)) as ended:
         remove_listener = on_end(env, ended.set)
         ended.wait()
@@ -74,7 +74,7 @@ def _notify(env: Environment) -> None:
 
 
 def _ending_once(original: Callable[..., None]) -> Callable[..., None]:
-    """The first end counts: an error that unwinding brings about does not make a stopped execution a failed one."""
+    """Only the first end counts. An error that results from it does not make a stopped execution a failed one."""
 
     def method(self: Environment, *args: Any, **kwargs: Any) -> None:
         with self._state_mutex:
@@ -87,7 +87,7 @@ def _ending_once(original: Callable[..., None]) -> Callable[..., None]:
 
 
 def _property_while_running(name: str) -> property:
-    """A property of moto's whose setter does nothing, rather than raise, in an environment that has just ended."""
+    """A property of moto. Its setter does nothing in an environment that has just ended, instead of raising."""
     original: property = vars(Environment)[name]
 
     def set_while_running(self: Environment, value: str) -> None:
@@ -105,7 +105,7 @@ _moto_inner_frame: Final = vars(Environment)["as_inner_frame_of"].__func__
 
 
 def _inner_frame(cls: type[Environment], env: Environment, *args: Any, **kwargs: Any) -> Environment:
-    """moto's frames lose the context object's Map, so that a task inside an iteration does not know its item."""
+    """Keeps the context object's Map, which moto's frames lose, so that tasks in an iteration have its item."""
     frame: Environment = _moto_inner_frame(cls, env, *args, **kwargs)
     outer = env.states.context_object.context_object_data
     if "Map" in outer:
@@ -117,7 +117,7 @@ _POSITIONS: Final = {name: _property_while_running(name) for name in ("next_stat
 
 
 def event_details(**details: Any) -> Any:
-    """The details of one history event; moto's TypedDict for them would have the details of all types at once."""
+    """The details of one history event. moto's TypedDict would have the details of all types at once."""
     return details
 
 
@@ -129,7 +129,7 @@ def add_event(env: Environment, event_type: HistoryEventType, **details: Any) ->
 
 
 class LocalEventManager(EventManager):
-    """The history of an execution, which a redrive continues and which nothing is added to once a run has ended.
+    """The history of an execution. A redrive continues it. After a run has ended, nothing can be added by that run.
 
     ``previous`` is the manager of the run before. A thread of that run that is still unwinding cannot write into the
     history of the next, because each run has its own manager over the same events. ``earlier`` are the events of an
@@ -160,12 +160,12 @@ class LocalEventManager(EventManager):
             )
 
     def close(self) -> None:
-        """Refuse further events: the run is over."""
+        """Refuse further events, because the run is over."""
         with self._mutex:
             self._closed = True
 
     def add_event(self, *args: Any, **kwargs: Any) -> int:
-        """Append an event and return its id; 0, and no event, from a thread that outlived the run."""
+        """Append an event and return its id. Returns 0, without an event, for a thread that has outlived the run."""
         return 0 if self._closed else int(super().add_event(*args, **kwargs))
 
     def _publish_history_event(self, *args: Any, **kwargs: Any) -> None:
@@ -180,9 +180,9 @@ class LocalEventManager(EventManager):
 
 
 def install(pace: Pace) -> None:
-    """Make an environment end once, and every way in which it ends call those who wait for it.
+    """Make an environment end only once, and call its listeners however it ends.
 
-    ``pace`` is how fast the iterations of a distributed Map wait, for which moto creates a history of their own.
+    ``pace`` is how fast the iterations of a distributed Map wait. moto creates a separate history for them.
     """
     for name, method in {**_ENDINGS, **_POSITIONS}.items():
         replace(Environment, name, method)

@@ -27,13 +27,13 @@ from stepbridge_local.services.stepfunctions.moto.environment import event_detai
 
 __all__ = ["error_matches", "install", "query_failure", "task_failure"]
 
-# "States.ALL" and "States.TaskFailed" never stand for these; States.Runtime cannot be caught or retried at all.
+# "States.ALL" and "States.TaskFailed" never match these. States.Runtime cannot be caught or retried at all.
 UNCAUGHT_BY_WILDCARDS: Final = frozenset({"States.DataLimitExceeded", "States.Runtime"})
 NEVER_CAUGHT: Final = "States.Runtime"
 
 
 def error_matches(error: str | None, error_equals: list[str | None]) -> bool:
-    """Whether a retrier or catcher with ``error_equals`` takes ``error``."""
+    """Whether a retrier or catcher with ``error_equals`` matches ``error``."""
     if error == NEVER_CAUGHT:
         return False
     if error in error_equals:
@@ -46,8 +46,8 @@ def error_matches(error: str | None, error_equals: list[str | None]) -> bool:
 def error_name_of(error_name: str | None) -> ErrorName:
     """The error name that a branch, an iteration or a Fail state ended with.
 
-    moto takes all of them for custom names, which must not begin with ``States.``, and so turns a States.TaskFailed
-    inside a Parallel state into an error of the interpreter.
+    moto treats all of them as custom names, which must not begin with ``States.``. So it turns a States.TaskFailed in a
+    Parallel state into an error of the interpreter.
     """
     try:
         return StatesErrorName(StatesErrorNameType.from_name(error_name or ""))
@@ -58,7 +58,7 @@ def error_name_of(error_name: str | None) -> ErrorName:
 
 
 def query_failure(env: Environment, cause: str, location: str = "") -> FailureEventException:
-    """States.QueryEvaluationError, as a state fails with whose JSONata expression cannot be evaluated."""
+    """States.QueryEvaluationError, with which a state fails if a JSONata expression cannot be evaluated."""
     name = StatesErrorNameType.StatesQueryEvaluationError
     details = EvaluationFailedEventDetails(error=name.to_name(), cause=cause, state=env.next_state_name or "")
     if location:
@@ -76,7 +76,7 @@ def query_failure(env: Environment, cause: str, location: str = "") -> FailureEv
 def task_failure(
     env: Environment, error: str, cause: str, resource_type: str = "", resource: str = ""
 ) -> FailureEventException:
-    """A state's failure with ``error`` and ``cause``; with a resource it is a TaskFailed event of that resource."""
+    """A state's failure with ``error`` and ``cause``. If a resource is given, it is a TaskFailed event of that."""
     details = TaskFailedEventDetails(error=error, cause=cause)
     if resource_type:
         details["resourceType"], details["resource"] = resource_type, resource
@@ -97,7 +97,7 @@ def _match_error(self: ErrorEqualsDecl, env: Environment) -> None:
 
 
 def _retry(self: RetrierDecl, env: Environment) -> None:
-    """Wait for the next attempt; a stopped execution does not sit out the delay."""
+    """Wait for the next attempt. The wait ends early if the execution is stopped."""
     self.error_equals.eval(env)
     if not env.stack.pop():
         env.stack.append(RetrierOutcome.Skipped)
@@ -114,7 +114,7 @@ def _retry(self: RetrierDecl, env: Environment) -> None:
 
 
 def install() -> None:
-    """Match errors and wait between attempts as the States language says."""
+    """Match errors and wait between attempts as the States language specifies."""
     replace(ErrorEqualsDecl, "_eval_body", _match_error)
     replace(RetrierDecl, "_eval_body", _retry)
     for module in (branches_decl, iteration_worker, state_fail):

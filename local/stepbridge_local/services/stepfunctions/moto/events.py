@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 def status_change(execution: Execution) -> dict[str, Any]:
-    """The event that says which status the execution has now. Times are milliseconds since the epoch."""
+    """The event with the current status of the execution. Times are milliseconds since the epoch."""
     machine = execution.state_machine
     reason = execution.not_redrivable_reason()
     output_size = _escaped_size(execution.output)
@@ -75,7 +75,7 @@ def _milliseconds(moment: datetime | None) -> int | None:
 
 
 class StatusChanges:
-    """Delivers events in the order of the changes, in a thread of its own: no execution waits for a delivery."""
+    """Delivers events in the order of the changes, in its own thread, so no execution waits for a delivery."""
 
     def __init__(self) -> None:
         self._events: SimpleQueue[dict[str, Any]] = SimpleQueue()
@@ -83,8 +83,8 @@ class StatusChanges:
         self._thread: threading.Thread | None = None
 
     def announce(self, execution: Execution) -> None:
-        """Send the event of the status that the execution has now; Express workflows send none."""
-        # The request that creates a rule imports moto's EventBridge; importing it here would take a third of a second.
+        """Send an event with the current status of the execution. Express workflows send none."""
+        # The request that creates a rule imports moto's EventBridge. To import it here would take a third of a second.
         if execution.state_machine.type == "EXPRESS" or "moto.events.models" not in sys.modules:
             return
         self._events.put(status_change(execution))
@@ -100,7 +100,7 @@ class StatusChanges:
                 try:
                     _send(rule, target, event)
                 except (ServiceException, NotImplementedError) as error:
-                    # EventBridge drops what it cannot deliver; a message in the log is more than it gives.
+                    # EventBridge silently drops events that it cannot deliver. Here there is at least a log message.
                     _log.warning("%s: the event was not delivered to %s: %s", rule.arn, target["Arn"], error)
 
 
@@ -118,7 +118,7 @@ def _matching(event: Any) -> list[tuple[Any, dict[str, Any]]]:
 
 
 def _send(rule: Any, target: dict[str, Any], event: dict[str, Any]) -> None:
-    """Hand the event to one target.
+    """Send the event to one target.
 
     An SQS queue gets the whole event, which moto's template for events without a transformer would cut and change.
     Raises ServiceException where the target is not there, NotImplementedError for one that moto does not have.

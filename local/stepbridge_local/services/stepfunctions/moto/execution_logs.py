@@ -1,4 +1,4 @@
-"""Execution history in CloudWatch Logs, as a state machine's logging configuration asks for.
+"""Writes execution history to CloudWatch Logs, according to a state machine's logging configuration.
 
 https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html
 """
@@ -26,7 +26,7 @@ class _Configuration:
 
 
 class LoggingSession:
-    """Writes the events of one execution to its log group, one JSON document a line."""
+    """Writes the events of one execution to its log group, one JSON document per line."""
 
     def __init__(self, logs: LogSink, level: LogLevel, group_arn: str, execution_arn: str, with_data: bool) -> None:
         parts = group_arn.split(":")
@@ -55,7 +55,7 @@ class LoggingSession:
 
 
 def logging_session(logs: LogSink, configuration: dict[str, Any], execution_arn: str) -> LoggingSession | None:
-    """The session of an execution, or None where its state machine does not log."""
+    """The session of an execution, or None if its state machine does not log."""
     level = LogLevel(configuration.get("level") or LogLevel.OFF)
     group_arns = [
         destination.get("cloudWatchLogsLogGroup", {}).get("logGroupArn", "")

@@ -1,4 +1,4 @@
-"""One execution of a state machine: it starts, stops, ends, and continues under the same ARN when it is redriven."""
+"""An execution of a state machine: it starts, stops, ends, and after a redrive continues under the same ARN."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ UNSUCCESSFUL: Final = frozenset({ExecutionStatus.FAILED, ExecutionStatus.TIMED_O
 
 @lru_cache(maxsize=256)
 def parse_definition(definition: str) -> Program:
-    """The program of a definition. Parsing takes a tenth of a second and a program holds no state, so it is kept."""
+    """The program of a definition. It is cached, because parsing takes a tenth of a second and it has no state."""
     program = AmazonStateLanguageParser.parse(for_the_parser(definition))[0]
     if not isinstance(program, Program):
         raise TypeError(f"not a state machine but {type(program).__name__}")
@@ -52,7 +52,7 @@ def parse_definition(definition: str) -> Program:
 
 @dataclass(frozen=True)
 class ExecutionServices:
-    """What an execution uses. ``announce`` is called for each change of its status; ``pace`` is how fast it waits."""
+    """The services of an execution. ``announce`` is called for each status change; ``pace`` is how fast it waits."""
 
     records: ExecutionRecords
     logs: LogSink
@@ -101,7 +101,7 @@ class Execution:
 
     @classmethod
     def restored(cls, record: Mapping[str, Any], services: ExecutionServices) -> Execution:
-        """An execution that ended before the restart; its history is read when it is asked for."""
+        """An execution that ended before the restart. Its history is read on request."""
         execution = cls(
             record["arn"],
             record["name"],
@@ -134,7 +134,7 @@ class Execution:
 
     @property
     def env(self) -> Environment:
-        """Where the current run is evaluated."""
+        """The environment of the current run."""
         if self._env is None:
             self._env = self._new_environment()
         return self._env
@@ -150,7 +150,7 @@ class Execution:
 
     # --- running ------------------------------------------------------------------------------------------------------
     def start(self) -> None:
-        """Begin in a thread of its own."""
+        """Begin, in a separate thread."""
         self._services.records.add(self._record(self.exec_status))
         self._add_event(
             HistoryEventType.ExecutionStarted,
@@ -164,7 +164,7 @@ class Execution:
         self._run()
 
     def stop(self, error: str | None = None, cause: str | None = None, **_moto: Any) -> datetime:
-        """End the execution and what it waits for, and return when it stopped; nothing happens to an ended one."""
+        """End the execution and everything that it waits for; no effect if it has ended. Returns the stop date."""
         with self._lock:
             if self._ended.is_set() and self.stop_date is not None:
                 return self.stop_date
@@ -225,12 +225,12 @@ class Execution:
             try:
                 self._keep_record(status)
             finally:
-                self.exec_status = status  # last: who sees an end sees its output too, and so does who comes after
+                self.exec_status = status  # last, so that everyone who sees the end also sees the output
                 self._services.announce(self)
                 self._ended.set()
 
     def _take_over_end(self, env: Environment) -> ExecutionStatus:
-        """Keep output, error and cause of the run; the status that it ended with."""
+        """Store output, error and cause of the run, and return its final status."""
         state = env.program_state()
         self.stop_date = datetime.now(UTC)
         status = ExecutionStatus.TIMED_OUT
@@ -268,7 +268,7 @@ class Execution:
         self._services.records.update(self._record(status), run_to_record(self._program_run, with_branches=True))
 
     def _keep_event(self, event: Mapping[str, Any]) -> None:
-        """Keep the event, and where a redrive would continue. Branches are kept at the end only: there may be many."""
+        """Store the event and the checkpoint for a redrive. Branches, which may be many, are stored only at the end."""
         self._services.records.add_event(self.execution_arn, {**event, "type": event["type"].value})
         checkpoint = self._program_run.checkpoint
         if checkpoint is not self._kept_checkpoint:
@@ -312,6 +312,6 @@ class Execution:
             activity_store={},
         )
         env.event_manager = self.events
-        # It runs from now on, so that a stop is never too early.
+        # It counts as running from now on, so that a stop is never too early.
         env.next_state_name = parse_definition(machine.definition).start_at.start_at_name
         return env

@@ -22,9 +22,9 @@ def install(
     directory: MotoDirectory,
     fault_injection: FaultInjection,
 ) -> None:
-    """Connect the interpreter to the services of the local AWS, when it is first asked for.
+    """Connect the interpreter to the services of the local AWS, at the first request for it.
 
-    Its import takes seconds. CloudFormation needs it too, as it creates state machines.
+    Its import takes seconds. CloudFormation needs it too, because it creates state machines.
     """
 
     def connect() -> None:

@@ -1,4 +1,4 @@
-"""Intrinsic functions, where moto's differ from those of Step Functions.
+"""Corrects intrinsic functions where moto differs from Step Functions.
 
 https://docs.aws.amazon.com/step-functions/latest/dg/intrinsic-functions.html
 """
@@ -34,7 +34,7 @@ from stepbridge_local.services.stepfunctions.moto.errors import task_failure
 __all__ = ["install"]
 
 MAXIMUM_CHARACTERS: Final = 10_000
-# Braces that were written with a backslash, from the parser to States.Format: characters of the private use area.
+# Escaped braces are represented by private use characters on their way from the parser to States.Format.
 _BRACES: Final = {"{": "\ue001", "}": "\ue002"}
 _UNESCAPED: Final = {ord(mark): brace for brace, mark in _BRACES.items()}
 _CONTROL_CHARACTERS: Final = {"n": "\n", "t": "\t", "r": "\r"}
@@ -69,7 +69,7 @@ def _visit_float(_visitor: Preprocessor, ctx: Any) -> ArgumentLiteral:
 
 
 def _format(self: StringFormat, env: Environment) -> None:
-    """Replaces StringFormat._eval_body, which hands the template to str.format with all that means there."""
+    """Replaces StringFormat._eval_body, which passes the template to str.format, with all of its syntax."""
     template, *values = _arguments(self, env)
     parts = str(template).split("{}")
     if len(parts) != len(values) + 1:
@@ -80,13 +80,13 @@ def _format(self: StringFormat, env: Environment) -> None:
 
 
 def _encode(self: Base64Encode, env: Environment) -> None:
-    """Replaces Base64Encode._eval_body, which takes ASCII only."""
+    """Replaces Base64Encode._eval_body, which accepts ASCII only."""
     (text,) = _arguments(self, env)
     env.stack.append(base64.b64encode(_limited(text).encode()).decode())
 
 
 def _decode(self: Base64Decode, env: Environment) -> None:
-    """Replaces Base64Decode._eval_body, which gives ASCII only."""
+    """Replaces Base64Decode._eval_body, which returns ASCII only."""
     (text,) = _arguments(self, env)
     env.stack.append(base64.b64decode(_limited(text), validate=True).decode())
 
@@ -104,7 +104,7 @@ def _arguments(function: Any, env: Environment) -> list[Any]:
 
 
 def _call(self: StringIntrinsicFunction, env: Environment) -> None:
-    """Replaces StringIntrinsicFunction._eval_body: what a function cannot do is States.IntrinsicFailure."""
+    """Replaces StringIntrinsicFunction._eval_body, so that a failing function is States.IntrinsicFailure."""
     try:
         self.function.eval(env=env)
     except (ValueError, TypeError, LookupError, AttributeError, binascii.Error) as error:

@@ -1,7 +1,7 @@
-"""JSONPath as Step Functions evaluates it: a path that can name one place gives what is there, any other a list.
+"""Evaluates JSONPath like Step Functions: a path to a single place returns its value, any other path a list.
 
-moto guesses from the number of matches, so that ``$.items[0].name`` gives a list and a filter with one match does not
-always. https://docs.aws.amazon.com/step-functions/latest/dg/amazon-states-language-paths.html
+moto decides by the number of matches, so ``$.items[0].name`` returns a list, and a filter with one match sometimes does
+not. https://docs.aws.amazon.com/step-functions/latest/dg/amazon-states-language-paths.html
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ _USERS: Final = (
 
 
 def evaluate_path(path: str, data: Any) -> Any:
-    """Replaces extract_json: what ``path`` names in ``data``. Raises NoSuchJsonPathError.
+    """Replaces extract_json: returns the value of ``path`` in ``data``. Raises NoSuchJsonPathError.
 
-    A path with a wildcard, a slice, a filter or ``..`` gives a list of what it matches, an empty one for nothing.
-    Several names in one bracket at its end give an object of them. ``.length()`` at its end gives the length of a list.
+    A path with a wildcard, a slice, a filter or ``..`` returns a list of its matches, which can be empty. Several names
+    in a bracket at its end return an object with these. ``.length()`` at its end returns the length of a list.
     """
     if path.endswith(LENGTH):
         return _length(path, data)
@@ -71,7 +71,7 @@ def _parsed(path: str) -> JSONPath:
 
 
 def _quoted(step: re.Match[str]) -> str:
-    """Names that the parser does not take behind a dot, such as ``my-key``, in quotes and brackets."""
+    """The path with names like ``my-key``, which the parser does not accept after a dot, in quotes and brackets."""
     name = step["name"]
     if name is None or _PLAIN.fullmatch(name):
         return step[0]

@@ -1,7 +1,7 @@
-"""Definitions as moto's parser reads them right.
+"""Prepares definitions so that moto's parser reads them correctly.
 
-Its lexer takes the key ``RoleArn.$`` for the one of Credentials wherever it stands, and its visitor leaves JSON's
-escapes in keys, paths and intrinsic functions as they are written.
+Its lexer treats the key ``RoleArn.$`` as that of Credentials everywhere. Its visitor does not decode JSON's escapes in
+keys, paths and intrinsic functions.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from moto.stepfunctions.parser.asl.parse.preprocessor import Preprocessor
 __all__ = ["LocalPreprocessor", "for_the_parser"]
 
 _KEYWORD: Final = "RoleArn.$"
-_MARK: Final = "\ue000"  # of the private use area: stands before the keys that are no keywords
-_ESCAPED: Final = '"\\u0052oleArn.$"'  # the same key for who reads JSON, another token for the lexer
+_MARK: Final = "\ue000"  # a private use character, put before keys that are not keywords
+_ESCAPED: Final = '"\\u0052oleArn.$"'  # the same key as JSON, but another token for the lexer
 
 
 def for_the_parser(definition: str) -> str:
-    """The definition, written anew. Raises ValueError for what is not JSON.
+    """The definition, rewritten for the parser. Raises ValueError if it is not JSON.
 
     moto's parser also reads JSON strings as Python ones, and stumbles over ``\\/`` and over characters beyond U+FFFF
     written as two escapes.
@@ -48,9 +48,9 @@ def _marked(value: Any, is_credentials: bool = False) -> Any:
 
 
 class LocalPreprocessor(Preprocessor):
-    """Reads strings as JSON, and keeps its scopes to itself.
+    """Reads strings as JSON, and has its own scopes.
 
-    moto's scopes are shared by all parses, so that one bad definition spoils all later ones.
+    In moto all parses share their scopes, so one invalid definition breaks all later ones.
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class LocalPreprocessor(Preprocessor):
 
     @staticmethod
     def _inner_string_of(parser_rule_context: Any) -> str | None:
-        """Replaces Preprocessor._inner_string_of, which takes the quotes off and no more."""
+        """Replaces Preprocessor._inner_string_of, which only removes the quotes."""
         inner = Preprocessor._inner_string_of(parser_rule_context)
         return inner if inner is None else _unescaped(inner, str(parser_rule_context.getText()))
 

@@ -53,8 +53,8 @@ MODELLED_ERRORS: Final = frozenset({"ResourceInUse", "ResourceLimitExceeded", "R
 THROTTLED: Final = "ThrottlingException"
 MANAGED_TAG: Final = {"Key": "MANAGED_BY_AWS", "Value": "STARTED_BY_STEP_FUNCTIONS"}
 SUCCEEDED: Final = "Completed"
-_SHAPE_PROBLEMS: Final = ("Invalid type", "Missing required", "Unknown parameter")  # as botocore's report words them
-_WAIT_SLICE_SECONDS: Final = 3_600.0  # a wait ends when the job does; this only bounds a single call
+_SHAPE_PROBLEMS: Final = ("Invalid type", "Missing required", "Unknown parameter")  # in the words of botocore's report
+_WAIT_SLICE_SECONDS: Final = 3_600.0  # a wait ends with the job; this only limits a single call
 
 OPERATION: Final = "sagemaker:CreateProcessingJob"
 
@@ -64,7 +64,7 @@ _log = logging.getLogger(__name__)
 class ProcessingJobTask(StateTaskService):
     """A Task state that creates a Processing job and, with ``.sync``, waits for its end.
 
-    Whatever ends the state early (StopExecution, a timeout, a failing sibling branch) stops the job.
+    If the state ends early (StopExecution, a timeout, a failing sibling branch), the job is stopped.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class ProcessingJobTask(StateTaskService):
         return set(SUPPORTED_PARAMETERS)
 
     def _refuse_other_resources(self) -> None:
-        """Raises ValueError, which CreateStateMachine answers with InvalidDefinition."""
+        """Raises ValueError, which makes CreateStateMachine fail with InvalidDefinition."""
         if self.resource.api_action != "createProcessingJob":
             raise ValueError(
                 f"{self.resource.resource_arn}: the local AWS runs sagemaker:createProcessingJob and "
@@ -136,14 +136,14 @@ class ProcessingJobTask(StateTaskService):
             env.stack[-1] = self._await_job(env, scope, request["ProcessingJobName"], role)
 
     def _create(self, scope: Scope, request: dict[str, Any]) -> dict[str, Any]:
-        """CreateProcessingJob, to which injected faults apply as to any client's. Raises ServiceError."""
+        """CreateProcessingJob, with injected faults like for any client. Raises ServiceError."""
         faults = self._fault_injection.on_requests
         if faults is not None:
             faults.check(OPERATION, scope)
         return self._processing.create(scope, request)
 
     def _await_job(self, env: Environment, scope: Scope, name: str, role: AssumedRole) -> dict[str, Any]:
-        """The description of the job once it is final. Raises States.TaskFailed when it did not complete."""
+        """The final description of the job. Raises States.TaskFailed if the job did not complete."""
         remove_listener = on_end(env, lambda: _stop_job(self._processing, scope, name, role))
         while not self._processing.wait(scope, name, _WAIT_SLICE_SECONDS):
             continue
@@ -161,7 +161,7 @@ class ProcessingJobTask(StateTaskService):
         raise task_failure(env, "States.TaskFailed", cause, self._get_sfn_resource_type(), self._get_sfn_resource())
 
     def _api_failure(self, env: Environment, error: ServiceError) -> Exception:
-        """An API error under the name that the integration gives it: the modelled ones, and one for all others."""
+        """An API error with the integration's name for it: its own name if it is modelled, else the general one."""
         modelled = error.code in MODELLED_ERRORS
         name = error.code.removesuffix("Exception") + "Exception" if modelled else "AmazonSageMakerException"
         throttled = error.code == THROTTLED
@@ -185,7 +185,7 @@ class ProcessingJobTask(StateTaskService):
 def _stop_job(processing: ProcessingService, scope: Scope, name: str, role: AssumedRole) -> None:
     try:
         role.require(stop_needs(scope, name))
-    except ServiceError as error:  # as on AWS the execution ends, and the job goes on
+    except ServiceError as error:  # as on AWS, the execution ends and the job continues
         _log.warning("processing job %s is not stopped: %s", name, error)
         return
     try:
@@ -210,7 +210,7 @@ def _sdk_metadata() -> dict[str, Any]:
 
 # --- shape of the arguments -------------------------------------------------------------------------------------------
 def _shape_problems(parameters: dict[str, Any]) -> list[str]:
-    """What Step Functions refuses before it calls SageMaker: wrong JSON types, missing and unknown members."""
+    """Problems that Step Functions finds before it calls SageMaker: wrong JSON types, missing and unknown members."""
     report = ParamValidator().validate(parameters, request_shape("CreateProcessingJob")).generate_report()
     return [line for line in report.splitlines() if line.startswith(_SHAPE_PROBLEMS)]
 

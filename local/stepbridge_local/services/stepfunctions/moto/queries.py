@@ -1,7 +1,7 @@
-"""JSONata inside states: variables, ``$states`` and the two steps of Assign, behind moto's string components.
+"""JSONata in states: variables, ``$states`` and the two steps of Assign, for moto's string components.
 
-moto pastes values unescaped into the expression and hands it to a JVM that is not there. Here values are bound
-natively (see ``jsonata``).
+moto pastes values unescaped into the expression and passes it to a JVM that is not installed. Here values are bound to
+variables (see ``jsonata``).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ MAXIMUM_WAIT_SECONDS: Final = 99_999_999
 
 
 def iso_timestamp(moment: datetime | None = None) -> str:
-    """UTC with milliseconds and ``Z``, as the context object has its times; now by default."""
+    """UTC with milliseconds and ``Z``, the format of times in the context object; now by default."""
     return (moment or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -79,7 +79,7 @@ def _states_of(env: Environment) -> dict[str, Any]:
 
 
 def _reset_states(self: States, input_value: Any) -> None:
-    """Take the input of the next state; what the previous one resulted in is gone."""
+    """Set the input of the next state, and drop the result of the previous one."""
     data: dict[str, Any] = self._states_data  # type: ignore[assignment]  # a TypedDict whose keys come and go
     data["input"] = copy.deepcopy(input_value)
     data.pop("result", None)
@@ -134,7 +134,7 @@ def _wrong_type(expression: StringJSONata, value: Any, wanted: str, field: str =
 
 # --- Assign -----------------------------------------------------------------------------------------------------------
 def _assign(self: AssignDecl, env: Environment) -> None:
-    """Compute the new values; they hold from the state's end, so that Output still sees the former ones."""
+    """Compute the new values. They take effect at the end of the state, so Output still sees the old ones."""
     assignments: dict[str, Any] = {}
     for binding in self.declaration_bindings:
         binding.eval(env=env)
@@ -143,13 +143,13 @@ def _assign(self: AssignDecl, env: Environment) -> None:
 
 
 def commit_assignments(env: Environment) -> None:
-    """Give the variables the values that the state that ends now assigned."""
+    """Set the variables to the values that the ending state has assigned."""
     for name, value in vars(env).pop(_PENDING, {}).items():
         env.variable_store.set(variable_identifier=name, variable_value=value)
 
 
 def discard_assignments(env: Environment) -> None:
-    """Forget what a failed attempt would have assigned."""
+    """Drop the assignments of a failed attempt."""
     vars(env).pop(_PENDING, None)
 
 
@@ -167,7 +167,7 @@ def _same_field(_self: object) -> None:
 
 
 def install() -> None:
-    """Evaluate JSONata with jsonata-python, and Assign as AWS orders it."""
+    """Evaluate JSONata with jsonata-python, and Assign in AWS's order."""
     replace(StringJSONata, "__init__", _new_expression)
     replace(StringJSONata, "_eval_body", _evaluate_expression)
     replace(StringVariableSample, "_eval_body", _evaluate_variable)

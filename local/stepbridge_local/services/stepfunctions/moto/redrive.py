@@ -26,7 +26,7 @@ def program_run(env: Environment) -> ProgramRun:
 
 
 def begin_program(env: Environment, start_at: str) -> None:
-    """Set the first state: ``start_at``, or for a redriven run the remembered one with its input and variables."""
+    """Set the first state: ``start_at``, or after a redrive the remembered one, with its input and variables."""
     run = program_run(env)
     if run.redriven and run.checkpoint is not None:
         env.states.reset(run.checkpoint.state_input)
@@ -38,7 +38,7 @@ def begin_program(env: Environment, start_at: str) -> None:
 
 
 def enter_state(env: Environment, state_name: str) -> bool:
-    """Remember that ``env`` enters a state. True when a redrive continues this very state."""
+    """Remember that ``env`` enters a state. True if a redrive continues this state."""
     run = program_run(env)
     if run.redriven:
         run.redriven = False
@@ -48,11 +48,11 @@ def enter_state(env: Environment, state_name: str) -> bool:
 
 
 def runs_to_continue(env: Environment, count: int) -> list[ProgramRun]:
-    """The runs of the Parallel or Map state that ``env`` is in: new ones, or after a redrive those from before it."""
+    """The runs of the Parallel or Map state of ``env``: new ones, or after a redrive the earlier ones."""
     checkpoint = program_run(env).checkpoint
     if checkpoint is None:
         return [ProgramRun() for _ in range(count)]
     if not checkpoint.continues:
         checkpoint.runs = {}
-    checkpoint.continues = False  # a retry of the state starts all of them anew
+    checkpoint.continues = False  # a retry of the state starts all of them again
     return [checkpoint.runs.setdefault(index, ProgramRun()) for index in range(count)]

@@ -11,7 +11,7 @@ __all__ = ["RestoredExecutions"]
 
 
 class RestoredExecutions:
-    """One object per execution, as an execution that is redriven has a life of its own. Thread safe."""
+    """One object per execution, because a redriven execution has state of its own. Thread safe."""
 
     def __init__(self, services: ExecutionServices) -> None:
         self._services = services
@@ -19,7 +19,7 @@ class RestoredExecutions:
         self._lock = threading.Lock()
 
     def find(self, execution_arn: str) -> Execution | None:
-        """The execution; None where the records have none of that ARN."""
+        """The execution; None if the records do not have the ARN."""
         record = self._services.records.find(execution_arn)
         return None if record is None else self._restore(record)
 

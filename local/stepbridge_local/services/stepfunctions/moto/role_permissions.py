@@ -1,7 +1,7 @@
-"""What state machines may do: their role, checked when they are created and when they call SageMaker.
+"""The permissions of state machines: their role is checked when they are created and when they call SageMaker.
 
-AWS checks at CreateStateMachine and UpdateStateMachine that the role trusts Step Functions, may make the rule by which
-``.sync`` notices the end of jobs, and may deliver the log.
+AWS checks at CreateStateMachine and UpdateStateMachine that the role trusts Step Functions, may create the rule by
+which ``.sync`` notices the end of jobs, and may deliver the log.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _NOT_TRUSTED: Final = (
 
 # --- a task -----------------------------------------------------------------------------------------------------------
 def role_of(env: Environment, permissions: Permissions) -> AssumedRole:
-    """Step Functions in the state machine's role. Raises States.Permissions when it may not."""
+    """Step Functions in the state machine's role. Raises States.Permissions if it cannot assume the role."""
     details = env.aws_execution_details
     context: Any = env.states.context_object.context_object_data
     session = hashlib.sha256(context["Execution"]["Id"].encode()).hexdigest()[:32]
@@ -97,7 +97,7 @@ def _check_role(
     definition: str,
     logging: Any,
 ) -> None:
-    """Raise AccessDeniedException when the machine's role cannot do what every machine like this one needs."""
+    """Raise AccessDeniedException if the role lacks permissions that every such state machine needs."""
     scope = Scope(backend.account_id, backend.region_name)
     try:
         role = permissions.assume_role(SERVICE, role_arn, "StateMachineCreation", machine_arn, scope)

@@ -1,8 +1,8 @@
 """Tasks that call other services of the local AWS: ``aws-sdk:*``, ``states``, ``sns``, ``sqs`` and ``events``.
 
-moto's interpreter would call port 5000 of this machine, and has left out the step between a state's arguments and an
-API call: names of members in the case that the API has, objects as JSON where it takes text. Services that run nothing
-here are refused when the state machine is created.
+moto's interpreter would call port 5000 of this machine. It also does not convert a state's arguments for the API call:
+the case of member names, and objects to JSON text. Services that do nothing here are refused when the state machine is
+created.
 https://docs.aws.amazon.com/step-functions/latest/dg/supported-services-awssdk.html
 """
 
@@ -42,7 +42,7 @@ from stepbridge_local.services.stepfunctions.moto.queries import iso_timestamp
 __all__ = ["RoleClients", "install", "refusal"]
 
 OPTIMISED_INTEGRATIONS: Final = frozenset({"aws-sdk", "events", "sagemaker", "sns", "sqs", "states"})
-# What an aws-sdk integration calls a service, and what boto3 and error names call it.
+# The name of a service in aws-sdk integrations, and its name in boto3 and in error names.
 SDK_SERVICES: Final = {
     "cloudformation": ("cloudformation", "CloudFormation"),
     "cloudwatchlogs": ("logs", "CloudWatchLogs"),
@@ -68,11 +68,11 @@ _CLIENT_USERS: Final = (
     f"{_PACKAGE}.state_task.service.state_task_service_sns",
     f"{_PACKAGE}.state_task.service.state_task_service_sqs",
 )
-_SERVICE_NAMES: Final = {"sfn": "stepfunctions", "states": "stepfunctions"}  # moto's, of its optimised integrations
+_SERVICE_NAMES: Final = {"sfn": "stepfunctions", "states": "stepfunctions"}  # moto's names of optimised ones
 
 
 def refusal(service_name: str) -> str | None:
-    """Why tasks of an integration cannot run here, or None when they can."""
+    """Why tasks of an integration cannot run here, or None if they can."""
     if service_name in OPTIMISED_INTEGRATIONS:
         return None
     present = ", ".join(sorted(OPTIMISED_INTEGRATIONS))
@@ -81,7 +81,7 @@ def refusal(service_name: str) -> str | None:
 
 # --- clients ----------------------------------------------------------------------------------------------------------
 class RoleClients:
-    """Clients in this process that may do what a state's role may, in its account."""
+    """In-process clients with the permissions of a state's role, in its account."""
 
     def __init__(self, application: MotoApplication, permissions: Permissions, directory: MotoDirectory) -> None:
         self._application = application
@@ -131,7 +131,7 @@ def _normalise_response(
 ) -> None:
     """Replaces StateTaskService._normalise_response, which does nothing.
 
-    Times are texts in results of aws-sdk integrations, milliseconds in those of optimised ones.
+    Times are text in results of aws-sdk integrations, and milliseconds in those of optimised ones.
     """
     shape = _operation(self, boto_service_name, service_action_name).output_shape
     if isinstance(shape, StructureShape):
@@ -154,7 +154,7 @@ def _milliseconds(moment: datetime) -> int:
 
 # --- distributed Map --------------------------------------------------------------------------------------------------
 def _list_objects(env: Environment, client: Any) -> None:
-    """Replaces ResourceEvalS3._handle_list_objects_v2, which reads one page and fails where there is nothing.
+    """Replaces ResourceEvalS3._handle_list_objects_v2, which reads only one page and fails if there are no objects.
 
     https://docs.aws.amazon.com/step-functions/latest/dg/input-output-itemreader.html
     """
@@ -175,7 +175,7 @@ def _list_objects(env: Environment, client: Any) -> None:
 
 
 def _describe_map_run(self: StepFunctionsParserBackend, map_run_arn: str) -> dict[str, Any]:
-    """Replaces StepFunctionsParserBackend.describe_map_run, which fails of itself for one that does not exist."""
+    """Replaces StepFunctionsParserBackend.describe_map_run, which crashes if the Map run does not exist."""
     for execution in self._get_executions():
         record = execution.exec_worker.env.map_run_record_pool_manager.get(map_run_arn)
         if record is not None:
@@ -185,13 +185,13 @@ def _describe_map_run(self: StepFunctionsParserBackend, map_run_arn: str) -> dic
 
 
 def _refuse_result_writer(*_arguments: object, **_keywords: object) -> None:
-    """Replaces ResultWriter.__init__: moto's writes a manifest without the results."""
+    """Replaces ResultWriter.__init__, because moto writes a manifest without the results."""
     raise ValueError("ResultWriter: the local AWS gives a Map's results as its output; it does not write them to S3")
 
 
 # --- aws-sdk ----------------------------------------------------------------------------------------------------------
 def _validate_sdk_integration(self: StateTaskServiceAwsSdk) -> None:
-    """Replaces the method that lets every integration pass until it runs. Raises ValueError."""
+    """Replaces the method that accepts every integration until it runs. Raises ValueError."""
     name, action = self.resource.api_name, self.resource.api_action
     if name not in SDK_SERVICES:
         raise ValueError(
@@ -226,7 +226,7 @@ class _NotHere:
 
 
 def install(clients: RoleClients) -> None:
-    """Let tasks call the services of the local AWS, as their roles."""
+    """Let tasks call the services of the local AWS, with their roles."""
 
     def list_objects(env: Environment, resource: ResourceRuntimePart, state_credentials: StateCredentials) -> None:
         _list_objects(env, clients.client_for(resource.region, "s3", state_credentials))

@@ -1,4 +1,4 @@
-"""StartExecution: which machine, version or alias is meant, and whether the execution is there already.
+"""StartExecution: finds the state machine, version or alias, and whether the execution already exists.
 
 https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
 """
@@ -31,7 +31,7 @@ __all__ = [
 MAXIMUM_INPUT_BYTES: Final = 262_144
 _FORBIDDEN_IN_NAMES: Final = re.compile(r"[\s<>{}\[\]?*\"#%\\^|~`$&,;:/\u0000-\u001f\u007f-\u009f]")
 _ARN: Final = re.compile(r"arn:[^:]+:states:[^:]+:\d{12}:(?P<type>[^:]+):.+")
-_starting = threading.Lock()  # two StartExecution calls with one name must see each other
+_starting = threading.Lock()  # concurrent StartExecution calls with the same name must see each other
 
 
 def _start_execution(
@@ -42,7 +42,7 @@ def _start_execution(
     execution_input: str | None = None,
     trace_header: str | None = None,
 ) -> Execution:
-    """Start, or hand back the running execution of that name and input."""
+    """Start the execution, or return the running one with the same name and input."""
     machine, version, alias_arn = resolve(self, state_machine_arn)
     execution_name = name or str(uuid.uuid4())
     _validate_name(execution_name)
@@ -72,7 +72,7 @@ def _start_execution(
 
 
 def executions_of(machine: StateMachine) -> list[Execution]:
-    """The executions of a machine: ours instead of moto's."""
+    """The executions of a state machine: ours instead of moto's."""
     return cast("list[Execution]", machine.executions)
 
 

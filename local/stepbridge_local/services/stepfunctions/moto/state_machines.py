@@ -1,4 +1,4 @@
-"""State machines: definitions checked when they arrive, and idempotent creation."""
+"""State machines: checks of definitions when they are created, and idempotent creation."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _validate_definition(definition: str) -> None:
 def _create_state_machine(
     self: StepFunctionsParserBackend, restored: RestoredExecutions, *args: Any, **kwargs: Any
 ) -> StateMachine:
-    """Create it; the same request again gives the same machine, another one under its name is refused."""
+    """Create it. The same request again returns the same state machine. Another one with its name is refused."""
     name = kwargs.get("name") or args[0]
     if kwargs.get("sm_type") == "EXPRESS":
         _refuse_in_express(json.loads(kwargs.get("definition") or args[1]))
@@ -80,7 +80,7 @@ def install(restored: RestoredExecutions) -> None:
         return _create_state_machine(self, restored, *args, **kwargs)
 
     def delete_state_machine(self: StepFunctionsParserBackend, arn: str) -> None:
-        """Delete it and its executions; those that run go on to their ends, but can no longer be looked at."""
+        """Delete it and its executions. Running ones continue to their ends, but can no longer be described."""
         _moto_delete(self, arn)
         restored.forget_machine(arn)
 

@@ -1,7 +1,7 @@
-"""How a program and its states are evaluated, where moto's interpreter differs from Step Functions.
+"""Corrects the evaluation of programs and states where moto's interpreter differs from Step Functions.
 
-Replaced are: entering and leaving a state (context object, aborted events, redrive), a task's timeout (left at once
-when the execution ends), Choice without a match, and waiting.
+It replaces: entering and leaving a state (context object, aborted events, redrive), a task's timeout (which ends at
+once with the execution), Choice without a match, and waiting.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from stepbridge_local.services.stepfunctions.moto.redrive import (
 
 __all__ = ["install"]
 
-# What a state that is cut off leaves in the history; the other states take no time.
+# The history event of a state that is aborted. Other states take no time.
 _ABORTED_EVENTS: Final[Mapping[type, HistoryEventType]] = {
     StateTask: HistoryEventType.TaskStateAborted,
     StateParallel: HistoryEventType.ParallelStateAborted,
@@ -123,7 +123,7 @@ def _add_aborted_event(state: CommonStateField, env: Environment) -> None:
 
 
 def _add_evaluation_failed_event(state: CommonStateField, env: Environment, failure: FailureEventException) -> None:
-    """Tasks tell of their failure themselves, for each attempt; other states only here."""
+    """Add the event for states other than tasks. Tasks add their own event for each attempt."""
     if failure.failure_event.event_type == HistoryEventType.EvaluationFailed and not isinstance(state, StateTask):
         details = failure.get_evaluation_failed_event_details()
         add_event(env, HistoryEventType.EvaluationFailed, evaluationFailedEventDetails=details)
@@ -188,7 +188,7 @@ def _take_result(state: ExecutionState, env: Environment, result: Any) -> None:
 
 # --- Choice -----------------------------------------------------------------------------------------------------------
 def _choose(self: StateChoice, env: Environment) -> None:
-    """Take the first rule that holds, else the default; States.NoChoiceMatched without one."""
+    """Follow the first rule that holds, or the default. Without a default: States.NoChoiceMatched."""
     for rule in self.choices_decl.rules:
         rule.eval(env)
         if env.stack.pop() is True:
@@ -221,7 +221,7 @@ def _wait(self: WaitFunction, env: Environment) -> None:
 
 
 def _moment_of(timestamp: Any) -> datetime | None:
-    """The moment that an ISO 8601 text with an offset names; moto reads it as local time without its fraction."""
+    """The time of an ISO 8601 text with an offset. moto reads it as local time, without its fraction."""
     if not isinstance(timestamp, str) or not Timestamp._is_valid_timestamp_pattern(timestamp):
         return None
     try:

@@ -17,12 +17,12 @@ from stepbridge_local.services.stepfunctions.moto.api import page_size, page_tok
 
 __all__ = ["install"]
 
-# What a version has of its machine: publishing the same again gives the version that is there.
+# The parts of a state machine in a version. Publishing the same again returns the existing version.
 _REVISION: Final = ("definition", "roleArn", "loggingConfiguration", "tracingConfiguration", "encryptionConfiguration")
 
 
 def publish_state_machine_version(self: StepFunctionResponse) -> ActionResult:
-    """A new version of the machine as it is now, or the latest one where nothing has changed since."""
+    """A new version of the state machine, or the latest one if nothing has changed since."""
     machine = _machine(self, self._get_param("stateMachineArn"))
     version = machine.latest_version
     if version is None or version.version not in machine.versions or _revision(version) != _revision(machine):
@@ -49,7 +49,7 @@ def list_state_machine_versions(self: StepFunctionResponse) -> ActionResult:
 
 
 def delete_state_machine_version(self: StepFunctionResponse) -> EmptyResult:
-    """The version goes, unless an alias leads to it; its number is not given again."""
+    """Delete the version, unless an alias points to it. Its number is not used again."""
     arn = str(self._get_param("stateMachineVersionArn"))
     machine_arn, _, number = arn.rpartition(":")
     if not number.isdecimal():
@@ -71,7 +71,7 @@ def delete_state_machine_version(self: StepFunctionResponse) -> EmptyResult:
 
 
 def validate_state_machine_definition(self: StepFunctionResponse) -> ActionResult:
-    """OK for what CreateStateMachine would take, else FAIL with what it would say."""
+    """OK if CreateStateMachine would accept it, otherwise FAIL with its error."""
     try:
         StepFunctionsParserBackend._validate_definition(self._get_param("definition"))
     except ApiError as error:
