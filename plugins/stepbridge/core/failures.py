@@ -107,7 +107,7 @@ SOURCES: Final[Mapping[str | None, str]] = {
 }
 """The task that brings what a stage runs to AWS; it has to be cleared once that was mended."""
 
-_AGAIN: Final = "then clear wait_for_execution: the execution goes on with the stage that failed"
+_AGAIN: Final = "then clear wait_for_execution: the execution continues with the stage that failed"
 _ANEW: Final = "then clear start_execution and the tasks after it: a new execution is started"
 MENDED: Final = "then clear {source} and the tasks after it: a new execution is started with it"
 _VALUE: Final = "in the card and clear start_execution and the tasks after it, or trigger a new run with it in the form"
@@ -128,7 +128,7 @@ _SERVICE: Final = (
     "Dashboard."
 )
 _ABORTED: Final = (
-    "The execution was stopped, not failed: to go on with the stage it had reached, clear wait_for_execution."
+    "The execution was stopped, not failed: to continue with the stage it had reached, clear wait_for_execution."
 )
 _DEPLOY: Final = (
     "run 'stepbridge deploy' so that the deployed definition is the one of this version, "
@@ -183,8 +183,8 @@ EXECUTION_FAILURES: Final[tuple[ExecutionFailure, ...]] = (
          remedy=f"The job ran past max_runtime and was stopped: raise max_runtime {_VALUE}; or let the stage do less "
          f"at once, {MENDED}."),
     _Row("JobStopped", "somebody stops a job", Retry.NEVER, why="somebody stopped the Processing job",
-         remedy="The job was stopped. If somebody stopped it, clear wait_for_execution: the execution goes on with the "
-         f"stage that failed. If it ran past max_runtime, raise that {_VALUE}."),
+         remedy="The job was stopped. If somebody stopped it, clear wait_for_execution: the execution continues with "
+         f"the stage that failed. If it ran past max_runtime, raise that {_VALUE}."),
     # What SageMaker's API answers.
     _Row("SageMaker.ResourceLimitExceededException", "a quota is reached", Retry.LATER, machine=QUOTA_RETRIER,
          text=r"service limit '(?P<quota>[^']+)' is (?P<limit>\d+)",
