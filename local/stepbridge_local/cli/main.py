@@ -87,7 +87,7 @@ def up(
     runtime: RuntimeOption = DEFAULT_RUNTIME,
     base_image: Annotated[
         str | None,
-        typer.Option(help="The BASE_IMAGE argument of the scikit-learn Dockerfile: the image that it starts from."),
+        typer.Option(help="The BASE_IMAGE of the scikit-learn Dockerfile, and of builds that have one and name none."),
     ] = None,
     allow_host: Annotated[
         list[str] | None,

@@ -38,9 +38,13 @@ class Containers:
     holder: ImageHolder | None = None
 
 
-def plain_containers(runtime: ContainerRuntime, sandbox: CommandSandbox) -> Containers:
+def plain_containers(runtime: ContainerRuntime, sandbox: CommandSandbox, base_image: str | None = None) -> Containers:
     """A runtime that builds images itself, with its own ``docker`` commands."""
-    return Containers(runtime, lambda registry, passwords: DockerDaemon(runtime, registry, passwords), sandbox)
+
+    def docker_commands(registry: ImageRegistry, passwords: Mapping[str, str]) -> DockerCommands:
+        return DockerDaemon(runtime, registry, passwords, base_image)
+
+    return Containers(runtime, docker_commands, sandbox)
 
 
 def build_sandbox(settings: LocalAwsSettings, cleanup: ExitStack) -> CommandSandbox:
@@ -85,15 +89,16 @@ def _docker(settings: LocalAwsSettings, cleanup: ExitStack) -> Containers | None
     oci.start()
     cleanup.callback(oci.stop)
     images = EngineImages(engine, oci)
-    runtime = DockerRuntime(engine, settings.data_dir)
+    runtime = DockerRuntime(engine, settings.data_dir, program)
 
     def docker_commands(registry: ImageRegistry, passwords: Mapping[str, str]) -> DockerCommands:
         network = None if runtime.has_bridge else "host"
-        return BuildCommands(BuildEngine(program, oci, images, registry, network), passwords)
+        version, base_image = runtime.engine_version, settings.base_image
+        return BuildCommands(BuildEngine(program, oci, images, registry, network, version, base_image), passwords)
 
     return Containers(runtime, docker_commands, build_sandbox(settings, cleanup), images)
 
 
 def _processes(settings: LocalAwsSettings, resolve: Callable[[str], str]) -> Containers:
     runtime = ProcessRuntime(settings.images_folder.resolve(), settings.work_folder.resolve(), resolve=resolve)
-    return plain_containers(runtime, runtime.command_sandbox)
+    return plain_containers(runtime, runtime.command_sandbox, settings.base_image)

@@ -53,7 +53,8 @@ RuntimeOption = Annotated[
 BaseImageOption = Annotated[
     str | None,
     typer.Option(
-        "--base-image", help="The BASE_IMAGE argument of containers/scikit_learn/Dockerfile: what it is FROM."
+        "--base-image",
+        help="What Dockerfiles with ARG BASE_IMAGE start from, those of models and the scikit-learn image's.",
     ),
 ]
 

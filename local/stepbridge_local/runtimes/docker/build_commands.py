@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import posixpath
 import re
 import tempfile
@@ -14,9 +13,9 @@ from typing import Final
 from stepbridge_local.errors import UnsupportedCommandError
 from stepbridge_local.protocols import CommandCall, ImageRegistry, Output, Scope, ServiceError
 from stepbridge_local.runtimes.docker.build_options import BuildOptions, read_build, read_run
+from stepbridge_local.runtimes.docker.buildkit import LATEST, unmet_needs
 from stepbridge_local.runtimes.docker.command_line import DockerProgram
 from stepbridge_local.runtimes.docker.ecr_names import (
-    base_arguments,
     ecr_name,
     ecr_references,
     engine_name,
@@ -24,6 +23,7 @@ from stepbridge_local.runtimes.docker.ecr_names import (
 )
 from stepbridge_local.runtimes.docker.engine_images import EngineImages
 from stepbridge_local.runtimes.docker.oci_registry import OciRegistry
+from stepbridge_local.runtimes.docker_commands.base_image import base_arguments, given_base
 from stepbridge_local.runtimes.docker_commands.ecr_login import EcrLogin
 from stepbridge_local.runtimes.docker_commands.parser import Login, PushImage, parse_docker
 from stepbridge_local.runtimes.process.build_context import resolve_in_root
@@ -45,7 +45,7 @@ _ECR: Final = re.compile(r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)
 class BuildEngine:
     """The engine that a build uses.
 
-    ``network`` is set if the engine has no bridge; such an engine builds without BuildKit.
+    ``network`` is set if the engine has no bridge. ``base_image`` is the BASE_IMAGE of builds that name none.
     """
 
     program: DockerProgram
@@ -53,11 +53,8 @@ class BuildEngine:
     images: EngineImages
     registry: ImageRegistry
     network: str | None = None
-
-    @property
-    def environment(self) -> dict[str, str]:
-        # One manifest for each image, without attestations beside it.
-        return {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"} | ({"DOCKER_BUILDKIT": "0"} if self.network else {})
+    version: int = LATEST  # the engine's, before its first dot
+    base_image: str | None = None
 
 
 class BuildCommands:
@@ -110,14 +107,21 @@ class BuildCommands:
 
     # --- docker build -------------------------------------------------------------------------------------------------
     def _build(self, words: list[str], call: CommandCall, output: Output) -> int:
-        read = read_build(words[1:], call.environment, classic=self._engine.network is not None)
+        get_buildkit = self._engine.program.get_buildkit(call.environment)
+        read = read_build(words[1:], call.environment, classic=get_buildkit is not None)
         try:
             context, original = call.fetch(read.context), self._dockerfile(read, call)
         except FileNotFoundError as error:
             output(f"ERROR: unable to prepare context: path {error} not found", True)
             return FAILED
         text = original.read_text(errors="surrogateescape") if original.is_file() else ""
+        if unmet := unmet_needs(text, read.file or "Dockerfile", get_buildkit, self._engine.version):
+            for problem in unmet:
+                output(f"ERROR: {problem}", True)
+            return FAILED
         bases = base_arguments(text)
+        given = given_base(text, self._engine.base_image, [word.partition("=")[0] for word in read.build_arguments])
+        read.build_arguments += [f"{name}={value}" for name, value in given.items()]
         self._fetch(ecr_references(text) + [name for word in read.build_arguments for name in ecr_references(word)])
         arguments = [self._argument(word, bases) for word in read.build_arguments]
         rewritten = rewritten_dockerfile(text, self._engine.oci.address)
@@ -240,7 +244,7 @@ class BuildCommands:
             return self._engine.program.run(
                 words,
                 Path(home),
-                {"PATH": os.defpath, "HOME": home, **passed, **self._engine.environment},
+                self._engine.program.build_environment(Path(home), passed),
                 lambda line, is_error: output(ecr_name(line, address), is_error),
                 call.is_abandoned,
             )

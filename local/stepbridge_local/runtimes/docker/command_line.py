@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -13,21 +14,50 @@ from typing import IO, Final
 
 from stepbridge_local.errors import ConfigurationError
 from stepbridge_local.protocols import Output
+from stepbridge_local.runtimes.docker.buildkit import GET_BUILDKIT
 
 __all__ = ["DockerProgram", "find_program"]
 
 DEFAULT_HOST: Final = "unix:///var/run/docker.sock"
 _PASSED: Final = ("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
+_VERSION: Final = re.compile(r"version v?(?P<major>\d+)\.")
+# From then on BuildKit's client is a plugin of the program; before, it was in it.
+_PLUGIN_SINCE: Final = 23
+_BUILDKIT_SINCE: Final = 19
+_PLUGINS: Final = ".docker/cli-plugins"
 _LOOK_SECONDS: Final = 0.2
 _TERMINATE_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True)
 class DockerProgram:
-    """The ``docker`` program at ``path``. ``environment`` says how it reaches the engine."""
+    """The ``docker`` program at ``path``. ``environment`` says how it reaches the engine; ``buildkit``, whether it can
+    build with BuildKit."""
 
     path: str
     environment: Mapping[str, str] = field(default_factory=dict)
+    buildkit: bool = False
+
+    def build_environment(self, home: Path, passed: Mapping[str, str]) -> dict[str, str]:
+        """The variables of a command, with ``home`` as its home; a build may say ``DOCKER_BUILDKIT=0``."""
+        plugins = Path.home() / _PLUGINS
+        if plugins.is_dir() and not (home / _PLUGINS).exists():
+            (home / _PLUGINS).parent.mkdir()
+            (home / _PLUGINS).symlink_to(plugins)
+        return {
+            "PATH": os.defpath,
+            "HOME": str(home),
+            **passed,
+            # One manifest for each image, without attestations beside it.
+            "BUILDX_NO_DEFAULT_ATTESTATIONS": "1",
+            "DOCKER_BUILDKIT": "0" if self.get_buildkit(passed) else "1",
+        }
+
+    def get_buildkit(self, passed: Mapping[str, str]) -> str | None:
+        """None where a command with these variables builds with BuildKit, else how to get that."""
+        if not self.buildkit:
+            return GET_BUILDKIT
+        return "leave DOCKER_BUILDKIT=0 out" if passed.get("DOCKER_BUILDKIT") == "0" else None
 
     def run(
         self,
@@ -61,9 +91,11 @@ class DockerProgram:
 
 
 def find_program() -> DockerProgram:
-    """The ``docker`` on PATH, for the engine that ``find_engine`` finds. Raises ConfigurationError."""
-    path = shutil.which("docker")
-    if path is None:
+    """A ``docker`` on PATH, for the engine that ``find_engine`` finds: the first that can build with BuildKit, else the
+    first. Raises ConfigurationError."""
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    paths = list(dict.fromkeys(filter(None, (shutil.which("docker", path=folder) for folder in folders))))
+    if not paths:
         raise ConfigurationError(
             "docker runtime",
             "no docker program on PATH",
@@ -71,7 +103,26 @@ def find_program() -> DockerProgram:
             "install it (Debian: docker.io), or use --runtime process",
         )
     reach = {name: os.environ[name] for name in _PASSED if name in os.environ}
-    return DockerProgram(path, {"DOCKER_HOST": DEFAULT_HOST, **reach})
+    environment = {"DOCKER_HOST": DEFAULT_HOST, **reach}
+    chosen = next(filter(_has_buildkit, paths), None)
+    return DockerProgram(chosen or paths[0], environment, chosen is not None)
+
+
+def _has_buildkit(path: str) -> bool:
+    """Whether the program has a client of BuildKit: the plugin buildx, or one of its own."""
+    version = _VERSION.search(_printed(path, "--version"))
+    if version is not None and _BUILDKIT_SINCE <= int(version["major"]) < _PLUGIN_SINCE:
+        return True
+    return bool(_printed(path, "buildx", "version"))
+
+
+def _printed(*command: str) -> str:
+    """What a command prints; nothing where it fails."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return "" if done.returncode else done.stdout
 
 
 def _hand_on(stream: IO[bytes], output: Output, is_error: bool) -> None:

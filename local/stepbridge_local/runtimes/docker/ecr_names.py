@@ -7,10 +7,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
 from typing import Final
 
-__all__ = ["base_arguments", "ecr_name", "ecr_references", "engine_name", "rewritten_dockerfile"]
+__all__ = ["ecr_name", "ecr_references", "engine_name", "rewritten_dockerfile"]
 
 _HOST: Final = re.compile(r"\b(?P<account>\d{12})\.dkr\.ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\.[a-z0-9.]+/")
 _REFERENCE: Final = re.compile(
@@ -19,7 +18,6 @@ _REFERENCE: Final = re.compile(
 _FROM: Final = re.compile(r"\s*FROM\s", re.IGNORECASE)
 _NAMES_AN_IMAGE: Final = re.compile(r"\s*(?:FROM\s|(?:COPY|RUN)\s.*from=)", re.IGNORECASE)
 _ARGUMENT: Final = re.compile(r"\s*ARG\s", re.IGNORECASE)
-_VARIABLE: Final = re.compile(r"\$\{?(?P<name>[A-Za-z_][A-Za-z0-9_]*)")
 
 
 def engine_name(text: str, address: str) -> str:
@@ -41,12 +39,6 @@ def _host(name: re.Match[str]) -> str:
 def ecr_references(text: str) -> list[str]:
     """The images of ECR that ``text`` names, each once."""
     return list(dict.fromkeys(match[0] for match in _REFERENCE.finditer(text)))
-
-
-def base_arguments(dockerfile: str) -> Collection[str]:
-    """The build arguments that stand in FROM lines: their values are names of images."""
-    lines = filter(_FROM.match, dockerfile.splitlines())
-    return {match["name"] for line in lines for match in _VARIABLE.finditer(line)}
 
 
 def rewritten_dockerfile(dockerfile: str, address: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -12,10 +13,11 @@ from pathlib import Path
 import docker
 from docker.errors import BuildError, DockerException, ImageNotFound
 from docker.models.containers import Container as EngineContainer
-from docker.utils.json_stream import json_stream
 
 from stepbridge_local.errors import ImageBuildError
 from stepbridge_local.protocols import BuiltImage, Container, ContainerExit, ContainerSpec
+from stepbridge_local.runtimes.docker.buildkit import unmet_needs
+from stepbridge_local.runtimes.docker.command_line import DockerProgram, find_program
 from stepbridge_local.runtimes.docker.container import DockerContainer
 from stepbridge_local.runtimes.docker.engine_errors import ENGINE_ERRORS, explain, tried
 from stepbridge_local.runtimes.docker.ownership import foreign, hand_over
@@ -47,14 +49,17 @@ class DockerRuntime:
 
     name = "docker"
 
-    def __init__(self, client: docker.DockerClient, owner_folder: Path) -> None:
+    def __init__(self, client: docker.DockerClient, owner_folder: Path, program: DockerProgram | None = None) -> None:
+        """``program`` builds where it has BuildKit; else the engine does without."""
         self._client = client
+        self._program = program or find_program()
         self._owner = hashlib.sha256(str(owner_folder.resolve()).encode()).hexdigest()[:16]
         machine = client.info()
         self._network = "bridge" if client.networks.list(names=["bridge"]) else "host"
         self._rootless = "name=rootless" in (machine.get("SecurityOptions") or [])
         self._memory_bytes: int = machine["MemTotal"]
         self._cpus: int = machine["NCPU"]
+        self.engine_version = int(machine["ServerVersion"].partition(".")[0])
         self._running: dict[str, DockerContainer] = {}
         self._lock = threading.Lock()
         self._remove_leftovers()
@@ -67,35 +72,41 @@ class DockerRuntime:
     def build(
         self, context: Path, dockerfile: str, build_args: Mapping[str, str], log: Callable[[str], None]
     ) -> BuiltImage:
-        """Build with the engine, which honours every instruction and ``.dockerignore``. Raises ImageBuildError."""
+        """Build with the engine, which honours ``.dockerignore`` and, with BuildKit, every instruction.
+
+        Raises ImageBuildError.
+        """
         where = str(context / dockerfile)
         if not (context / dockerfile).is_file():
             raise ImageBuildError(where, "there is no such file", "a Dockerfile")
+        text = (context / dockerfile).read_text(errors="surrogateescape")
+        if unmet := unmet_needs(text, dockerfile, self._program.get_buildkit({}), self.engine_version):
+            raise ImageBuildError(str(context), "; ".join(map(str, unmet)))
         try:
             return self._describe(self._build(context, dockerfile, build_args, log))
         except ENGINE_ERRORS as error:
             raise ImageBuildError(where, f"docker build failed: {error}", remedy="see the build's log") from error
 
     def _build(self, context: Path, dockerfile: str, build_args: Mapping[str, str], log: Callable[[str], None]) -> str:
-        stream = self._client.api.build(
-            path=str(context),
-            dockerfile=dockerfile,
-            buildargs=dict(build_args),
-            network_mode="host" if self._network == "host" else None,
-            rm=True,
-            forcerm=True,
-        )
-        image_id = ""
-        for event in json_stream(stream):
-            for line in str(event.get("stream") or event.get("status") or "").splitlines():
-                log(line)
-            if "error" in event:
-                log(event["error"])
-                raise BuildError(event["error"], [])
-            image_id = event.get("aux", {}).get("ID", image_id)
-        if not image_id:
-            raise BuildError("the engine named no image", [])
-        return image_id
+        """The id of the image. The program's own builder is the same as in CodeBuild's builds."""
+        context = context.resolve()  # the program runs in a folder of its own
+        arguments = [f"--build-arg={name}={value}" for name, value in build_args.items()]
+        network = [] if self.has_bridge else ["--network=host"]
+        last_line = ""
+
+        def hand_on(line: str, is_error: bool) -> None:  # noqa: ARG001
+            nonlocal last_line
+            log(line)
+            last_line = line.strip() or last_line
+
+        with tempfile.TemporaryDirectory(prefix="docker-") as home:
+            identity = Path(home, "image-id")
+            command = ["build", *network, f"--iidfile={identity}", f"--file={context / dockerfile}", *arguments]
+            environment = self._program.build_environment(Path(home), {})
+            status = self._program.run([*command, str(context)], Path(home), environment, hand_on, lambda: False)
+            if status or not identity.is_file():
+                raise BuildError(last_line or f"docker build ended with {status}", [])
+            return identity.read_text().strip()
 
     def _describe(self, image_id: str) -> BuiltImage:
         attributes = self._client.images.get(image_id).attrs

@@ -9,6 +9,7 @@ from typing import Final
 
 from stepbridge_local.errors import ImageBuildError, UnsupportedCommandError
 from stepbridge_local.protocols import BuiltImage, CommandCall, ContainerRuntime, ImageRegistry, Output, ServiceError
+from stepbridge_local.runtimes.docker_commands.base_image import given_base
 from stepbridge_local.runtimes.docker_commands.ecr_login import EcrLogin
 from stepbridge_local.runtimes.docker_commands.parser import (
     BuildImage,
@@ -18,6 +19,7 @@ from stepbridge_local.runtimes.docker_commands.parser import (
     TagImage,
     parse_docker,
 )
+from stepbridge_local.runtimes.process.build_context import resolve_in_root
 
 __all__ = ["DockerDaemon"]
 
@@ -27,9 +29,20 @@ UNSUPPORTED: Final = 125
 
 
 class DockerDaemon:
-    """Answers ``docker`` commands. ``passwords`` maps a region to what ``aws ecr get-login-password`` gave for it."""
+    """Answers ``docker`` commands.
 
-    def __init__(self, runtime: ContainerRuntime, registry: ImageRegistry, passwords: Mapping[str, str]) -> None:
+    ``passwords`` maps a region to what ``aws ecr get-login-password`` gave for it. ``base_image`` is the BASE_IMAGE of
+    builds that name none.
+    """
+
+    def __init__(
+        self,
+        runtime: ContainerRuntime,
+        registry: ImageRegistry,
+        passwords: Mapping[str, str],
+        base_image: str | None = None,
+    ) -> None:
+        self._base_image = base_image
         self._runtime = runtime
         self._registry = registry
         self._login = EcrLogin(passwords)
@@ -56,10 +69,10 @@ class DockerDaemon:
         return 0
 
     def _build(self, command: BuildImage, call: CommandCall, output: Output) -> int:
-        file = command.dockerfile or posixpath.join(command.context, "Dockerfile")
-        dockerfile = posixpath.relpath(file, command.context)
+        name = command.dockerfile or posixpath.join(command.context, "Dockerfile")
+        dockerfile = posixpath.relpath(name, command.context)
         if dockerfile.startswith("../"):
-            raise UnsupportedCommandError("docker build --file", file, f"a file inside the context {command.context}")
+            raise UnsupportedCommandError("docker build --file", name, f"a file inside the context {command.context}")
         try:
             context = call.fetch(command.context)
         except FileNotFoundError:
@@ -73,6 +86,9 @@ class DockerDaemon:
             for name, value in command.build_args
             if value is not None or name in call.environment
         }
+        file = resolve_in_root(context, dockerfile, {})
+        text = file.read_text(errors="replace") if file.is_file() else ""
+        arguments |= given_base(text, self._base_image, arguments)
         try:
             image = self._runtime.build(context, dockerfile, arguments, log)
         except ImageBuildError as error:

@@ -178,7 +178,8 @@ class _Planner:
     def take(self, instruction: Instruction) -> None:
         with self._refusing(instruction):
             if instruction.heredocs:
-                raise _RefusedError("a here-document", "the content as a file of the context")
+                remedy = f"put it into one, which COPY brings, or {USE_DOCKER}"
+                raise _RefusedError("a here-document", "the content as a file of the context", remedy)
             if not self.stages and instruction.name not in ("FROM", "ARG"):
                 raise _RefusedError("it stands before FROM", "FROM first", "move it")
             handler = _HANDLERS.get(instruction.name)
@@ -284,6 +285,8 @@ class _Planner:
                 self._note(instruction, f"--chown={value} changes nothing: there is one user, root")
             elif name != "link":
                 found = f"the option --{name}{f'={value}' if value else ''}"
+                if name == "chmod":
+                    raise _RefusedError(found, "an octal mode like 755", f"write it so, or {USE_DOCKER}")
                 raise _RefusedError(found, "--chmod with an octal mode, --chown or --link")
         return mode
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ __all__ = ["BuildPlan", "BuildRun", "BuildServices"]
 
 SOURCE: Final = "/codebuild/output/src"  # the path of the source in a build
 SYSTEM_PATH: Final = "/usr/local/bin:/usr/bin:/bin"
+REMOVAL_SECONDS: Final = 30.0
+REMOVAL_PAUSE_SECONDS: Final = 0.05
 ABORTS_BY_DEFAULT: Final = frozenset({"install", "pre_build"})  # after a failed build phase, post_build still runs
 
 
@@ -120,7 +123,7 @@ class BuildRun:
                     self._raise_if_stopped()
             return "SUCCEEDED" if succeeded else "FAILED"
         finally:
-            shutil.rmtree(scratch)
+            _remove(scratch)
 
     def _prepare(self, folder: Path, scratch: Path) -> Buildspec:
         plan = self._plan
@@ -251,3 +254,12 @@ class BuildRun:
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def _remove(folder: Path) -> None:
+    """Remove the folder, in which a docker command that a stop has left alone may be removing its own files."""
+    deadline = time.monotonic() + REMOVAL_SECONDS
+    shutil.rmtree(folder, ignore_errors=True)
+    while folder.exists():
+        time.sleep(REMOVAL_PAUSE_SECONDS)
+        shutil.rmtree(folder, ignore_errors=time.monotonic() < deadline)

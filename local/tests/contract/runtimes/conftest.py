@@ -80,7 +80,7 @@ BUILDSPEC = {
         },
         "build": {
             "commands": [
-                'set -e\ndocker build -t "$IMAGE_URI" --build-arg BASE_IMAGE="$BASE_IMAGE" --build-arg '
+                'set -e\ndocker build -t "$IMAGE_URI" ${BASE_IMAGE:+--build-arg BASE_IMAGE="$BASE_IMAGE"} --build-arg '
                 'GREETING="it\'s me" .\ndocker push "$IMAGE_URI"'
             ]
         },
@@ -126,20 +126,24 @@ class Site:
             serviceRole=ROLE,
         )
 
-    def build(self, tag: str, files: dict[str, str], base_image: str = "") -> tuple[str, str]:
-        """Build and push ``models:<tag>`` from a source: the build's status and log."""
-        build = self.ended_build(self.start_build(tag, files, base_image))
+    def build(self, tag: str, files: dict[str, str], base_image: str = "", **variables: str) -> tuple[str, str]:
+        """Build and push ``models:<tag>`` from a source: the build's status and log.
+
+        Without a ``base_image`` of its own it starts from that of ``--base-image``.
+        """
+        build = self.ended_build(self.start_build(tag, files, base_image, **variables))
         lines = self.log(build["logs"]["groupName"], build["logs"]["streamName"])
         return build["buildStatus"], "\n".join(lines)
 
-    def start_build(self, tag: str, files: dict[str, str], base_image: str = "") -> str:
+    def start_build(self, tag: str, files: dict[str, str], base_image: str = "", **variables: str) -> str:
         """The id of the build of ``models:<tag>`` from a source."""
         body = io.BytesIO()
         with zipfile.ZipFile(body, "w") as archive:
             for path, text in files.items():
                 archive.writestr(path, text)
         self.client("s3").put_object(Bucket=self.bucket, Key=f"{tag}.zip", Body=body.getvalue())
-        values = {"IMAGE_URI": f"{REGISTRY}/models:{tag}", "BASE_IMAGE": base_image or self.base_image}
+        values = {"IMAGE_URI": f"{REGISTRY}/models:{tag}", **variables}
+        values |= {"BASE_IMAGE": base_image} if base_image else {}
         build = self.client("codebuild").start_build(
             projectName="build",
             sourceLocationOverride=f"{self.bucket}/{tag}.zip",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -14,6 +15,7 @@ import httpx
 import pytest
 from docker.errors import ImageNotFound
 
+from stepbridge_local.runtimes.docker.command_line import find_program
 from stepbridge_local.testing import LocalAwsProcess
 
 LIMITS = """\
@@ -32,7 +34,13 @@ COPY --from=builder /made/sum.py /app/sum.py
 USER nobody
 CMD ["python", "/app/sum.py"]
 """
-
+BUILDKIT_DOCKERFILE = """\
+ARG BASE_IMAGE
+FROM ${BASE_IMAGE}
+RUN --mount=type=cache,target=/cache echo made in a mount > /cache/made && cp /cache/made /made
+COPY --chmod=755 run.sh /run.sh
+CMD ["/bin/sh", "/run.sh"]
+"""
 
 docker_only = pytest.mark.parametrize("site", ["docker"], indirect=True)
 
@@ -42,10 +50,26 @@ def test_a_dockerfile_that_the_process_runtime_refuses(site: Any) -> None:
     """Stages, any command and users are Docker's own."""
     status, log = site.build("stages", {"Dockerfile": WHOLE_DOCKERFILE})
     assert status == "SUCCEEDED", log
-    assert "Successfully tagged 123456789012.dkr.ecr.us-east-1.amazonaws.com/models:stages" in log
+    assert "123456789012.dkr.ecr.us-east-1.amazonaws.com/models:stages" in log
     site.start_job("stages", "123456789012.dkr.ecr.us-east-1.amazonaws.com/models:stages")
     assert site.ended_job("stages")["ProcessingJobStatus"] == "Completed"
     assert site.job_log("stages")[0] == "2"
+
+
+@docker_only
+def test_a_build_has_buildkit_where_it_is(site: Any) -> None:
+    """A mount and COPY --chmod are built; where the build puts BuildKit aside they are refused with a way."""
+    if not find_program().buildkit:
+        pytest.skip("no docker program on PATH has BuildKit")
+    status, log = site.build("buildkit", {"Dockerfile": BUILDKIT_DOCKERFILE, "run.sh": "cat /made"})
+    assert status == "SUCCEEDED", log
+    site.start_job("buildkit", "123456789012.dkr.ecr.us-east-1.amazonaws.com/models:buildkit")
+    assert site.ended_job("buildkit")["ProcessingJobStatus"] == "Completed"
+    assert site.job_log("buildkit")[0] == "made in a mount"
+    status, log = site.build("classic", {"Dockerfile": BUILDKIT_DOCKERFILE, "run.sh": ""}, DOCKER_BUILDKIT="0")
+    assert status == "FAILED"
+    assert "Dockerfile:3: RUN: the option --mount" in log
+    assert "leave DOCKER_BUILDKIT=0 out" in log
 
 
 @docker_only
@@ -108,10 +132,13 @@ def test_a_stopped_build_stops_its_docker_build(site: Any) -> None:
 
 
 def running(command: str) -> bool:
-    """Whether a container of the engine runs the command."""
-    engine = docker.from_env()
-    containers = engine.containers.list(ignore_removed=True)
-    return any(command in " ".join(one.attrs["Config"]["Cmd"] or []) for one in containers)
+    """Whether a process of this machine is that command: BuildKit's are in no container that the engine lists."""
+    wanted = command.replace(" ", "\0") + "\0"
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if process.read_text(errors="replace") == wanted:
+                return True
+    return False
 
 
 def until(holds: Callable[[], bool], otherwise: str) -> None:

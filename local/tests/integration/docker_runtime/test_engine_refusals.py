@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import docker
@@ -13,6 +14,7 @@ import pytest
 from stepbridge_local.errors import ImageBuildError
 from stepbridge_local.protocols import ContainerExit, ContainerSpec
 from stepbridge_local.runtimes.docker import DockerRuntime
+from stepbridge_local.runtimes.docker.command_line import find_program
 from tests.integration.docker_runtime.engine_proxy import BROKEN, EngineProxy, proxied
 
 BASE_IMAGE = "stepbridge-test-base"
@@ -39,7 +41,9 @@ def client(proxy: EngineProxy) -> Iterator[docker.DockerClient]:
 
 @pytest.fixture
 def runtime(client: docker.DockerClient, tmp_path: Path) -> Iterator[DockerRuntime]:
-    runtime = DockerRuntime(client, tmp_path / "owner")
+    program = find_program()
+    through = {**program.environment, "DOCKER_HOST": f"unix://{client.api.adapters['http+docker://'].socket_path}"}
+    runtime = DockerRuntime(client, tmp_path / "owner", replace(program, environment=through))
     yield runtime
     runtime.close()
 
@@ -157,3 +161,4 @@ def test_a_build_that_breaks_off_fails_in_words(
     proxy.refuse(r"POST .*/build", answer)
     with pytest.raises(ImageBuildError, match="docker build failed"):
         runtime.build(tmp_path, "Dockerfile", {}, lambda _: None)
+    assert proxy.refused

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from stepbridge_local.runtimes.docker.ecr_names import (
-    base_arguments,
     ecr_name,
     ecr_references,
     engine_name,
     rewritten_dockerfile,
 )
+from stepbridge_local.runtimes.docker_commands.base_image import base_arguments
 
 ADDRESS = "127.0.0.1:5001"
 HOST = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"

@@ -8,6 +8,7 @@ from stepbridge_local.errors import Problem
 from stepbridge_local.runtimes.process.dockerfile import parse_dockerfile
 from stepbridge_local.runtimes.process.image import ImageConfig, command_of, python_image_config
 from stepbridge_local.runtimes.process.pip_command import PipInstall
+from stepbridge_local.runtimes.process.errors import USE_DOCKER
 from stepbridge_local.runtimes.process.plan import (
     BaseReference,
     CopyFiles,
@@ -188,6 +189,23 @@ def test_all_refusals_at_once_by_file_line_and_instruction() -> None:
     assert "apt-get update" in texts[0]
     assert all("--runtime docker" in text for text in texts[:6])
     assert "SageMaker reserves" in texts[6]
+
+
+@pytest.mark.parametrize(
+    ("lines", "way"),
+    [
+        ("RUN <<END\npip install x\nEND", "put it into one, which COPY brings"),
+        ("COPY <<END /a\ntext\nEND", "put it into one, which COPY brings"),
+        ("COPY --chmod=u+x a b", "write it so"),
+        ("RUN --mount=type=secret,id=x pip install y", "--runtime docker"),
+        ("COPY --parents a b", "--runtime docker"),
+    ],
+)
+def test_what_buildkit_alone_knows_is_refused_with_a_way(lines: str, way: str) -> None:
+    """And so that preflight counts it as a refusal of the process runtime alone."""
+    (text,) = refused(f"FROM python\n{lines}")
+    assert way in text
+    assert USE_DOCKER in text
 
 
 @pytest.mark.parametrize(
