@@ -168,13 +168,14 @@ COPY --chmod=751 main.py /main.py
 """
 
 
-def test_buildkit_builds_where_it_is(runtime: DockerRuntime, tmp_path: Path) -> None:
-    """Mounts of caches and COPY --chmod; an engine before 23 reads no here-documents by itself, and that is said."""
+def test_buildkit_builds_where_it_is(runtime: DockerRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mounts of caches and COPY --chmod; the context may be a relative path."""
     if not find_program().buildkit:
         pytest.skip("no docker program on PATH has BuildKit")
     (tmp_path / "Dockerfile").write_text(NEEDS_BUILDKIT)
     (tmp_path / "main.py").touch()
-    image = runtime.build(tmp_path, "Dockerfile", {}, lambda _: None).image_id
+    monkeypatch.chdir(tmp_path.parent)
+    image = runtime.build(Path(tmp_path.name), "Dockerfile", {}, lambda _: None).image_id
     spec = ContainerSpec(
         "job-11", image, ml_folder(tmp_path), entrypoint=["sh", "-c", "stat -c %a /main.py; cat /kept"]
     )

@@ -6,9 +6,9 @@ import pytest
 
 from stepbridge_local.errors import Problem
 from stepbridge_local.runtimes.process.dockerfile import parse_dockerfile
+from stepbridge_local.runtimes.process.errors import USE_DOCKER
 from stepbridge_local.runtimes.process.image import ImageConfig, command_of, python_image_config
 from stepbridge_local.runtimes.process.pip_command import PipInstall
-from stepbridge_local.runtimes.process.errors import USE_DOCKER
 from stepbridge_local.runtimes.process.plan import (
     BaseReference,
     CopyFiles,
