@@ -37,7 +37,8 @@ class LocalAwsSettings:
     scikit-learn image; it is built on first use. ``max_concurrent_jobs`` jobs run at the same time, the others
     wait. ``enforce_iam`` denies what no policy allows, as ``stepbridge-local fault set iam`` does later. ``runtime``
     runs containers; ``auto`` is ``docker`` if an engine answers, else ``process``. ``base_image`` is the
-    BASE_IMAGE argument of the scikit-learn Dockerfile and of builds that set none; None leaves the Dockerfiles' defaults.
+    BASE_IMAGE argument of the scikit-learn Dockerfile and of builds that set none; None leaves the defaults of the
+    Dockerfiles.
     ``allowed_hosts`` are other host names for the endpoint, and ``allowed_origins`` are origins of web pages, such as
     ``http://127.0.0.1:3000``, that may use it.
     """
