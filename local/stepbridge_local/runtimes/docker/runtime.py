@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
@@ -21,12 +22,17 @@ from stepbridge_local.runtimes.docker.command_line import DockerProgram, find_pr
 from stepbridge_local.runtimes.docker.container import DockerContainer
 from stepbridge_local.runtimes.docker.engine_errors import ENGINE_ERRORS, explain, tried
 from stepbridge_local.runtimes.docker.ownership import foreign, hand_over
+from stepbridge_local.runtimes.docker_commands.base_image import NAME, base_arguments
 
 __all__ = ["DockerRuntime", "find_engine"]
 
 _OWNER_LABEL = "stepbridge_local.owner"
 _ENGINE_TIMEOUT_SECONDS = 600
 _CLOSING_SECONDS = 90.0
+# BuildKit's words, and the classic builder's, for a base image that is not to be had.
+_NOT_PULLED = re.compile(
+    r"failed to (do request|resolve source metadata)|pull access denied|manifest unknown|Get \"?https?:"
+)
 
 
 def find_engine(timeout_seconds: int = 5) -> docker.DockerClient | None:
@@ -85,7 +91,10 @@ class DockerRuntime:
         try:
             return self._describe(self._build(context, dockerfile, build_args, log))
         except ENGINE_ERRORS as error:
-            raise ImageBuildError(where, f"docker build failed: {error}", remedy="see the build's log") from error
+            remedy = "see the build's log"
+            if NAME in base_arguments(text) and _NOT_PULLED.search(str(error)):
+                remedy = "if the engine cannot pull it, name an image that the engine has: --base-image"
+            raise ImageBuildError(where, f"docker build failed: {error}", remedy=remedy) from error
 
     def _build(self, context: Path, dockerfile: str, build_args: Mapping[str, str], log: Callable[[str], None]) -> str:
         """The id of the image. The program's own builder is the same as in CodeBuild's builds."""

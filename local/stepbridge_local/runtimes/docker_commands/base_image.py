@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 from typing import Final
 
-__all__ = ["base_arguments", "given_base"]
+__all__ = ["NAME", "base_arguments", "given_base"]
 
 NAME: Final = "BASE_IMAGE"
 _FROM: Final = re.compile(r"\s*FROM\s", re.IGNORECASE)

@@ -196,3 +196,15 @@ def test_without_buildkit_its_needs_are_refused_with_a_way(engine: docker.Docker
     image = runtime.build(tmp_path, "Dockerfile", {}, lambda _: None).image_id
     spec = ContainerSpec("job-12", image, ml_folder(tmp_path), entrypoint=["stat", "-c", "%a", "/main.py"])
     assert run(runtime, spec) == (ContainerExit(0), ["751"])
+
+
+@pytest.mark.parametrize("buildkit", [True, False])
+def test_a_base_image_that_cannot_be_pulled_names_the_option(
+    engine: docker.DockerClient, tmp_path: Path, buildkit: bool
+) -> None:
+    """From a registry where nobody listens, as for an engine without a way out."""
+    program = find_program()
+    runtime = DockerRuntime(engine, tmp_path / "owner", replace(program, buildkit=buildkit and program.buildkit))
+    (tmp_path / "Dockerfile").write_text("ARG BASE_IMAGE=127.0.0.1:9/python:3.11\nFROM ${BASE_IMAGE}\n")
+    with pytest.raises(ImageBuildError, match=r"docker build failed: .*127\.0\.0\.1:9.* --base-image"):
+        runtime.build(tmp_path, "Dockerfile", {}, lambda _: None)
