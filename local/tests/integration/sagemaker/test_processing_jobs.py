@@ -30,7 +30,7 @@ def threads_of_jobs_end() -> None:
     """Wait for them: what one ends with is reported to the test that runs then."""
     for thread in threading.enumerate():
         if thread.name.startswith("job-") or thread.name.endswith("-end"):
-            thread.join(10)
+            thread.join(60)
 
 
 def test_a_job_turns_its_input_into_its_output(aws: Aws, job: Job) -> None:
@@ -204,7 +204,7 @@ time.sleep(60)
 """
     began = time.monotonic()
     described = aws.finished(job(script, StoppingCondition={"MaxRuntimeInSeconds": 1}))
-    assert 1 <= time.monotonic() - began < 5
+    assert 1 <= time.monotonic() - began < 45
     assert described["ProcessingJobStatus"] == "Stopped"
     assert described["FailureReason"].startswith("ClientError: MaxRuntimeExceeded: ")
     assert described["ExitMessage"] == "was interrupted"
@@ -333,7 +333,7 @@ raise SystemExit(1)
     service = aws.open()
     output = {"Outputs": [s3_output("result", "s3://data/out", mode="Continuous")]}
     service.create(SCOPE, job(script, ProcessingOutputConfig=output))
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while aws.output() != {"first": b"1"}:
         assert time.monotonic() < deadline, aws.output()
         time.sleep(0.05)
@@ -370,7 +370,7 @@ def test_lines_are_there_while_the_job_runs(aws: Aws, job: Job) -> None:
     """Somebody who follows the log sees a line soon after it was printed."""
     service = aws.open()
     service.create(SCOPE, job("import time; print('ready'); time.sleep(60)"))
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not aws.logs.lines:
         assert time.monotonic() < deadline, service.describe(SCOPE, "job-1")
         time.sleep(0.02)

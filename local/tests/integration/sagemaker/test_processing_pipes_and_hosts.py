@@ -75,7 +75,7 @@ def test_a_job_that_reads_a_pipe_can_be_stopped(aws: Aws, job: Job) -> None:
     script = "f = open('/opt/ml/processing/input/data_0', 'rb'); f.read(9); print('ready'); import time; time.sleep(60)"
     service = aws.open()
     service.create(SCOPE, job(script, ProcessingInputs=[s3_input("data", "s3://data/in/", S3InputMode="Pipe")]))
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not aws.logs.lines:
         assert time.monotonic() < deadline
         time.sleep(0.01)
