@@ -50,7 +50,7 @@ for source in pathlib.Path("/opt/ml/processing/input").glob("*.txt"):
 """
 STAGES = ("preprocessing", "inference", "postprocessing")
 FURTHER_IMAGES, FURTHER_READ, FURTHER_WRITE = "further-images", "further-read", "further-write"
-WITHIN_SECONDS = 60.0
+WITHIN_SECONDS = 180.0
 
 
 class StepFailedError(Exception):

@@ -87,6 +87,6 @@ def test_ctrl_c_at_any_moment_leaves_no_process(
     )
     time.sleep(seconds)  # the moment is the point of the test
     os.kill(process.pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=240)
     assert process.returncode != 0, output
     assert leftovers(tmp_path) == []

@@ -148,12 +148,12 @@ def test_a_component_that_is_killed_comes_back(
     killed = components(site)[component]
     os.kill(killed, signal.SIGKILL)
     until(lambda: not is_running(killed), "its end")
-    until(lambda: components(site).get(component), f"{component} again", 60)
-    until(lambda: answers(f"{site.aws_endpoint_url}/_stepbridge/health"), "the local AWS", 60)
-    until(lambda: output.read_text().count("Stack: ") == deployed, output.read_text(), 120)
-    until(lambda: not airflow.unhealthy_components(), f"{airflow.unhealthy_components()}", 120)
+    until(lambda: components(site).get(component), f"{component} again", 300)
+    until(lambda: answers(f"{site.aws_endpoint_url}/_stepbridge/health"), "the local AWS", 300)
+    until(lambda: output.read_text().count("Stack: ") == deployed, output.read_text(), 300)
+    until(lambda: not airflow.unhealthy_components(), f"{airflow.unhealthy_components()}", 300)
     run = f"after_{component}"
-    until(lambda: triggered(airflow, run), "a triggered run", 60)
+    until(lambda: triggered(airflow, run), "a triggered run", 300)
     assert failures(airflow, [run]) == []
     assert "ended with exit code -9; started again (1 of" in output.read_text()
 

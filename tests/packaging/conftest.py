@@ -74,7 +74,7 @@ def local_aws(local_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         )
     try:
         announced = folder / "data/endpoint.json"
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while not announced.exists():
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
@@ -82,4 +82,4 @@ def local_aws(local_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         yield json.loads(announced.read_text())["url"]
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(120)

@@ -44,7 +44,7 @@ def test_a_new_project_comes_up_with_its_model_and_goes_down(both: Environment) 
         aws = re.search(r"Local AWS: +(http\S+)", text)
         assert aws, text
         assert httpx.get(f"{aws[1]}/_stepbridge/health").is_success
-        with httpx.Client(base_url=airflow, timeout=30) as http:
+        with httpx.Client(base_url=airflow, timeout=120) as http:
             token = http.post("/auth/token", json={"username": "admin", "password": password}).json()["access_token"]
             http.headers["Authorization"] = f"Bearer {token}"
             deadline = time.monotonic() + 120

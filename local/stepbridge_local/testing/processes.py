@@ -23,7 +23,7 @@ __all__ = ["ACCOUNT", "REGION", "LocalAwsProcess", "client_of"]
 
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
-STARTED_WITHIN_SECONDS = 60.0
+STARTED_WITHIN_SECONDS = 240.0
 
 _client_lock = threading.Lock()  # sessions are not thread-safe
 
@@ -52,7 +52,7 @@ class LocalAwsProcess:
         """End it with a signal; its exit code."""
         os.kill(self.pid, number)
         assert self._process is not None
-        self._process.join(30)
+        self._process.join(120)
         assert self._process.exitcode is not None, self.log.read_text()
         return self._process.exitcode
 

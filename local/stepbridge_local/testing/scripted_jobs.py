@@ -43,7 +43,7 @@ class ScriptedLocalAws:
     def close(self) -> None:
         """End it. Fails if it has had an error."""
         self._connection.close()
-        self._process.join(20)
+        self._process.join(120)
         assert self._process.exitcode == 0, self._log.read_text()
         assert "Traceback" not in self._log.read_text(), self._log.read_text()
 

@@ -42,7 +42,7 @@ def test_a_taken_port_is_named_with_what_to_do(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        result = subprocess.run(process.command("--port", port), capture_output=True, text=True, timeout=60)
+        result = subprocess.run(process.command("--port", port), capture_output=True, text=True, timeout=240)
     assert result.returncode == 1
     assert f"127.0.0.1:{port}" in result.stderr
     assert "--port 0" in result.stderr
@@ -52,7 +52,7 @@ def test_a_taken_port_is_named_with_what_to_do(tmp_path: Path) -> None:
 
 def test_a_second_one_on_the_same_folder_is_refused(own_local_aws: LocalAwsProcess) -> None:
     """Two processes would overwrite each other's records; the text names the first one's address and process."""
-    result = subprocess.run(own_local_aws.command("--port", "0"), capture_output=True, text=True, timeout=60)
+    result = subprocess.run(own_local_aws.command("--port", "0"), capture_output=True, text=True, timeout=240)
     assert result.returncode == 1
     assert own_local_aws.endpoint_url in result.stderr
     assert str(own_local_aws.pid) in result.stderr

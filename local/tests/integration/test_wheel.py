@@ -57,7 +57,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built from the source as it is."""
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
-    subprocess.run(command, cwd=LOCAL, check=True, capture_output=True, timeout=60)
+    subprocess.run(command, cwd=LOCAL, check=True, capture_output=True, timeout=240)
     (built,) = folder.glob("*.whl")
     return built
 
@@ -67,7 +67,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installe
     """The wheel and what it needs, no extras."""
     environment, folder = tmp_path_factory.mktemp("venv") / "venv", tmp_path_factory.mktemp("elsewhere")
     program = uv.find_uv_bin()
-    subprocess.run([program, "venv", "--quiet", "--python", sys.executable, environment], check=True, timeout=60)
+    subprocess.run([program, "venv", "--quiet", "--python", sys.executable, environment], check=True, timeout=240)
     command = [program, "pip", "install", "--quiet", "--python", environment / "bin" / "python", wheel]
     subprocess.run(command, check=True, env=clean(), timeout=240)
     return Installed(environment, folder)
@@ -94,7 +94,7 @@ def running(installed: Installed) -> Iterator[Running]:
         yield Running(words[2], ("--endpoint-url", words[2]), process)
     finally:
         process.kill()
-        process.wait(timeout=30)
+        process.wait(timeout=120)
 
 
 def test_the_wheel_has_the_package_its_data_and_its_metadata(wheel: Path) -> None:
@@ -114,7 +114,7 @@ def test_the_wheel_has_the_package_its_data_and_its_metadata(wheel: Path) -> Non
 def test_few_and_light_packages_come_with_it(installed: Installed) -> None:
     """Neither Airflow nor stepbridge, nor what moto's extras bring."""
     command = [uv.find_uv_bin(), "pip", "list", "--format", "json", "--python", str(installed.environment)]
-    listed = json.loads(subprocess.run(command, check=True, capture_output=True, timeout=60).stdout)
+    listed = json.loads(subprocess.run(command, check=True, capture_output=True, timeout=240).stdout)
     names = {package["name"] for package in listed}
     size = sum(path.lstat().st_size for path in installed.environment.rglob("*") if path.is_file())
     print(f"{len(names)} packages, {size / 1e6:.0f} MB")
@@ -161,7 +161,7 @@ def test_it_stops_and_its_folder_is_emptied(installed: Installed, running: Runni
     """Last: SIGTERM ends it with 0, the status is 3, and ``reset`` leaves nothing."""
     assert installed.run("reset", "--yes").returncode == 1
     running.process.send_signal(signal.SIGTERM)
-    assert running.process.wait(timeout=30) == 0
+    assert running.process.wait(timeout=120) == 0
     assert installed.run("status").returncode == 3
     assert installed.run("reset", "--yes").returncode == 0
     assert [path.name for path in (installed.folder / ".stepbridge" / "local-aws").iterdir()] == ["lock"]

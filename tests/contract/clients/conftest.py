@@ -117,7 +117,7 @@ class Site:
 
 
 def until(
-    read: Callable[[], dict[str, Any]], accepted: Callable[[dict[str, Any]], bool], within_seconds: float = 60.0
+    read: Callable[[], dict[str, Any]], accepted: Callable[[dict[str, Any]], bool], within_seconds: float = 180.0
 ) -> dict[str, Any]:
     """What ``read`` returns once it is ``accepted``; fails with what was read last."""
     deadline = time.monotonic() + within_seconds

@@ -46,7 +46,7 @@ class BatchInference:
         )
         return str(answer["executionArn"])
 
-    def end(self, arn: str, within: float = 40.0) -> dict[str, Any]:
+    def end(self, arn: str, within: float = 120.0) -> dict[str, Any]:
         """The description of an execution once it has ended."""
         return self.until(
             lambda: self.sfn.describe_execution(executionArn=arn), lambda found: found["status"] != "RUNNING", within
@@ -73,7 +73,7 @@ class BatchInference:
         with urllib.request.urlopen(request):
             pass
 
-    def until(self, read: Callable[[], Any], accepted: Callable[[Any], bool], within: float = 20.0) -> Any:
+    def until(self, read: Callable[[], Any], accepted: Callable[[Any], bool], within: float = 120.0) -> Any:
         """What ``read`` returns once it is ``accepted``; fails with what was read last."""
         deadline = time.monotonic() + within
         while not accepted(found := read()):

@@ -43,7 +43,7 @@ def run(*arguments: str, without: tuple[str, ...] = (), **environment: str) -> s
         text=True,
         env=clean | {"PYTHONPATH": str(ROOT / "plugins"), "COLUMNS": "200", "TERM": "dumb"} | environment,
         check=False,
-        timeout=120,
+        timeout=240,
     )
 
 

@@ -48,7 +48,7 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Airflow:
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [str(Path(sys.executable).with_name("airflow")), *arguments]
         return subprocess.run(
-            command, env=environment, cwd=root, capture_output=True, text=True, timeout=120, check=False
+            command, env=environment, cwd=root, capture_output=True, text=True, timeout=240, check=False
         )
 
     for command in (["db", "migrate"], ["dag-processor", "--num-runs", "1"]):

@@ -31,7 +31,12 @@ print(json.dumps({"airflow": airflow - started, "loader": ended - airflow, "heav
 def timed(path: Path) -> dict[str, float | list[str]]:
     """Processor time, in seconds, of Airflow's own import and of the loader with all its DAGs, in a new process."""
     done = subprocess.run(
-        [sys.executable, "-c", TIMED, str(path)], env=os.environ, capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", TIMED, str(path)],
+        env=os.environ,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=240,
     )
     result: dict[str, float | list[str]] = json.loads(done.stdout.splitlines()[-1])
     return result

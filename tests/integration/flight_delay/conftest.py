@@ -33,7 +33,7 @@ def run_stage() -> RunStage:
 
     def run(stage: str, folder: Path) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-W", "error", str(STAGES[stage]), "local", str(folder)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
 
     return run
 

@@ -17,7 +17,7 @@ def test_there_are_wheels_for_newer_pythons(image: str, python_version: str, pro
     requirements = project / "containers" / image / "requirements.txt"
     command = [uv.find_uv_bin(), "pip", "compile", "--quiet", "--only-binary", ":all:", "--no-deps", "--no-annotate"]
     command += ["--python-version", python_version, str(requirements)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 0, done.stderr
     resolved = [line for line in done.stdout.splitlines() if line and not line.startswith(("#", "-"))]
     assert any(line.startswith("scikit-learn==") for line in resolved)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 ROLE_ARN = "arn:aws:iam::123456789012:role/states"
-DEADLINE_SECONDS = 60
+DEADLINE_SECONDS = 180
 FIRST_STAGE = "First stage"
 
 

@@ -77,5 +77,5 @@ def test_a_dag_file_imports_no_client_of_aws() -> None:
         "from stepbridge.sensors import ExecutionSensor, InputSensor\n"
         "print([name for name in ('boto3', 'airflow.providers.amazon.aws.hooks.base_aws') if name in sys.modules])\n"
     )
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=240)
     assert ran.stdout.splitlines()[-1] == "[]", ran.stdout

@@ -27,7 +27,7 @@ from .airflow_runs import AirflowRuns, Failures, restarting
 from .fault_proxy import FaultProxy, states_through
 from .tiny_model import TinyModel
 
-DEADLINE_SECONDS = 60
+DEADLINE_SECONDS = 180
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from airflow.triggers.shared_stream import SharedStreamManager
 
 from stepbridge.triggers.execution import ExecutionTrigger
 
-DEADLINE_SECONDS = 60.0
+DEADLINE_SECONDS = 180.0
 WAITING = json.dumps({"StartAt": "W", "States": {"W": {"Type": "Wait", "SecondsPath": "$.seconds", "End": True}}})
 
 Start = Callable[[float], str]

@@ -155,7 +155,7 @@ class Site:
 
 
 def until(
-    look: Callable[[], dict[str, Any]], good: Callable[[dict[str, Any]], bool], within_seconds: float = 60.0
+    look: Callable[[], dict[str, Any]], good: Callable[[dict[str, Any]], bool], within_seconds: float = 180.0
 ) -> dict[str, Any]:
     """What ``look`` gives once ``good`` accepts it; fails with the last thing seen when the time is over."""
     deadline = time.monotonic() + within_seconds

@@ -58,7 +58,7 @@ class Cli:
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=240,
             check=False,
             **options,
         )

@@ -46,7 +46,7 @@ def test_the_program_prints_what_the_page_says(tmp_path: Path) -> None:
                 env=environment,
                 capture_output=True,
                 text=True,
-                timeout=60,
+                timeout=240,
                 check=False,
             )
             assert run.stdout.strip() == "SUCCEEDED ADA, GRACE", run.stderr

@@ -75,7 +75,7 @@ class Builds:
         (build,) = self.codebuild.batch_get_builds(ids=[build_id])["builds"]
         return dict(build)
 
-    def end(self, build_id: str, within: float = 60.0) -> dict[str, Any]:
+    def end(self, build_id: str, within: float = 180.0) -> dict[str, Any]:
         deadline = time.monotonic() + within
         while True:
             build = self.get(build_id)

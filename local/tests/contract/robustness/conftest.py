@@ -63,7 +63,7 @@ class MeasuredAws:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
 
-    def until(self, read: Callable[[], Any], accepted: Callable[[Any], bool], within: float = 30.0) -> Any:
+    def until(self, read: Callable[[], Any], accepted: Callable[[Any], bool], within: float = 120.0) -> Any:
         """What ``read`` gives once ``accepted`` accepts it; fails with the last thing found when the time is over."""
         deadline = time.monotonic() + within
         while True:

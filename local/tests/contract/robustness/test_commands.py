@@ -23,7 +23,7 @@ def command(*arguments: str) -> list[str]:
 
 
 def run(*arguments: str, answer: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*arguments), input=answer, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command(*arguments), input=answer, capture_output=True, text=True, timeout=240, check=False)
 
 
 def folder(aws: MeasuredAws) -> tuple[str, str]:
@@ -79,7 +79,7 @@ def test_logs_follow_a_job_to_its_end(aws: MeasuredAws) -> None:
         assert (first, aws.job_status("talks")) == ("line 0\n", "InProgress")
         gate.accept()[0].close()
         rest = following.stdout.read()  # to its end; communicate would forget what is buffered already
-    assert following.wait(timeout=60) == 0
+    assert following.wait(timeout=240) == 0
     assert [first.strip(), *rest.splitlines()] == [f"line {number}" for number in range(60)]
     assert aws.job_status("talks") == "Completed"
     assert run("logs", "talks", *folder(aws)).stdout == first + rest

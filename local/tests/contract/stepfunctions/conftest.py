@@ -59,7 +59,7 @@ class ScriptedAws:
         """The description of a new machine's execution once it has ended."""
         return self.end(self.start(self.machine(states, **top), execution_input))
 
-    def end(self, arn: str, within: float = 20.0) -> dict[str, Any]:
+    def end(self, arn: str, within: float = 120.0) -> dict[str, Any]:
         return self.until(
             lambda: self.sfn.describe_execution(executionArn=arn), lambda found: found["status"] != "RUNNING", within
         )
@@ -84,7 +84,7 @@ class ScriptedAws:
         found = self.sagemaker.list_processing_jobs(NameContains=name)["ProcessingJobSummaries"]
         return any(summary["ProcessingJobName"] == name for summary in found)
 
-    def until(self, read: Any, accepted: Any, within: float = 20.0) -> Any:
+    def until(self, read: Any, accepted: Any, within: float = 120.0) -> Any:
         """What ``read`` gives once ``accepted`` accepts it; fails with the last thing found when the time is over."""
         deadline = time.monotonic() + within
         while True:

@@ -38,7 +38,7 @@ def test_without_overlay_mounts_the_image_is_copied(runtime: ProcessRuntime, ima
         name="job",
         overlay=False,
     )
-    end = containers.launch(spec, lines.append).wait(30)
+    end = containers.launch(spec, lines.append).wait(120)
     assert (end, lines[0].startswith("/opt/venv/")) == (ContainerExit(0), True), lines
     containers.close()
 
@@ -74,7 +74,7 @@ runtime.close()
         ["unshare", "--user", "--map-root-user", "sh", "-c", f'{forbidding} "$@"', "sh", sys.executable, "-c", program],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         check=False,
     )
