@@ -380,7 +380,7 @@ def test_redrive_goes_on_with_the_stage_that_failed(stage):
 
 
 def test_redrive_that_fails_again_can_be_redriven_again():
-    """As often as it takes; every redrive has all its attempts anew."""
+    """Any number of times. Every redrive has all its attempts again."""
     capacity = failed_job("CapacityError: none")
     machine, jobs, given = walk(GIVEN, failed_job("AlgorithmError: x"), failed_job("ClientError: y"), *[capacity] * 8)
     with pytest.raises(StateError, match="AlgorithmError"):

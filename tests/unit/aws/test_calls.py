@@ -98,7 +98,7 @@ def test_a_denial_names_the_statement_to_add() -> None:
 
 
 def test_a_denied_head_says_that_the_object_may_only_be_missing() -> None:
-    """S3 hides a missing object from whoever may not list the bucket."""
+    """S3 hides missing objects from callers who may not list the bucket."""
     error = error_of(answered("403", "Forbidden", 403), "s3:GetObject", "s3://bucket/key")
     assert "without s3:ListBucket on the bucket a missing object reads as denied too" in error.remedy
 

@@ -122,7 +122,7 @@ def test_prices_of_the_variable_and_of_the_card() -> None:
     assert card.allow_empty_output
 
 
-def test_what_ran_is_told_by_its_digests() -> None:
+def test_the_report_has_the_digests_of_what_ran() -> None:
     """The image's and the scripts' from the input, the state machine's version from the execution."""
     given_input = {
         "output_uri": "s3://b/out",

@@ -75,10 +75,8 @@ snapshots = st.builds(
 
 
 @given(snapshots, st.booleans())
-def test_whatever_is_found_a_clear_starts_anew_and_a_retry_pays_for_nothing_twice(
-    found: Snapshot, cleared: bool
-) -> None:
-    """A clear never takes up what is there; a retry with the same input starts another one only after a failure."""
+def test_a_clear_always_starts_a_new_execution_and_a_retry_never_pays_twice(found: Snapshot, cleared: bool) -> None:
+    """A clear never continues an old execution. A retry with the same input starts another one only after a failure."""
     step = next_step(found, cleared=cleared)
     status = execution_status(found.status)
     if cleared:

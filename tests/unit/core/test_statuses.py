@@ -48,7 +48,7 @@ def test_only_success_succeeds():
 
 @pytest.mark.parametrize("look_up", [execution_status, job_status, build_status])
 def test_unknown_status_is_an_error(look_up):
-    """A status of tomorrow is never taken for one of today's."""
+    """A status that AWS may add later is not treated like a known one."""
     with pytest.raises(UnknownStatusError) as caught:
         look_up("Completing")
     assert "'Completing'; expected one of " in str(caught.value)

@@ -51,7 +51,7 @@ def test_a_broken_card_leaves_the_others_alone(project: Path, write_card: WriteC
 
 
 def test_all_problems_of_all_cards_at_once(project: Path, write_card: WriteCard) -> None:
-    """The error has a problem per line to be mended, each with its place."""
+    """The error has one problem per line, each with its place."""
     write_card("sales.yaml", UNKNOWN_KEY)
     write_card("stock.yaml", "input_uri: [\n")
     write_card("good.yaml")

@@ -63,7 +63,7 @@ def test_when_it_is_tried_again(tries: int, most: int, error: BaseException, tex
     "error", [BrokenImageError("image build x", "it failed"), ExecutionFailedError("a", "FAILED", "", "AlgorithmError")]
 )
 def test_why_it_is_not(error: BaseException) -> None:
-    """What would fail again is not tried again, and the reason is told."""
+    """Failures that would repeat are not retried, and the log gives the reason."""
     failed = instance(1, 3)
     failed.state = "failed"
     assert next_try(failed, error).startswith(
@@ -78,7 +78,7 @@ def test_a_task_without_the_policy() -> None:
     assert next_try(plain, CAPACITY) == "  tried again by Airflow in 1 min 30 s (try 3 of 4)"
 
 
-def test_only_errors_of_stepbridge_are_told() -> None:
+def test_only_errors_of_stepbridge_are_summarised() -> None:
     """The short text, outside of the group that the UI folds."""
     error = ImageBuildError("image build x", "it failed", "", "mend it")
     error.log_lines = ("one", "two")

@@ -1,4 +1,4 @@
-"""When the wait for input began: a clear of the wait itself begins it anew, nothing else does."""
+"""When the wait for input began: only a clear of the wait itself starts it again."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_retry_keeps_it(context: Any) -> None:
     assert wait_began_at(context) == began_at
 
 
-def test_a_clear_of_the_wait_begins_anew(context: Any) -> None:
+def test_a_clear_of_the_wait_starts_it_again(context: Any) -> None:
     """Once: its own retries keep the new one."""
     began_at = wait_began_at(context)
     context["ti"].max_tries = 4

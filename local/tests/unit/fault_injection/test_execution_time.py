@@ -130,7 +130,7 @@ def sleeping(execution: ExecutionTime, seconds: float, then: Callable[[], None] 
 
 
 def test_a_clock_that_is_set_during_a_wait_takes_effect() -> None:
-    """Who set it need not start executions anew."""
+    """Running executions do not have to be started again."""
     pace = Pace()
     thread = sleeping(ExecutionTime(pace), 3600)
     thread.join(0.1)

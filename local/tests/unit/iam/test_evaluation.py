@@ -298,7 +298,7 @@ def test_pass_role_is_for_one_service() -> None:
     ],
 )
 def test_a_document_that_is_no_policy_is_refused(document: str) -> None:
-    """Rather than taken for one that denies."""
+    """It is not treated like a policy that denies."""
     with pytest.raises(PolicyError):
         parse_policy(document)
 

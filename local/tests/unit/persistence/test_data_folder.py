@@ -8,7 +8,7 @@ from stepbridge_local.persistence.data_folder import DataFolder
 
 
 def test_a_folder_that_was_there_is_made_private(tmp_path: Path) -> None:
-    """An older release, or whoever made it, may have let others read it."""
+    """An older release, or the person who made it, may have let others read it."""
     path = tmp_path / "data"
     path.mkdir(mode=0o755)
     path.chmod(0o755)
