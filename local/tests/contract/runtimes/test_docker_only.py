@@ -142,7 +142,7 @@ def running(command: str) -> bool:
 
 
 def until(holds: Callable[[], bool], otherwise: str) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while not holds():
         assert time.monotonic() < deadline, otherwise
         time.sleep(0.1)

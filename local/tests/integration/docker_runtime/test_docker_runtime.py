@@ -37,7 +37,7 @@ def build(runtime: DockerRuntime, folder: Path, script: str, **build_args: str) 
 def run(runtime: DockerRuntime, spec: ContainerSpec) -> tuple[ContainerExit | None, list[str]]:
     lines: list[str] = []
     container = runtime.start(spec, lines.append)
-    return container.wait(60), lines
+    return container.wait(240), lines
 
 
 def ml_folder(tmp_path: Path) -> Path:
@@ -88,13 +88,13 @@ def test_stop_sends_sigterm_then_kills_after_the_grace(
     image = build(runtime, tmp_path / "context", script)
     lines: list[str] = []
     container = runtime.start(ContainerSpec("job-3", image, ml_folder(tmp_path)), lines.append)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 240
     while "ready" not in lines:
         assert time.monotonic() < deadline, lines
         time.sleep(0.02)
     container.stop(1.0)
     assert container.wait(0.2) is None
-    assert container.wait(30) == ContainerExit(137)
+    assert container.wait(240) == ContainerExit(137)
     assert lines == ["ready", "asked to stop"]
     assert not [c for c in engine.containers.list(all=True) if c.name.endswith("-job-3")]
 
@@ -103,7 +103,7 @@ def test_a_stop_right_after_the_start_still_ends_it(runtime: DockerRuntime, tmp_
     image = build(runtime, tmp_path / "context", "import time; time.sleep(600)")
     container = runtime.start(ContainerSpec("job-4", image, ml_folder(tmp_path)), lambda _: None)
     container.stop(0)
-    assert container.wait(30) == ContainerExit(137)
+    assert container.wait(240) == ContainerExit(137)
 
 
 def test_an_isolated_container_has_only_its_loopback(runtime: DockerRuntime, tmp_path: Path) -> None:
@@ -152,12 +152,12 @@ def test_closing_kills_what_runs_and_a_new_runtime_removes_leftovers(
     image = build(runtime, tmp_path / "context", "import time; time.sleep(600)")
     container = runtime.start(ContainerSpec("job-9", image, ml_folder(tmp_path)), lambda _: None)
     runtime.close()
-    assert container.wait(30) == ContainerExit(137)
+    assert container.wait(240) == ContainerExit(137)
 
     orphan = DockerRuntime(engine, tmp_path / "owner")
     left = orphan.start(ContainerSpec("job-10", image, ml_folder(tmp_path / "second")), lambda _: None)
     DockerRuntime(engine, tmp_path / "owner")  # as after a crash: the earlier one never closed
-    assert left.wait(30) is not None
+    assert left.wait(240) is not None
     assert not [c for c in engine.containers.list(all=True) if c.name.endswith("-job-10")]
 
 

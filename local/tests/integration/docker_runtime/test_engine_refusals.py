@@ -54,7 +54,7 @@ def job(tmp_path: Path, script: str) -> ContainerSpec:
 
 
 def until(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -72,7 +72,7 @@ def test_what_follows_an_end_does_not_lose_its_code(
 ) -> None:
     proxy.refuse(request_line, answer, times=1)
     lines: list[str] = []
-    outcome = runtime.start(job(tmp_path, "print('worked'); raise SystemExit(3)"), lines.append).wait(60)
+    outcome = runtime.start(job(tmp_path, "print('worked'); raise SystemExit(3)"), lines.append).wait(240)
     assert (outcome, lines) == (ContainerExit(3), ["worked"])
     assert len(proxy.refused) == 1
     DockerRuntime(client, tmp_path / "owner")  # what could not be removed is a leftover
@@ -93,7 +93,7 @@ def test_a_wait_that_breaks_off_is_made_again(
     until(lambda: len([request for request in proxy.refused if request.endswith("/json")]) == 2)
     assert container.wait(0.3) is None
     (tmp_path / "ml/go").touch()
-    assert container.wait(60) == ContainerExit(4)
+    assert container.wait(240) == ContainerExit(4)
 
 
 def test_an_output_that_breaks_off_is_no_end(runtime: DockerRuntime, proxy: EngineProxy, tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_an_output_that_breaks_off_is_no_end(runtime: DockerRuntime, proxy: Engi
     proxy.break_off()
     assert container.wait(0.3) is None
     (tmp_path / "ml/go").touch()
-    assert container.wait(60) == ContainerExit(5)
+    assert container.wait(240) == ContainerExit(5)
 
 
 @any_answer
@@ -113,7 +113,7 @@ def test_a_kill_that_fails_is_made_again(
     proxy.refuse(r"POST .*/kill", answer, times=2)
     container = runtime.start(job(tmp_path, "import time; time.sleep(600)"), lambda _: None)
     container.stop(0)
-    assert container.wait(60) == ContainerExit(137)
+    assert container.wait(240) == ContainerExit(137)
     assert len(proxy.refused) == 2
 
 
@@ -123,7 +123,7 @@ def test_a_start_that_the_engine_refuses_is_an_end_in_words(
     runtime: DockerRuntime, proxy: EngineProxy, tmp_path: Path, request_line: str, answer: int
 ) -> None:
     proxy.refuse(request_line, answer)
-    outcome = runtime.start(job(tmp_path, "print('never')"), lambda _: None).wait(60)
+    outcome = runtime.start(job(tmp_path, "print('never')"), lambda _: None).wait(240)
     assert outcome is not None
     assert outcome.exit_code is None
     assert outcome.error
@@ -136,7 +136,7 @@ def test_a_container_removed_from_outside_counts_as_killed(
     container = runtime.start(job(tmp_path, UNTIL_GO), lines.append)
     until(lambda: lines == ["ready"])
     engine.api.remove_container(f"stepbridge-{runtime._owner}-job", force=True)
-    assert container.wait(60) == ContainerExit(137)
+    assert container.wait(240) == ContainerExit(137)
 
 
 @any_answer

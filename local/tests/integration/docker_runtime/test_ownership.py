@@ -42,7 +42,7 @@ def test_everything_belongs_to_the_user_afterwards(
     ml = tmp_path / "ml"
     (ml / "processing").mkdir(parents=True)
     spec = ContainerSpec("owner", image_id, ml, entrypoint=["python3", "-c", WRITES])
-    ended = runtime.start(spec, print).wait(60)
+    ended = runtime.start(spec, print).wait(240)
     assert ended is not None
     assert ended.exit_code == 0
     assert foreign(ml, NOBODY)
