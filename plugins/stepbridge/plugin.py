@@ -1,7 +1,5 @@
 """What Airflow loads of stepbridge: by its entry point, or from ``stepbridge_plugin.py`` in a plugins folder."""
 
-from __future__ import annotations
-
 from functools import partial
 from importlib import import_module
 from typing import Any

@@ -1,7 +1,5 @@
 """What ``airflow providers list`` and ``airflow providers get stepbridge`` show."""
 
-from __future__ import annotations
-
 from typing import Any
 
 _INTEGRATION = "stepbridge"

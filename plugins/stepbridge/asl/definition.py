@@ -1,7 +1,5 @@
 """A state machine definition as text becomes a checked value."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from functools import partial

@@ -3,8 +3,6 @@
 Source: https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 

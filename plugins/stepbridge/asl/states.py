@@ -5,8 +5,6 @@ https://docs.aws.amazon.com/step-functions/latest/dg/statemachine-structure.html
 pages name.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 

@@ -5,8 +5,6 @@ end, and every Task has a TimeoutSeconds (without one it may wait for ever). Whe
 evaluator to say; the tests ask one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 

@@ -5,8 +5,6 @@ codes as AWS documents them in each service's API reference and as botocore's se
 in no table becomes ``RequestRejectedError`` with AWS's own message.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager

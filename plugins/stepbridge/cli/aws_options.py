@@ -1,7 +1,5 @@
 """The options with which ``deploy`` and ``preflight`` reach AWS or the local AWS, and the session that they make."""
 
-from __future__ import annotations
-
 import ipaddress
 from collections.abc import Iterator
 from contextlib import contextmanager

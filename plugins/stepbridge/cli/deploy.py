@@ -1,7 +1,5 @@
 """``stepbridge deploy``: the stack, on AWS or on the local AWS."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from functools import partial

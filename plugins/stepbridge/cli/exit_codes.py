@@ -1,7 +1,5 @@
 """The exit codes of the ``stepbridge`` command, as docs/cli.md lists them, and the errors that have their own."""
 
-from __future__ import annotations
-
 import importlib.util
 from enum import IntEnum
 from typing import ClassVar, Final

@@ -1,7 +1,5 @@
 """``stepbridge init``: a new project."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """The ``stepbridge`` command. A subcommand is imported when it is called, not before."""
 
-from __future__ import annotations
-
 import importlib
 import importlib.metadata
 import sys

@@ -1,7 +1,5 @@
 """``stepbridge preflight MODEL``: finds what a model's run would fail for, before it costs money."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Callable, Iterator
 from functools import partial

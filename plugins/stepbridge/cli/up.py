@@ -1,7 +1,5 @@
 """``stepbridge up`` and ``stepbridge down``: the local site, kept by a process in the background."""
 
-from __future__ import annotations
-
 import faulthandler
 import os
 import shlex

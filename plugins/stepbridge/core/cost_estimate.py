@@ -4,8 +4,6 @@ Each stage is one Processing job on one instance (asl/batch_inference.asl.json),
 ``max_runtime``. Jobs that the state machine or Airflow tries again cost more than that; the question says so in words.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Final
 

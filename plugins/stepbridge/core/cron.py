@@ -3,8 +3,6 @@
 https://airflow.apache.org/docs/apache-airflow/stable/authoring-and-scheduling/cron.html
 """
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Final
 

@@ -1,7 +1,5 @@
 """The deployment as one JSON document: the Airflow Variable ``stepbridge``, which ``stepbridge deploy`` prints."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError

@@ -4,8 +4,6 @@ Patterns are anchored at the context's root. One that matches a folder matches e
 matches decides; ``!`` includes a path again, also below an ignored folder.
 """
 
-from __future__ import annotations
-
 import posixpath
 from collections.abc import Sequence
 from pathlib import PurePosixPath

@@ -1,7 +1,5 @@
 """The JSON that starts an execution: nine documented keys, some with defaults, and optional ones."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping

@@ -7,8 +7,6 @@ it. ``TASK_ERRORS`` are the exceptions that a task ends with before or beside an
 To add a failure, add a row above the more general ones: the first row that matches counts.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ patterns are those of https://docs.aws.amazon.com/sagemaker/latest/APIReference/
 validator raises ValueError with the text of what it expects.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, NamedTuple

@@ -4,8 +4,6 @@ The families and sizes are those of SageMaker's ``ProcessingInstanceType``; a te
 Only AWS knows which of them a region has, and an account's quota for them.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 _SIBLINGS: Final = (("m5", "m6i", "m7i"), ("c5", "c6i", "c7i"), ("r5", "r6i", "r7i"), ("g4dn", "g5", "g6"))

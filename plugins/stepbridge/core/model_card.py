@@ -3,8 +3,6 @@
 A card needs at most a name, a schedule, an input and an output; everything else has a default.
 """
 
-from __future__ import annotations
-
 import re
 from datetime import date
 from functools import cache

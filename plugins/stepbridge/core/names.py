@@ -3,8 +3,6 @@
 All are deterministic: the same values give the same name, so that a retry finds what an earlier try started.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 from typing import Final

@@ -1,7 +1,5 @@
 """The targets of a card's ``notify``: SNS topics, e-mail addresses and Slack channels. Pure."""
 
-from __future__ import annotations
-
 import re
 from typing import Final, Literal
 

@@ -3,8 +3,6 @@
 The messages: https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """pydantic's errors about a document, as problems that say where, what was found and what was expected."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """The permissions that a model needs, checked before its first run costs money. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal

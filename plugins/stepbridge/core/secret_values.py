@@ -3,8 +3,6 @@
 As in secret scanners, a value is judged by the format of known keys, and by a name that people give to passwords.
 """
 
-from __future__ import annotations
-
 import re
 from typing import Final
 

@@ -7,8 +7,6 @@ An execution that was stopped for this very clear counts as RUNNING, and so does
 died before it started the other one.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final

@@ -6,8 +6,6 @@ https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribeProcessing
 https://docs.aws.amazon.com/codebuild/latest/APIReference/API_Build.html.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final

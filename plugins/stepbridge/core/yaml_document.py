@@ -3,8 +3,6 @@
 Its size is bounded before anything is built of it: an alias counts as much as what it stands for.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass

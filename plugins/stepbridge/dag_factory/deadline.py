@@ -1,7 +1,5 @@
 """A card's ``deadline``: Airflow's DeadlineAlert on the model's runs."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from datetime import timedelta

@@ -1,7 +1,5 @@
 """What Airflow's page shows about a model: its card as a table, and its README."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from stepbridge.core.model_card import ModelCard

@@ -4,8 +4,6 @@ Each Param is a JSON Schema. Airflow's page makes an input field of it, and its 
 against it: https://airflow.apache.org/docs/apache-airflow/stable/core-concepts/params.html.
 """
 
-from __future__ import annotations
-
 from airflow.sdk import Param
 
 from stepbridge.core import fields

@@ -6,8 +6,6 @@ nothing: a broken card becomes a DAG that shows what is wrong and fails with it.
 of its own that has no DAGs, and raises: that is the import error which Airflow shows above its list of DAGs.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from pathlib import Path

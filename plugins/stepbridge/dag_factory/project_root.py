@@ -1,7 +1,5 @@
 """Where a project's ``containers`` and ``scripts`` are, seen from its model cards."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Final
 

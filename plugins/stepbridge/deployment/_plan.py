@@ -3,8 +3,6 @@
 Pure: a plan is a tuple of frozen steps. ``_stack_changer`` carries them out; their texts say what that does.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

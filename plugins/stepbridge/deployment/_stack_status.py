@@ -4,8 +4,6 @@ A test checks that every status of the service model has a row. Source: "Stack s
 guide.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from enum import Enum
 from typing import Final

@@ -5,8 +5,6 @@ machine's ``DefinitionS3Location`` becomes ``DefinitionString``. The body is com
 limit.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os.path

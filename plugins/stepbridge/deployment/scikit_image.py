@@ -6,8 +6,6 @@ installed SDK where there is one, else from ``scikit_images.json`` beside this m
 renews. A contract test holds that for every region the result is ``retrieve``'s, and that the copy is the SDK's table.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable, Mapping

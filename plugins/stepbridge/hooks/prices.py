@@ -1,7 +1,5 @@
 """The prices that the user configured for all models."""
 
-from __future__ import annotations
-
 from typing import Any, Final
 
 from airflow.sdk import Variable

@@ -5,8 +5,6 @@ which the stop needs: of the connection pool, of a client that is being made, or
 which is not reentrant. So the stop runs in a thread of its own, and the handler waits for it only for a limited time.
 """
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable
 from typing import Final

@@ -1,7 +1,5 @@
 """A task instance in words, and the XCom in which it records its execution."""
 
-from __future__ import annotations
-
 import hashlib
 from typing import Any, Final
 

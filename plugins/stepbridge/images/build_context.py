@@ -4,8 +4,6 @@
 builder reads them.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Why an image build failed and what to do about it. Pure."""
 
-from __future__ import annotations
-
 import re
 from collections import deque
 from collections.abc import Sequence

@@ -3,8 +3,6 @@
 The build context goes to S3 as a zip. The project and its buildspec (infra/stack.yaml) build the image and push it.
 """
 
-from __future__ import annotations
-
 import json
 import tempfile
 import time

@@ -5,8 +5,6 @@
 nothing else: not on modification times, owners, or the order in which a file system lists a folder.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Iterable, Mapping

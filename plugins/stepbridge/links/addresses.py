@@ -4,8 +4,6 @@ Pure. AWS does not document the console's addresses as an interface; they are th
 The local AWS has pages of its own (``stepbridge_local.pages``).
 """
 
-from __future__ import annotations
-
 from typing import Final
 from urllib.parse import quote
 

@@ -4,8 +4,6 @@ The thread exists only while notices wait. Adding one costs the caller a lock an
 neither a database nor AWS.
 """
 
-from __future__ import annotations
-
 import heapq
 import itertools
 import logging

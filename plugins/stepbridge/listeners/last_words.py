@@ -1,7 +1,5 @@
 """The end of a failed task's log: the short text of its error below Airflow's frames, and whether it is tried again."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 

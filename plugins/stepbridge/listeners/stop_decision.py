@@ -6,8 +6,6 @@ not answer. The decision looks at the states of the tasks some seconds after the
 clear that came meanwhile, a wait that was marked as a success, and another wait for the same execution.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final

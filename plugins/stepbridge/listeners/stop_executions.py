@@ -3,8 +3,6 @@
 Runs in the API server and in the scheduler, in the thread of ``delayed_checks``, with a database session of its own.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta

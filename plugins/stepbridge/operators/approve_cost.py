@@ -1,7 +1,5 @@
 """CostApprovalOperator: a run that may cost more than its limit waits for somebody's approval."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

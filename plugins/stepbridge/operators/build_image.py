@@ -1,7 +1,5 @@
 """BuildImageOperator: the model's image is in ECR, built only if its content is new."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping, Sequence

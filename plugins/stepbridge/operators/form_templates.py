@@ -6,8 +6,6 @@ Jinja's: what it may hold is listed here, knows the run's dates and names, its p
 and takes time and memory in proportion to its length.
 """
 
-from __future__ import annotations
-
 import json
 import operator
 import re

@@ -1,7 +1,5 @@
 """A run's parameters, rendered: from the form, the model card or the DAG file."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any

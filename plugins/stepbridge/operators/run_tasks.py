@@ -1,7 +1,5 @@
 """The tasks of a DAG run that have to be cleared together, so that changed files reach a new execution."""
 
-from __future__ import annotations
-
 import logging
 from typing import TYPE_CHECKING
 

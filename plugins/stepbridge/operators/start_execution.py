@@ -1,7 +1,5 @@
 """StartExecutionOperator: starts the run's execution, exactly one."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any

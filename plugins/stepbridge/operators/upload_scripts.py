@@ -1,7 +1,5 @@
 """UploadScriptsOperator: the model's scripts are in S3 under their content digest."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import asdict

@@ -4,8 +4,6 @@ In the repository these files stand at its root, which is a project itself. A wh
 (``force-include`` in pyproject.toml). What only a new project gets is under ``template``.
 """
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 from typing import Final

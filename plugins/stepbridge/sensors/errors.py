@@ -1,7 +1,5 @@
 """The errors of the sensors."""
 
-from __future__ import annotations
-
 from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
 
 from stepbridge.core.run_report.failure_text import without_log

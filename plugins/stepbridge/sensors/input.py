@@ -1,7 +1,5 @@
 """InputSensor: waits, without holding a worker, until a run's input is there."""
 
-from __future__ import annotations
-
 import time
 from datetime import timedelta
 from typing import Any, Final

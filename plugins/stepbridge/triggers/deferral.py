@@ -1,7 +1,5 @@
 """Defers a task until its execution has ended."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any, Final
 

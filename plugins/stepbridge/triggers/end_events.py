@@ -6,8 +6,6 @@ event only makes a trigger call DescribeExecution, whose answer counts.
 https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import threading

@@ -5,8 +5,6 @@ All triggers of one triggerer that wait for executions of one state machine, thr
 is missing from what runs, or if an event reported its end.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections import defaultdict

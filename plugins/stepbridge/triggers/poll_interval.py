@@ -1,7 +1,5 @@
 """How often executions and input are polled, and how long a wait backs off."""
 
-from __future__ import annotations
-
 import random
 from typing import Final
 

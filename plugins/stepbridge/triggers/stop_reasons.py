@@ -5,8 +5,6 @@ marked or cleared the task, the DAG run timed out, or another triggerer took ove
 same reasons, or because the worker is drained; then the task's state is what it was.
 """
 
-from __future__ import annotations
-
 import re
 import sys
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The triggers of one process that share a watcher: the executions they wait for, and their requests to it."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager

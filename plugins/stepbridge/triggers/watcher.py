@@ -7,8 +7,6 @@ sends ends of executions to a queue, they are passed on as they arrive, and poll
 the clock alone; an event that has no row changes nothing. docs/watching.md has the table in words.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import random

@@ -1,7 +1,5 @@
 """``stepbridge demo``: one real day of flights becomes predictions, through a real Airflow, on the local AWS."""
 
-from __future__ import annotations
-
 import csv
 import json
 import shutil

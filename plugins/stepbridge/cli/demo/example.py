@@ -1,7 +1,5 @@
 """The example's data on a local site: the days that the form of ``flight_delay`` offers."""
 
-from __future__ import annotations
-
 import importlib.util
 import subprocess
 import sys

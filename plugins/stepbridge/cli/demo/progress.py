@@ -1,7 +1,5 @@
 """Shows one DAG run until it ends: each task, and each stage of the execution that it started."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """A client of Airflow's public REST API, for what the local site and the demo need of it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """From boto3's DescribeExecution, GetExecutionHistory and DescribeProcessingJob to the run report."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ stepbridge has no price list: prices differ by region, contract and time. ``step
 or the card's ``prices`` give them, as what one instance of a type costs an hour.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from typing import Any

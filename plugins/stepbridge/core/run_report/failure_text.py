@@ -1,7 +1,5 @@
 """The texts about an execution that failed or wrote nothing: what a failed task writes into its log."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Final
 

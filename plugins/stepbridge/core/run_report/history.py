@@ -5,8 +5,6 @@ last; this is true across a redrive too, which continues in a state without ente
 Event types: https://docs.aws.amazon.com/step-functions/latest/apireference/API_HistoryEvent.html.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

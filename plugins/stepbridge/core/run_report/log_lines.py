@@ -1,7 +1,5 @@
 """What matters in the lines of a job's log: the script's error, its warnings, its last lines. Pure."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from typing import Final

@@ -1,7 +1,5 @@
 """The run report as values. Times are aware datetimes, durations are seconds."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Any, Final
 

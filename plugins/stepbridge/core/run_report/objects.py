@@ -1,7 +1,5 @@
 """The objects that an execution read and wrote, as the run report lists them. Pure."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from typing import Final

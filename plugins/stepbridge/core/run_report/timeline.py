@@ -1,7 +1,5 @@
 """The timeline of an execution as text: a bar per stage, for a terminal or a task's log."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from stepbridge.core.run_report.model import RunReport, StageReport
