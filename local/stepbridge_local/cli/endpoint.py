@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
+import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -13,7 +15,7 @@ import typer
 
 from stepbridge_local.errors import ConfigurationError, LocalAwsError
 
-__all__ = ["DataDir", "EndpointUrl", "endpoint_of", "health_of", "request_json"]
+__all__ = ["DataDir", "EndpointUrl", "endpoint_of", "health_of", "request_json", "wait_until_up"]
 
 DataDir = Annotated[Path, typer.Option(help="The data folder of the local AWS, which has its address.")]
 EndpointUrl = Annotated[
@@ -43,6 +45,24 @@ def health_of(url: str) -> dict[str, Any]:
     if "data_dir" not in health:
         raise _no_answer(url, "something else answers")
     return health
+
+
+def wait_until_up(url: str, log_file: Path, check: Callable[[], None] = lambda: None, seconds: float = 60) -> None:
+    """Return once a local AWS answers at ``url``; ``check`` is called before each request and may raise to give up.
+
+    Raises LocalAwsError, which names ``log_file``, when it does not answer within ``seconds``.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        check()
+        try:
+            health_of(url)
+            return
+        except LocalAwsError:
+            if time.monotonic() > deadline:
+                found = f"does not answer on {url} after {seconds:.0f} s"
+                raise LocalAwsError("local AWS", found, "", f"see {log_file}") from None
+            time.sleep(0.05)
 
 
 def request_json(

@@ -24,24 +24,14 @@ _RANGES: Final = {
 _DEFAULT_INTERVAL_SECONDS: Final = 1
 
 
-def retry_problems(retriers: Any, path: str) -> Iterator[Problem]:
-    """What is wrong with a Retry list."""
-    return _each(retriers, path, _retrier)
-
-
-def catch_problems(catchers: Any, path: str) -> Iterator[Problem]:
-    """What is wrong with a Catch list; where it leads is checked with the other transitions."""
-    return _each(catchers, path, _catcher)
-
-
 def choice_problems(rules: Any, path: str, language: str) -> Iterator[Problem]:
     """What is wrong with the Choices of a Choice state."""
     if not isinstance(rules, list) or not rules:
         return iter([Problem(path, "no rules", "a list of at least one rule")])
-    return _each(rules, path, lambda rule, where, _last: _choice_rule(rule, where, language))
+    return problems_of_rules(rules, path, lambda rule, where, _last: _choice_rule(rule, where, language))
 
 
-def _each(
+def problems_of_rules(
     rules: Any, path: str, check: Callable[[Mapping[str, Any], str, bool], Iterator[Problem]]
 ) -> Iterator[Problem]:
     """The problems of a list of rules; ``check`` gets a rule, its path and whether it is the last."""
@@ -56,7 +46,8 @@ def _each(
             yield Problem(where, f"a {type(rule).__name__}", "an object")
 
 
-def _retrier(retrier: Mapping[str, Any], path: str, last: bool) -> Iterator[Problem]:
+def retrier_problems(retrier: Mapping[str, Any], path: str, last: bool) -> Iterator[Problem]:
+    """What is wrong with a rule of a Retry list."""
     yield from unknown_keys(retrier, path, RETRY_KEYS)
     yield from _error_names(retrier, path, last)
     for key, (low, high) in _RANGES.items():
@@ -71,7 +62,8 @@ def _retrier(retrier: Mapping[str, Any], path: str, last: bool) -> Iterator[Prob
         yield Problem(f"{path}.JitterStrategy", repr(retrier["JitterStrategy"]), "FULL or NONE")
 
 
-def _catcher(catcher: Mapping[str, Any], path: str, last: bool) -> Iterator[Problem]:
+def catcher_problems(catcher: Mapping[str, Any], path: str, last: bool) -> Iterator[Problem]:
+    """What is wrong with a rule of a Catch list; where it leads is checked with the other transitions."""
     yield from unknown_keys(catcher, path, CATCH_KEYS)
     yield from _error_names(catcher, path, last)
     if not isinstance(catcher.get("Next"), str):

@@ -1,8 +1,7 @@
 """The keys that each type of state takes, as data, and the walk over a state's successors.
 
 Source: https://states-language.net/spec.html and
-https://docs.aws.amazon.com/step-functions/latest/dg/statemachine-structure.html. The tables have only what those
-pages name.
+https://docs.aws.amazon.com/step-functions/latest/dg/statemachine-structure.html
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,25 +47,18 @@ def keys_of(state_type: str, language: str) -> frozenset[str]:
 
 
 class Edge(NamedTuple):
-    """Where a state can go. ``kind`` is next, rule, default or catch; ``position`` counts rules and catchers."""
+    """Where a state can go, and the key that says so, such as ``Catch[0].Next``."""
 
     target: str
-    kind: str
-    position: int
     key: str
 
 
 def edges(state: Mapping[str, Any]) -> Iterator[Edge]:
     """The transitions out of a state, in their order in the file; parts of the wrong type are skipped."""
-    for index, rule in enumerate(_objects(state.get("Choices"))):
-        if isinstance(rule.get("Next"), str):
-            yield Edge(rule["Next"], "rule", index, f"Choices[{index}].Next")
-    for key, kind in (("Default", "default"), ("Next", "next")):
-        if isinstance(state.get(key), str):
-            yield Edge(state[key], kind, 0, key)
-    for index, catcher in enumerate(_objects(state.get("Catch"))):
-        if isinstance(catcher.get("Next"), str):
-            yield Edge(catcher["Next"], "catch", index, f"Catch[{index}].Next")
+    places = [(f"Choices[{index}].Next", rule) for index, rule in enumerate(_objects(state.get("Choices")))]
+    places += [("Default", {"Next": state.get("Default")}), ("Next", state)]
+    places += [(f"Catch[{index}].Next", catcher) for index, catcher in enumerate(_objects(state.get("Catch")))]
+    return (Edge(place["Next"], key) for key, place in places if isinstance(place.get("Next"), str))
 
 
 def branches(state: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -5,16 +5,48 @@ end, and every Task has a TimeoutSeconds (without one it may wait for ever). Whe
 evaluator to say; the tests ask one.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, Final
 
-from stepbridge.asl.rules import catch_problems, choice_problems, one_of, retry_problems, unknown_keys
+from stepbridge.asl import rules
+from stepbridge.asl.rules import one_of, unknown_keys
 from stepbridge.asl.states import BRANCH_KEYS, END_TYPES, STATE_TYPES, TOP_KEYS, branches, edges, keys_of
-from stepbridge.errors import Problem
+from stepbridge.errors import DefinitionError, Problem
 
 LANGUAGES: Final = ("JSONPath", "JSONata")
 NAME_LENGTH: Final = 80
 MAX_TIMEOUT_SECONDS: Final = 99_999_999
+
+
+Definition = Mapping[str, Any]
+"""A definition as JSON has it."""
+
+
+def load_definition(text: str, source: str) -> Definition:
+    """The definition in the JSON ``text``. Raises DefinitionError with all problems; ``source`` is the file's path."""
+    try:
+        definition: Definition = json.loads(text, object_pairs_hook=partial(_object, source))
+    except json.JSONDecodeError as error:
+        line = text.split("\n")[error.lineno - 1]
+        excerpt = f"{line}\n{' ' * (error.colno - 1)}^" if line else ""
+        where = f"{source}:{error.lineno}:{error.colno}"
+        raise DefinitionError(source, [Problem(where, error.msg, "a JSON document", "", excerpt)]) from None
+    problems = validate_definition(definition, source)
+    if problems:
+        raise DefinitionError(source, problems)
+    return definition
+
+
+def _object(source: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        what = f"the key {twice[0]!r} comes twice beside {', '.join(sorted(found)[:5])}"
+        raise DefinitionError(source, [Problem(source, what, "each key once in an object")])
+    return found
 
 
 def validate_definition(definition: Any, source: str = "state machine") -> list[Problem]:
@@ -69,8 +101,8 @@ def _state(state: Mapping[str, Any], path: str, states: Mapping[str, Any], outer
             yield Problem(f"{path}.{edge.key}", f"no state {edge.target!r}", *one_of(edge.target, states))
     yield from _next_or_end(state, path, state_type)
     yield from _type_problems(state, path, state_type, language)
-    yield from retry_problems(state.get("Retry", []), f"{path}.Retry")
-    yield from catch_problems(state.get("Catch", []), f"{path}.Catch")
+    yield from rules.problems_of_rules(state.get("Retry", []), f"{path}.Retry", rules.retrier_problems)
+    yield from rules.problems_of_rules(state.get("Catch", []), f"{path}.Catch", rules.catcher_problems)
     if language == "JSONata":
         yield from _expressions({k: v for k, v in state.items() if k not in ("Branches", "ItemProcessor")}, path)
     for key, branch in branches(state):
@@ -97,7 +129,7 @@ def _type_problems(state: Mapping[str, Any], path: str, state_type: str, languag
                 yield Problem(path, "a Task without TimeoutSeconds", "one", "without it the Task may wait for ever")
             yield from _seconds(state.get("TimeoutSeconds"), f"{path}.TimeoutSeconds")
         case "Choice":
-            yield from choice_problems(state.get("Choices"), f"{path}.Choices", language)
+            yield from rules.choice_problems(state.get("Choices"), f"{path}.Choices", language)
         case "Wait":
             ways = {"Seconds", "Timestamp", "SecondsPath", "TimestampPath"} & set(state)
             if len(ways) != 1:

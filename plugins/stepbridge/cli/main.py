@@ -76,7 +76,8 @@ def main() -> None:
             raise
         _fail(f"{error.filename}: {error.strerror}")
     except Exception as error:
-        if not isinstance(error, _local_aws_errors()):
+        local_errors = sys.modules.get("stepbridge_local.errors")  # imported by what raised one of them
+        if local_errors is None or not isinstance(error, local_errors.LocalAwsError):
             raise
         _fail(str(error))
 
@@ -124,12 +125,6 @@ def _stepbridge(
     ] = False,
 ) -> None:
     """Recurring batch inference on AWS for models that know nothing of the cloud."""
-
-
-def _local_aws_errors() -> tuple[type[Exception], ...]:
-    """The root of the local AWS's own errors, where `stepbridge local` has imported it."""
-    module = sys.modules.get("stepbridge_local.errors")
-    return () if module is None else (module.LocalAwsError,)
 
 
 def _fail(text: str, code: ExitCode = ExitCode.ERROR) -> None:

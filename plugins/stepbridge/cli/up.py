@@ -6,7 +6,6 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -147,9 +146,14 @@ def keep_site(
     for number in _END_SIGNALS:
         signal.signal(number, _interrupt)
     say = partial(print, flush=True)
+
+    def prepare(ready: RunningSite) -> None:
+        build_prebuilt_images(ready, say)
+        upload_offered_days(settings, ready, say)
+
     try:
         with lock_state(settings), ProcessTree(settings.logs, guarded=True) as tree:
-            site = start_site(tree, settings, say, partial(_prepare, settings, say))
+            site = start_site(tree, settings, say, prepare)
             record_site(settings, site)
             while True:
                 tree.revive(say)
@@ -158,11 +162,6 @@ def keep_site(
         say("Stopped")
     finally:
         settings.record.unlink(missing_ok=True)
-
-
-def _prepare(settings: SiteSettings, say: Callable[[str], None], ready: RunningSite) -> None:
-    build_prebuilt_images(ready, say)
-    upload_offered_days(settings, ready, say)
 
 
 def _interrupt(*_: object) -> None:

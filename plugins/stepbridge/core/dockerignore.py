@@ -18,11 +18,6 @@ class DockerignoreError(DocumentError):
     """An ignore file has patterns that Docker does not read."""
 
 
-def ignore_file_names(dockerfile: str) -> tuple[str, str]:
-    """The files that may hold the patterns, below the context; the first that exists is the only one that counts."""
-    return f"{dockerfile}.dockerignore", ".dockerignore"
-
-
 class DockerIgnore:
     """The patterns of one ignore file; without any, nothing is ignored."""
 

@@ -290,7 +290,13 @@ def remedy_for(
         denial = denial_in(text)
         if denial is not None:
             return _permission_remedy(denial)
-    return row.remedy.format(**match.groupdict(), **_instances(instance_type), source=SOURCES.get(stage, ANY_SOURCE))
+    others = alternatives(instance_type)
+    return row.remedy.format(
+        **match.groupdict(),
+        instance_type=instance_type or "<instance type>",
+        alternatives=f", such as {' or '.join(others)}," if others else "",
+        source=SOURCES.get(stage, ANY_SOURCE),
+    )
 
 
 def missing_module_remedy(stage: str, text: str, project_files: Sequence[str]) -> str:
@@ -338,11 +344,3 @@ def _permission_remedy(denial: Denial) -> str:
         f"A permission is missing: add {denial.statement} to a policy of {denial.who}, or run 'stepbridge deploy' "
         f"again if the stack's roles were changed by hand; {_AGAIN}."
     )
-
-
-def _instances(instance_type: str | None) -> dict[str, str]:
-    others = alternatives(instance_type)
-    return {
-        "instance_type": instance_type or "<instance type>",
-        "alternatives": f", such as {' or '.join(others)}," if others else "",
-    }

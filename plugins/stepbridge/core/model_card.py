@@ -80,9 +80,7 @@ def _notification_targets(targets: tuple[str, ...]) -> tuple[str, ...]:
 
 
 class ModelCard(BaseModel):
-    """A model's declaration; ``parse_card`` reads one from YAML. The descriptions of its keys are those of
-    docs/model-card.md.
-    """
+    """A model's declaration; ``parse_card`` reads one from YAML. docs/model-card.md has its keys' descriptions."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 

@@ -70,15 +70,12 @@ def _of_jobs(card: ModelCard, deployed: Deployment) -> Iterator[Permission]:
     group = f"arn:{partition}:logs:{deployed.region}:{deployed.account_id}:log-group:/aws/sagemaker/ProcessingJobs"
     for action in ("logs:CreateLogStream", "logs:PutLogEvents"):
         yield Permission(role, action, f"{group}:log-stream:{_JOB}/algo-1")
-    for image in sorted(_images(card, deployed)):
+    images = {card.image or deployed.repository_uri} if "inference" in card.stages else set()
+    images |= {deployed.scikit_image_uri} if card.uploads_scripts else set()
+    for image in sorted(images):
         repository = _repository_arn(image, partition)
         for action in _PULL if repository else ():
             yield Permission(role, action, str(repository))
-
-
-def _images(card: ModelCard, deployed: Deployment) -> set[str]:
-    images = {card.image or deployed.repository_uri} if "inference" in card.stages else set()
-    return images | ({deployed.scikit_image_uri} if card.uploads_scripts else set())
 
 
 def _repository_arn(image: str, partition: str) -> str | None:

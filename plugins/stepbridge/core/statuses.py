@@ -1,6 +1,6 @@
 """Status tables of executions, Processing jobs and image builds: every status that AWS documents has a row.
 
-The tables have only what AWS documents; a status without a row is an error, never a guess. Sources:
+A status without a row is an error, never a guess. Sources:
 https://docs.aws.amazon.com/step-functions/latest/apireference/API_DescribeExecution.html,
 https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribeProcessingJob.html and
 https://docs.aws.amazon.com/codebuild/latest/APIReference/API_Build.html.

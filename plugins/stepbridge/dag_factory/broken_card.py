@@ -13,10 +13,7 @@ if TYPE_CHECKING:
 
 
 class BrokenCardOperator(BaseOperator):
-    """Fails with what is wrong with a card.
-
-    :param error: the card's error.
-    """
+    """Fails with ``error``, which is what is wrong with a card."""
 
     ui_color = "#f4cccc"
 

@@ -12,16 +12,18 @@ from pathlib import Path
 from typing import Final
 
 from airflow.sdk import DAG
+from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowException
 
 from stepbridge.core.model_card import ModelCard, parse_card
 from stepbridge.core.yaml_document import LONGEST_DOCUMENT
 from stepbridge.dag_factory.broken_card import broken_card_dag
 from stepbridge.dag_factory.dag import build_dag
-from stepbridge.dag_factory.project_root import SETTING, find_project_root
 from stepbridge.errors import CardError, ConfigurationError, DocumentError, Problem
 from stepbridge.operators.base import CONTAINER_STAGE
 
+SETTING: Final = "AIRFLOW__STEPBRIDGE__PROJECT_ROOT"
+_FOLDERS: Final = ("containers", "scripts")
 SUFFIXES: Final = (".yaml", ".yml")  # of two cards with one name the first suffix wins
 
 
@@ -76,7 +78,8 @@ def _load(paths: Iterable[Path], root: Path) -> tuple[dict[str, DAG], list[CardE
             dags[path.stem] = _dag_of(path, source, root)
         except CardError as error:
             errors.append(error)
-            dag_id = _dag_id(path.stem)
+            # Airflow allows ASCII letters, digits, dash, dot and underscore.
+            dag_id = re.sub(r"[^\w.-]", "_", path.stem, flags=re.ASCII)[:250]
             placeholders.setdefault(dag_id, broken_card_dag(dag_id, error))
     return placeholders | dags, errors
 
@@ -126,12 +129,30 @@ def _missing_files(card: ModelCard, source: str, root: Path) -> list[Problem]:
     ]
 
 
-def _dag_id(stem: str) -> str:
-    """The stem, with what no DAG id may hold replaced: Airflow allows letters, digits, dash, dot and underscore."""
-    return re.sub(r"[^\w.-]", "_", stem, flags=re.ASCII)[:250]
-
-
 def _below_root(path: Path, root: Path) -> str:
     """The path below the project's root, as a person writes it."""
     text = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
     return text.encode("utf-8", "replace").decode()
+
+
+def find_project_root(models_folder: Path, given: Path | None = None) -> Path:
+    """The folder that holds ``containers`` and ``scripts``.
+
+    It is ``given``, or else the setting ``project_root`` in the section ``[stepbridge]`` of Airflow's configuration.
+    Without both it is the folder that has ``dags``, as in a repository, or the DAGs folder itself, as where only that
+    is synchronised: whichever has both folders, or else one of them. If none has, it is the former, and the cards that
+    need files say that they are missing. Raises ConfigurationError where what was given or set does not exist.
+    """
+    if given is not None:
+        return _existing(given, "project_root")
+    if setting := conf.get("stepbridge", "project_root", fallback=None):
+        return _existing(Path(setting), SETTING)
+    dags_folder = models_folder.parent
+    return max((dags_folder.parent, dags_folder), key=lambda root: sum((root / name).is_dir() for name in _FOLDERS))
+
+
+def _existing(folder: Path, where: str) -> Path:
+    if not folder.is_absolute() or not folder.is_dir():
+        expected = f"the absolute path of a folder that has {' and '.join(_FOLDERS)}"
+        raise ConfigurationError(where, f"{str(folder)!r} is not there", expected)
+    return folder

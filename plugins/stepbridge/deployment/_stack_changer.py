@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from stepbridge.aws.arns import S3Uri
-from stepbridge.aws.cloudformation import ChangeSet, CloudFormation, StackEvent
+from stepbridge.aws.cloudformation import CloudFormation, StackEvent
 from stepbridge.deployment._plan import ApplyTemplate, DeleteStack, Step, UploadTemplate, WaitForStack
 from stepbridge.deployment._stack_status import StackState, stack_state
 from stepbridge.errors import DeploymentError, FailedResource, StackFailedError
@@ -40,17 +40,16 @@ class StackChanger:
         Raises StackFailedError with the reasons of the resources that failed, DeploymentError when CloudFormation
         rejects the change or takes more than an hour, and AwsError.
         """
+        if not isinstance(step, ApplyTemplate):  # which may turn out to change nothing
+            self.say(str(step))
         match step:
             case WaitForStack():
-                self.say(str(step))
                 stack = self.cloudformation.stack(step.stack_name)
                 if stack is not None:
                     self._follow(stack.id, step.stack_name, self._last_event(stack.id))
             case DeleteStack():
-                self.say(str(step))
                 self._delete(step.stack_name)
             case UploadTemplate():
-                self.say(str(step))
                 self.s3.write(S3Uri(step.bucket, step.key), step.body.encode(), "application/json")
             case ApplyTemplate():
                 self._apply(step)
@@ -66,13 +65,17 @@ class StackChanger:
             url=self.s3.https_url(S3Uri(upload.bucket, upload.key)) if upload else None,
             import_existing=bool(step.adopt),
         )
-        change_set = self._completed(change_set_id)
+        pauses = _Pauses(f"change set {change_set_id}")
+        while not (change_set := self.cloudformation.change_set(change_set_id)).ended:
+            pauses.pause(change_set.status)
         if change_set.is_empty:
             self.cloudformation.delete_change_set(change_set.id)
             self.say(f"stack {step.stack_name}: CloudFormation finds nothing to change")
             return
         if change_set.status == "FAILED":
-            self._discard(change_set, step)
+            self.cloudformation.delete_change_set(change_set.id)
+            if step.change == "CREATE":  # of which an empty stack in REVIEW_IN_PROGRESS is left
+                self.cloudformation.delete_stack(change_set.stack_id)
             found = change_set.status_reason or "FAILED without a reason"
             raise DeploymentError(f"change set of stack {step.stack_name}", found)
         self.say(str(step))
@@ -82,18 +85,6 @@ class StackChanger:
         if stack_state(status) is not StackState.DEPLOYED:
             remedy = "repair the cause and deploy again"
             raise StackFailedError.of(step.stack_name, status, _failures(events, step.stack_name), remedy)
-
-    def _discard(self, change_set: ChangeSet, step: ApplyTemplate) -> None:
-        """Delete the change set, and the empty stack in REVIEW_IN_PROGRESS that an unexecuted creation leaves."""
-        self.cloudformation.delete_change_set(change_set.id)
-        if step.change == "CREATE":
-            self.cloudformation.delete_stack(change_set.stack_id)
-
-    def _completed(self, change_set_id: str) -> ChangeSet:
-        pauses = _Pauses(f"change set {change_set_id}")
-        while not (change_set := self.cloudformation.change_set(change_set_id)).ended:
-            pauses.pause(change_set.status)
-        return change_set
 
     def _delete(self, stack_name: str) -> None:
         stack = self.cloudformation.stack(stack_name)

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import yaml
 
-from stepbridge.asl.definition import load_definition
+from stepbridge.asl.validation import load_definition
 from stepbridge.errors import TemplateError
 
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html

@@ -1,9 +1,8 @@
 """The prebuilt scikit-learn image of a region, from the SageMaker SDK's table or stepbridge's copy of it.
 
-``sagemaker.core.image_uris.retrieve`` reads the same table, but importing it takes five seconds of CPU, on each start
-of a demo that has none to spare, and Airflow's constraints do not always allow the SDK. So the table is read from the
-installed SDK where there is one, else from ``scikit_images.json`` beside this module, which ``make scikit-images``
-renews. A contract test holds that for every region the result is ``retrieve``'s, and that the copy is the SDK's table.
+``sagemaker.core.image_uris.retrieve`` reads the same table, but importing it takes five seconds of CPU, and Airflow's
+constraints do not always allow the SDK. So the table is read from the installed SDK where there is one, else from
+``scikit_images.json`` beside this module, which ``make scikit-images`` renews. A contract test compares all three.
 """
 
 import json

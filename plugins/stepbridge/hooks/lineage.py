@@ -1,8 +1,7 @@
 """An execution in OpenLineage's terms: the datasets that it reads and writes, their sizes, and its ARN.
 
-The OpenLineage provider is imported only when it calls an operator's ``get_openlineage_facets_on_complete``. Datasets
-are named as OpenLineage prescribes for S3 (https://openlineage.io/docs/spec/naming): the namespace is ``s3://<bucket>``,
-the name is the key. A prefix is named without the slash at its end, as Spark names folders.
+The OpenLineage provider is imported only when it asks for facets. Datasets are named as OpenLineage prescribes for S3
+(https://openlineage.io/docs/spec/naming). A prefix is named without the slash at its end, as Spark names folders.
 """
 
 from __future__ import annotations

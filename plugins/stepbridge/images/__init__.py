@@ -1,1 +1,1 @@
-"""Images: the build context and its digest, and builds behind the protocol ``Builder``. Only CodeBuild builds today."""
+"""Images: the build context and its digest, and builds in CodeBuild."""

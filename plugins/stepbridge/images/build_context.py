@@ -6,15 +6,16 @@ builder reads them.
 
 import hashlib
 import os
+import re
 import shutil
 import stat
 import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO, Final
 
-from stepbridge.core.dockerignore import DockerIgnore, ignore_file_names, parse_dockerignore
+from stepbridge.core.dockerignore import DockerIgnore, parse_dockerignore
 from stepbridge.errors import ConfigurationError, FolderError
 from stepbridge.images.digest import FileEntry
 
@@ -49,7 +50,8 @@ def build_context(folder: Path, dockerfile: str = "Dockerfile") -> list[FolderFi
     _require_folder(folder, "the model's container folder with a Dockerfile in it")
     if not (folder / dockerfile).is_file():
         raise FolderError(str(folder / dockerfile), "no such file", "a Dockerfile", "write one, or name another")
-    ignore_file = next((name for name in ignore_file_names(dockerfile) if (folder / name).is_file()), "")
+    ignore_files = (f"{dockerfile}.dockerignore", ".dockerignore")  # the first that exists is the only one that counts
+    ignore_file = next((name for name in ignore_files if (folder / name).is_file()), "")
     ignore = DockerIgnore()
     if ignore_file:
         ignore = parse_dockerignore((folder / ignore_file).read_text("utf-8-sig"), str(folder / ignore_file))
@@ -64,13 +66,9 @@ def scripts_folder(folder: Path) -> list[FolderFile]:
     Raises FolderError when the folder is missing, or a file is a symbolic link to outside of it or no file at all.
     """
     _require_folder(folder, "the model's scripts folder")
-    counted = (path for path in _walk(folder, DockerIgnore()) if not _is_left_out(PurePosixPath(path)))
+    left_out = re.compile(r"(^|/)(\.|__pycache__/)|\.py[co]$")
+    counted = (path for path in _walk(folder, DockerIgnore()) if not left_out.search(path))
     return [_checked(folder, path, "the scripts folder") for path in sorted(counted)]
-
-
-def _is_left_out(path: PurePosixPath) -> bool:
-    hidden = any(part.startswith(".") for part in path.parts)
-    return hidden or "__pycache__" in path.parts or path.suffix in {".pyc", ".pyo"}
 
 
 def _require_folder(folder: Path, expected: str) -> None:

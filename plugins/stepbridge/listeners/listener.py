@@ -2,8 +2,7 @@
 
 Seen with Airflow 3.3.2: a user's mark calls the task instance methods in the API server, without a previous state, and
 the run's method if the run was marked. The scheduler calls the run's method when a run timed out or its tasks failed. A
-worker calls the task instance methods with the previous state. Nothing is called for a clear. Each method only queues a
-notice; a thread of the same process checks it some seconds later (``delayed_checks``).
+worker calls the task instance methods with the previous state. Nothing is called for a clear. See docs/stops.md.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
 """Decides which executions of a DAG run have to be stopped because no task waits for them any more. Pure.
 
-A wait that runs in a worker or in the triggerer stops its execution itself. This module covers tasks that end while
-neither has them: between ``start_execution`` and its wait, deferred while no triggerer runs, or in a worker that does
-not answer. The decision looks at the states of the tasks some seconds after the end was reported. So it respects a
-clear that came meanwhile, a wait that was marked as a success, and another wait for the same execution.
+docs/stops.md has the cases. The decision looks at the states of the tasks some seconds after the end was reported. So
+it respects a clear that came meanwhile, a wait that was marked as a success, and another wait for the same execution.
 """
 
 from collections.abc import Mapping, Sequence

@@ -25,15 +25,8 @@ from stepbridge.core.statuses import execution_status
 from stepbridge.errors import TRANSIENT_ERRORS, AwsError, NotFoundError
 from stepbridge.hooks.stepbridge import StepbridgeHook
 from stepbridge.hooks.task_instance import EXECUTION_KEY, name_instance
-from stepbridge.listeners.stop_decision import (
-    EndNotice,
-    ExecutionRecord,
-    InstanceState,
-    RunSnapshot,
-    Stop,
-    WaitDependency,
-    executions_to_stop,
-)
+from stepbridge.listeners import stop_decision
+from stepbridge.listeners.stop_decision import EndNotice, InstanceState, RunSnapshot, Stop, WaitDependency
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +45,9 @@ def stop_abandoned_executions(notice: EndNotice) -> bool:
         return False
     if snapshot is None:
         return True
-    done = [_stop(notice, stop, by) for stop in executions_to_stop(notice, snapshot)]  # all, even if one can't be
+    done = [
+        _stop(notice, stop, by) for stop in stop_decision.executions_to_stop(notice, snapshot)
+    ]  # all, even if one can't be
     return all(done)
 
 
@@ -68,7 +63,7 @@ def _snapshot(notice: EndNotice, session: Session) -> RunSnapshot | None:
     rows = session.execute(select(*columns).filter_by(**of_run))
     instances = {(row.task_id, row.map_index): InstanceState(str(row.state or ""), row.try_number) for row in rows}
     records = {
-        (xcom.task_id, xcom.map_index): ExecutionRecord(**XCom.deserialize_value(xcom))
+        (xcom.task_id, xcom.map_index): stop_decision.ExecutionRecord(**XCom.deserialize_value(xcom))
         for xcom in xcoms
         if (xcom.task_id, xcom.map_index) in instances
     }

@@ -92,11 +92,12 @@ class BuildImageOperator(StepbridgeOperator):
     def on_kill(self) -> None:
         """Stop the build if this task started it and was ended by somebody."""
         if build := self._own_build:
-            StopThread(kill_reason(self._task_instance), lambda why: self._stop_build(build, why)).wait()
 
-    def _stop_build(self, build: Build, why: str) -> None:
-        self.log.warning("stopping image build %s: the task was %s", build.id, why)
-        self._builder.stop(build)
+            def stop(why: str) -> None:
+                self.log.warning("stopping image build %s: the task was %s", build.id, why)
+                self._builder.stop(build)
+
+            StopThread(kill_reason(self._task_instance), stop).wait()
 
     def _content(self) -> tuple[list[FolderFile], str, str]:
         """The files of the build context, their digest, and the tag that follows from it."""

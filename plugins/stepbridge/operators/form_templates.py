@@ -1,9 +1,8 @@
 """Jinja expressions typed into a run's form, evaluated by what they may be.
 
-Anybody who may trigger a DAG may type a template into its form. The author of a model card or a DAG file may read all
-that Airflow's tasks may read, and run code; a user of the form may not. So of a value from the form only the syntax is
-Jinja's: what it may hold is listed here, knows the run's dates and names, its parameters and the deployment document,
-and takes time and memory in proportion to its length.
+The author of a model card or a DAG file may read all that Airflow's tasks may read, and run code; whoever may trigger a
+DAG by its form may not. So of a value from the form only the syntax is Jinja's: what it may hold is listed here, knows
+the run's dates, names and parameters and the deployment document, and takes time and memory by its length.
 """
 
 import json

@@ -68,14 +68,18 @@ class StartExecutionOperator(LineageMixin, ParameterisedOperator):
         """
         execution_input = self.execution_input(context)
         self.lineage = Lineage.of_input(execution_input)
-        arn = self._ensure_execution(context, execution_input)
+        machine_arn = self.deployed.state_machine_arn
+        starter = ExecutionStarter(self.hook, self.log, self._guard, context, machine_arn, self.model)
+        arn = starter.ensure_execution(execution_input)
         self.lineage = Lineage.of_input(execution_input, arn)
         address = execution_address(arn, self.hook.local_endpoint("stepfunctions"))
         ExecutionLink.push(context, address)
         self.log.info("execution: %s", arn)
         self.log.info("see it at: %s", address)
-        if self.hold_until_end:
-            self._hold(context, arn)
+        if self.hold_until_end and not execution_status(self.hook.step_functions.describe(arn).status).terminal:
+            self.log.info("holding this task's slot in pool %s until %s has ended", self.pool, arn)
+            queue_url = self.deployed.events_queue_url or ""
+            defer_until_end(self, context, arn, queue_url, conf.getfloat("sensors", "default_timeout"))
         return arn
 
     def execution_input(self, context: Context) -> ExecutionInput:
@@ -92,23 +96,9 @@ class StartExecutionOperator(LineageMixin, ParameterisedOperator):
         }
         return parse_execution_input(values, f"parameters of {describe_task(context)}")
 
-    def _ensure_execution(self, context: Context, execution_input: ExecutionInput) -> str:
-        machine_arn = self.deployed.state_machine_arn
-        starter = ExecutionStarter(self.hook, self.log, self._guard, context, machine_arn, self.model)
-        return starter.ensure_execution(execution_input)
-
     def on_kill(self) -> None:
         """If somebody has ended the task, stop what this try started or redrove; what it only found goes on."""
         self._guard.kill(lambda: self.hook)
-
-    # --- hold_until_end -----------------------------------------------------------------------------------------------
-    def _hold(self, context: Context, arn: str) -> None:
-        """Defer until the execution has ended; return if it has."""
-        if execution_status(self.hook.step_functions.describe(arn).status).terminal:
-            return
-        self.log.info("holding this task's slot in pool %s until %s has ended", self.pool, arn)
-        queue_url = self.deployed.events_queue_url or ""
-        defer_until_end(self, context, arn, queue_url, conf.getfloat("sensors", "default_timeout"))
 
     def resume(self, context: Context, event: dict[str, Any]) -> str:
         """The execution's ARN, once it has ended. Whoever waits for it reports how it ended."""

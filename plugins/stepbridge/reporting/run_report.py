@@ -48,9 +48,10 @@ def gather_report(
         except AwsError as error:
             gaps.append(f"the report has only the history's part of job {name}: {error}")
     report = build_run_report(execution.description, history, jobs)
+    input_uri = report.input.get("input_uri")
     parts: dict[str, Callable[[], object]] = {
         "definition_revision": lambda: step_functions.revision_of(report.execution_arn) or None,
-        "inputs": lambda: _input_listing(s3, report),
+        "inputs": lambda: _listed(s3, input_uri, MOST_LISTED) if isinstance(input_uri, str) else None,
         "outputs": lambda: _output_listing(s3, report),
         "cost": lambda: cost_of(report, prices) if prices else None,
     }
@@ -80,10 +81,9 @@ def input_of(s3: S3, report: RunReport, stage: StageReport) -> Listing | None:
     if not before or not before[-1].output_uri:
         return report.inputs
     try:
-        found, complete = s3.objects(S3Uri.parse(before[-1].output_uri), LISTED_OBJECTS)
+        return _listed(s3, before[-1].output_uri, LISTED_OBJECTS)
     except AwsError:
         return None
-    return listing(before[-1].output_uri, [_object_report(each) for each in found], complete)
 
 
 def project_modules(folders: Sequence[str]) -> list[str]:
@@ -107,12 +107,9 @@ def write_report(s3: S3, report: RunReport) -> S3Uri | None:
     return uri
 
 
-def _input_listing(s3: S3, report: RunReport) -> Listing | None:
-    """What lies below the execution's input_uri; None without one."""
-    uri = report.input.get("input_uri")
-    if not isinstance(uri, str):
-        return None
-    found, complete = s3.objects(S3Uri.parse(uri), MOST_LISTED)
+def _listed(s3: S3, uri: str, most: int) -> Listing:
+    """What lies below the URI, of which at most so many objects are counted."""
+    found, complete = s3.objects(S3Uri.parse(uri), most)
     return listing(uri, [_object_report(each) for each in found], complete)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseSensorOperator, Context, PokeReturnValue
 from airflow.sdk.exceptions import AirflowSensorTimeout
 
-from stepbridge.aws.arns import region_of, state_machine_arn
+from stepbridge.aws.arns import state_machine_arn
 from stepbridge.aws.step_functions import Execution
 from stepbridge.core.deployment import DEPLOYMENT_TEMPLATE, DeploymentDocumentError, parse_deployment
 from stepbridge.core.statuses import execution_status
@@ -26,6 +26,7 @@ from stepbridge.sensors.report import ReportPublisher
 from stepbridge.sensors.stop import ExecutionStop
 from stepbridge.triggers.deferral import deadline_has_passed, defer_until_end
 from stepbridge.triggers.poll_interval import SHORTEST_SECONDS, backoff_seconds, poll_interval, with_jitter
+from stepbridge.triggers.poller import hook_of
 from stepbridge.triggers.state_changes import StateChanges
 
 if TYPE_CHECKING:
@@ -89,9 +90,7 @@ class ExecutionSensor(LineageMixin, BaseSensorOperator):
     @cached_property
     def hook(self) -> StepbridgeHook:
         """The hook, in the execution's region."""
-        from stepbridge.hooks.stepbridge import StepbridgeHook  # here, so that parsing a DAG file does not import boto3
-
-        return StepbridgeHook(self.aws_conn_id, self.region_name or region_of(self.execution_arn))
+        return hook_of(vars(self))
 
     @cached_property
     def _redriver(self) -> Redriver:

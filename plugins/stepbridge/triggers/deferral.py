@@ -36,9 +36,5 @@ def deadline_has_passed(next_method: str, next_kwargs: dict[str, Any] | None) ->
 
 
 def settle_seconds() -> float:
-    """Seconds from a deferral to the earliest time at which its trigger may fire; read in the worker that defers.
-
-    A worker may notice up to ``[workers] min_heartbeat_interval`` late that its task was deferred. If the task is
-    queued again before that, Airflow counts it as failed (seen with Airflow 3.3.2, see ExecutionTrigger).
-    """
+    """ExecutionTrigger's argument, read in the worker that defers: that is how late it may notice the deferral."""
     return float(conf.getint("workers", "min_heartbeat_interval")) + MARGIN_SECONDS

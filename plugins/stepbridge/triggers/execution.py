@@ -1,8 +1,7 @@
 """ExecutionTrigger: fires when an execution has ended, and stops it when its task is marked failed or cleared.
 
-All triggers of one triggerer that wait for executions of one state machine, through one connection, share one watcher
-(Airflow's shared trigger streams): ``triggers.watcher``. A trigger calls DescribeExecution only if its execution alone
-is missing from what runs, or if an event reported its end.
+Triggers share a watcher, ``triggers.watcher`` (Airflow's shared trigger streams). A trigger calls DescribeExecution
+only if its execution alone is missing from what runs, or if an event reported its end.
 """
 
 import asyncio
@@ -35,14 +34,11 @@ AFTER_EVENT_SECONDS: Final = (0.5, 1.0, 2.0, 4.0, 8.0)
 class ExecutionTrigger(BaseEventTrigger):
     """Fires once, with ``{"execution_arn", "status", "fault"}``; ``fault`` is the text of why the wait can't go on.
 
-    :param execution_arn: the execution.
-    :param aws_conn_id: the Airflow connection; None means boto3's own search for credentials.
-    :param region_name: the region, if not the execution's own.
     :param settle_seconds: in a triggerer, how long after it began to wait it fires at the earliest. A worker may notice
         late that its task has been deferred. If the task is queued again before that, the scheduler takes the
         executor's late message for a failure of the task that runs by then (seen with Airflow 3.3.2).
-    :param events_queue_url: the SQS queue that receives ends of the state machine's executions; polls are rare then.
-        Empty: ends are found by polling.
+
+    The other arguments are ExecutionSensor's; without ``events_queue_url`` ends are found by polling.
     """
 
     supports_triggerer_queue: ClassVar[bool] = True  # type: ignore[misc]  # it serves deferred tasks, which have a queue

@@ -29,12 +29,8 @@ class InputTrigger(BaseTrigger):
     Throttling, AWS's own errors and a lost network only make the polls rarer; credentials have ten minutes to be
     renewed in the connection. A denied poll ends the wait at once.
 
-    :param uri: the prefix, ``s3://bucket/prefix``.
-    :param began_at: when the wait began, as a Unix time.
-    :param deadline_at: when it ends at the latest, as a Unix time.
-    :param aws_conn_id: the Airflow connection; None means boto3's own search for credentials.
-    :param region_name: overrides the connection's region.
-    :param settle_seconds: how long after the deferral it fires at the earliest, see ExecutionTrigger.
+    ``uri`` is the prefix, ``s3://bucket/prefix``; ``began_at`` and ``deadline_at`` are Unix times. The other arguments
+    are ExecutionTrigger's.
     """
 
     clients: ClassVar[dict[tuple[str | None, str | None], S3]] = {}

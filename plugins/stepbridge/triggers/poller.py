@@ -58,7 +58,7 @@ class Snapshot:
 
 
 def hook_of(arguments: Mapping[str, Any]) -> StepbridgeHook:
-    """The hook for a trigger's ``arguments``, in the execution's region unless another is named."""
+    """The hook for a trigger's or a sensor's ``arguments``, in the execution's region unless another is named."""
     from stepbridge.hooks.stepbridge import StepbridgeHook  # here, so that parsing a DAG file does not import boto3
 
     region = arguments["region_name"] or region_of(arguments["execution_arn"])

@@ -1,8 +1,7 @@
 """Log lines while a trigger or a worker waits for an execution: its changes of state, and what its jobs print.
 
 Only GetExecutionHistory reports a change, and its quota is small (20 a second and account). So the triggers of one
-watcher take turns (``Subscribers.next_histories``): the calls do not grow with the number of executions. A job's log is
-read in the same turn.
+watcher take turns (``Subscribers.next_histories``), in which a job's log is read too.
 """
 
 from __future__ import annotations

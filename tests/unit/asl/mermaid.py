@@ -65,13 +65,15 @@ def _node(name: str, state: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _arrow(state: Mapping[str, Any], edge: Edge) -> str:
-    match edge.kind:
-        case "rule":
-            return f'-- "{_escaped(_rule_label(state, edge.position))}" -->'
-        case "default":
+    kind, _, rest = edge.key.partition("[")
+    position = int(rest.partition("]")[0] or 0)
+    match kind:
+        case "Choices":
+            return f'-- "{_escaped(_rule_label(state, position))}" -->'
+        case "Default":
             return '-- "no" -->' if _is_question(state) else '-- "else" -->'
-        case "catch":
-            names = state["Catch"][edge.position]["ErrorEquals"]
+        case "Catch":
+            names = state["Catch"][position]["ErrorEquals"]
             text = "any error" if names == ["States.ALL"] else ", ".join(names)
             return f'-. "{_escaped(text)}" .->'
         case _:

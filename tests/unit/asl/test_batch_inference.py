@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.asl.definition_walk import EXECUTION_ARN, StateError, Walk
 
-from stepbridge.asl.definition import load_definition
+from stepbridge.asl.validation import load_definition
 from stepbridge.core.execution_input import ExecutionInput
 from stepbridge.core.fields import STAGE_TIMEOUT_MARGIN_SECONDS
 from stepbridge.core.names import STAGES, job_name

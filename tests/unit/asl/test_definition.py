@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepbridge.asl.definition import load_definition
-from stepbridge.asl.validation import validate_definition
+from stepbridge.asl.validation import load_definition, validate_definition
 from stepbridge.errors import DefinitionError
 
 SOURCE = Path(__file__).parents[3] / "asl" / "batch_inference.asl.json"

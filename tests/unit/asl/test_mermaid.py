@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tests.unit.asl.mermaid import to_mermaid
 
-from stepbridge.asl.definition import load_definition
+from stepbridge.asl.validation import load_definition
 
 SOURCE = Path(__file__).parents[3] / "asl" / "batch_inference.asl.json"
 

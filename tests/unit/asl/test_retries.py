@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.unit.asl.definition_walk import StateError, Walk
 
-from stepbridge.asl.definition import load_definition
+from stepbridge.asl.validation import load_definition
 from stepbridge.core.failures import BACK_OFF, EXECUTION_FAILURES, BackOff, ExecutionFailure, Retrier
 from stepbridge.core.names import STAGES
 

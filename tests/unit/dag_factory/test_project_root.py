@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stepbridge.dag_factory import load_dags
-from stepbridge.dag_factory.project_root import SETTING, find_project_root
+from stepbridge.dag_factory.loader import SETTING, find_project_root
 from stepbridge.errors import ConfigurationError
 
 CARD = "input_uri: s3://bucket/in/{{ ds }}/\noutput_uri: s3://bucket/out/{{ ds }}/\n"

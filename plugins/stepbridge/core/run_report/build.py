@@ -130,10 +130,13 @@ def _job(attempt: Attempt, descriptions: Mapping[str, Mapping[str, Any]], clock:
     # Plain time: a job that outlives its execution's end by its stopping is billed for that too.
     seconds = round(max((end - started_at).total_seconds(), 0.0), 3) if started_at and end else None
     count = cluster.get("InstanceCount")
+    status = "Completed" if attempt.succeeded else UNKNOWN
+    if "ProcessingJobStatus" in description:
+        status = job_status(description["ProcessingJobStatus"]).name
     return JobReport(
         job_name=name,
         job_arn=arn,
-        status=_job_state(attempt, description),
+        status=status,
         created_at=as_datetime(description.get("CreationTime")) or attempt.scheduled_at,
         started_at=started_at,
         ended_at=ended_at,
@@ -144,12 +147,6 @@ def _job(attempt: Attempt, descriptions: Mapping[str, Mapping[str, Any]], clock:
         exit_message=description.get("ExitMessage") or None,
         failure_reason=description.get("FailureReason") or None,
     )
-
-
-def _job_state(attempt: Attempt, description: Mapping[str, Any]) -> str:
-    if "ProcessingJobStatus" in description:
-        return job_status(description["ProcessingJobStatus"]).name
-    return "Completed" if attempt.succeeded else UNKNOWN
 
 
 def _output(request: Mapping[str, Any], member: str) -> str | None:
