@@ -11,7 +11,7 @@ export PYTHONDONTWRITEBYTECODE =
 # If the Python of .venv no longer exists, .venv is created again.
 BROKEN := $(shell test ! -e $(READY) || $(BIN)/python -c '' 2>/dev/null || echo yes)
 
-.PHONY: demo up down test test-all test-pythons chaos bench check format lock scikit-images wheels clean help force
+.PHONY: demo up down test test-all test-pythons chaos bench conformance check format lock scikit-images wheels clean help force
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -57,6 +57,9 @@ chaos: $(READY) ## Stop, kill and crash a real Airflow during 1,000 runs (an hou
 
 bench: $(READY) ## Compare speed and memory with the alternatives (20 minutes; BENCH=quick: 3; BENCH=smallest: only to see that it works)
 	@$(BIN)/python -m tests.bench $(BENCH)
+
+conformance: $(READY) ## Replay executions that AWS recorded, from RECORDS=FOLDER, against the local AWS
+	@$(BIN)/python .ci/conformance "$(RECORDS)"
 
 check: $(READY) ## Lint, format, types, import directions, and that every DAG imports
 	$(BIN)/ruff check

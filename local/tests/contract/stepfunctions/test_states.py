@@ -85,7 +85,7 @@ def test_context_object(aws: ScriptedAws) -> None:
             "RoleArn": "arn:aws:iam::123456789012:role/states",
             "RedriveCount": 0,
         },
-        "State": {"Name": "Look", "RetryCount": 0},
+        "State": {"Name": "Look"},
         "StateMachine": {"Id": machine, "Name": machine.rsplit(":", 1)[1]},
     }
 
@@ -94,7 +94,9 @@ def test_an_undefined_result_fails_the_execution(aws: ScriptedAws) -> None:
     """States.QueryEvaluationError tells the expression and the state."""
     execution = aws.run({"P": {"Type": "Pass", "Output": {"x": "{% $states.input.nowhere %}"}, "End": True}})
     assert (execution["status"], execution["error"]) == ("FAILED", "States.QueryEvaluationError")
-    assert "'$states.input.nowhere' specified for the field 'x' returned nothing (undefined)" in execution["cause"]
+    assert (
+        "'$states.input.nowhere' specified for the field 'Output/x' returned nothing (undefined)" in execution["cause"]
+    )
     assert "'P' (entered at the event id #2)" in execution["cause"]
     assert "EvaluationFailed" in aws.event_types(execution["executionArn"])
 

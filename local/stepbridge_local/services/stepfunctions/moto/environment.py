@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 from moto.stepfunctions.parser.api import HistoryEventType
 from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration import distributed_iteration_component
 from moto.stepfunctions.parser.asl.eval.environment import Environment
-from moto.stepfunctions.parser.asl.eval.event.event_manager import EventManager
+from moto.stepfunctions.parser.asl.eval.event.event_manager import EventHistoryContext, EventManager
 
 from stepbridge_local.fault_injection.execution_time import ExecutionTime, Pace
 from stepbridge_local.services.moto.replacement import replace
@@ -30,6 +30,8 @@ __all__ = [
 ]
 
 _LISTENERS: Final = "stepbridge_end_listeners"
+# What is evaluated before a state has done anything fails, in AWS's histories, after what came before the state.
+_ENTERED: Final = "stepbridge_entered"
 
 
 class EvaluationEndedError(Exception):
@@ -164,9 +166,18 @@ class LocalEventManager(EventManager):
         with self._mutex:
             self._closed = True
 
-    def add_event(self, *args: Any, **kwargs: Any) -> int:
-        """Append an event and return its id. Returns 0, without an event, for a thread that has outlived the run."""
-        return 0 if self._closed else int(super().add_event(*args, **kwargs))
+    def add_event(self, context: EventHistoryContext, event_type: HistoryEventType, *args: Any, **kwargs: Any) -> int:
+        """Append an event and return its id; 0, and no event, from a thread that outlived the run."""
+        if self._closed:
+            return 0
+        source = context.source_event_id
+        entered, before = vars(context).get(_ENTERED, (None, 0))
+        if event_type == HistoryEventType.EvaluationFailed and source == entered:
+            context.source_event_id = before
+        event_id = int(super().add_event(context, event_type, *args, **kwargs))
+        if event_type.value.endswith("StateEntered"):
+            vars(context)[_ENTERED] = (event_id, source)
+        return event_id
 
     def _publish_history_event(self, *args: Any, **kwargs: Any) -> None:
         super()._publish_history_event(*args, **kwargs)

@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.htm
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 from moto.stepfunctions.parser.api import EvaluationFailedEventDetails, HistoryEventType, TaskFailedEventDetails
@@ -25,7 +26,7 @@ from moto.stepfunctions.parser.asl.eval.environment import Environment
 from stepbridge_local.services.moto.replacement import replace
 from stepbridge_local.services.stepfunctions.moto.environment import event_details, wait_while_running
 
-__all__ = ["error_matches", "install", "query_failure", "task_failure"]
+__all__ = ["as_json", "error_matches", "install", "query_failure", "task_failure", "type_name"]
 
 # "States.ALL" and "States.TaskFailed" never match these. States.Runtime cannot be caught or retried at all.
 UNCAUGHT_BY_WILDCARDS: Final = frozenset({"States.DataLimitExceeded", "States.Runtime"})
@@ -41,6 +42,19 @@ def error_matches(error: str | None, error_equals: list[str | None]) -> bool:
     if error in UNCAUGHT_BY_WILDCARDS:
         return False
     return "States.ALL" in error_equals or ("States.TaskFailed" in error_equals and error != "States.Timeout")
+
+
+def as_json(value: Any) -> str:
+    """A value as the texts of AWS show it: JSON without spaces."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def type_name(value: Any) -> str:
+    """What JSON calls the type of a value."""
+    if isinstance(value, bool):
+        return "boolean"
+    names = {type(None): "null", str: "string", int: "number", float: "number", list: "array"}
+    return names.get(type(value), "object")
 
 
 def error_name_of(error_name: str | None) -> ErrorName:

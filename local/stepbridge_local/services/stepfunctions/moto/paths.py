@@ -25,6 +25,7 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9_]*|\*")
 _STEP: Final = re.compile(
     r"""(?P<dots>\.{1,2})(?P<name>[^.\[\]()'"\s]+)|\[(?:'(?:\\.|[^'])*'|"(?:\\.|[^"])*"|[^\]'"])*\]"""
 )
+_BACKSLASH: Final = {quote: re.compile(rf"\\[\\{quote}]|(\\)") for quote in "'\""}
 _PACKAGE: Final = "moto.stepfunctions.parser.asl"
 _COMPARISONS: Final = f"{_PACKAGE}.component.state.choice.comparison.operator.implementations"
 _USERS: Final = (
@@ -71,9 +72,15 @@ def _parsed(path: str) -> JSONPath:
 
 
 def _quoted(step: re.Match[str]) -> str:
-    """The path with names like ``my-key``, which the parser does not accept after a dot, in quotes and brackets."""
+    """Names that the parser does not take behind a dot, such as ``my-key``, in quotes and brackets.
+
+    A backslash in quotes is one, except before the same quote or another backslash.
+    """
     name = step["name"]
-    if name is None or _PLAIN.fullmatch(name):
+    if name is None:
+        backslash = _BACKSLASH.get(step[0][1])
+        return step[0] if backslash is None else backslash.sub(lambda found: found[0] + (found[1] or ""), step[0])
+    if _PLAIN.fullmatch(name):
         return step[0]
     return f"{'..' if step['dots'] == '..' else ''}['{name}']"
 

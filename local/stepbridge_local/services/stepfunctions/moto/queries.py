@@ -9,17 +9,16 @@ from __future__ import annotations
 import copy
 import json
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from moto.stepfunctions.parser.asl.component.common.assign.assign_decl import AssignDecl
+from moto.stepfunctions.parser.asl.component.common.assign.assign_decl_binding import AssignDeclBinding
 from moto.stepfunctions.parser.asl.component.common.assign.assign_template_binding import AssignTemplateBinding
-from moto.stepfunctions.parser.asl.component.common.assign.assign_template_value_terminal import (
-    AssignTemplateValueTerminal,
-)
-from moto.stepfunctions.parser.asl.component.common.jsonata.jsonata_template_value_terminal import (
-    JSONataTemplateValueTerminal,
-)
+from moto.stepfunctions.parser.asl.component.common.assign.assign_template_value import AssignTemplateValue
+from moto.stepfunctions.parser.asl.component.common.jsonata.jsonata_template_binding import JSONataTemplateBinding
+from moto.stepfunctions.parser.asl.component.common.jsonata.jsonata_template_value import JSONataTemplateValue
 from moto.stepfunctions.parser.asl.component.common.query_language import QueryLanguageMode
 from moto.stepfunctions.parser.asl.component.common.string.string_expression import StringJSONata, StringVariableSample
 from moto.stepfunctions.parser.asl.component.common.timeouts.timeout import TimeoutSecondsJSONata
@@ -36,7 +35,7 @@ from stepbridge_local.services.stepfunctions.moto.errors import query_failure
 __all__ = ["commit_assignments", "discard_assignments", "install", "iso_timestamp", "variables_of"]
 
 _PENDING: Final = "stepbridge_pending_assignments"
-_COMPONENT_SUFFIX: Final = re.compile(r"(String)?JSONata.*$|Decl.*$|TemplateValue.*$")
+_COMPONENT_SUFFIX: Final = re.compile(r"^([A-Za-z]+?)((String)?JSONata|Decl|TemplateValue|Array)[A-Za-z]*$")
 MAXIMUM_WAIT_SECONDS: Final = 99_999_999
 
 
@@ -62,7 +61,7 @@ def _new_expression(self: StringJSONata, expression: str) -> None:
 
 def _evaluate_expression(self: StringJSONata, env: Environment) -> None:
     bindings = {**variables_of(env.variable_store), "states": _states_of(env)}
-    field = _COMPONENT_SUFFIX.sub("", env.next_field_name or "")
+    field = _field(env)
     described = f"The JSONata expression '{self.expression}'" + (f" specified for the field '{field}'" if field else "")
     try:
         result = evaluate(self.expression, bindings)
@@ -71,6 +70,11 @@ def _evaluate_expression(self: StringJSONata, env: Environment) -> None:
     if result is UNDEFINED:
         raise query_failure(env, f"{described} returned nothing (undefined).", field)
     env.stack.append(result)
+
+
+def _field(env: Environment) -> str:
+    """The path of the field that is evaluated, as in ``Output/result``."""
+    return _COMPONENT_SUFFIX.sub(r"\1", env.next_field_name or "")
 
 
 def _states_of(env: Environment) -> dict[str, Any]:
@@ -158,8 +162,24 @@ def _assigned_variables(self: VariableStore) -> dict[str, str]:
 
 
 # --- naming the field that fails --------------------------------------------------------------------------------------
-def _identifier(self: AssignTemplateBinding) -> str:
-    return str(self.identifier)
+_Binding = AssignTemplateBinding | JSONataTemplateBinding
+
+
+def _naming_the_member(
+    original: Callable[[_Binding, Environment], None],
+) -> Callable[[_Binding, Environment], None]:
+    """Evaluate a member of an object in the field ``Output/outer/inner``."""
+
+    def evaluate_member(self: _Binding, env: Environment) -> None:
+        outer = env.next_field_name or ""
+        env.next_field_name = f"{_field(env)}/{self.identifier}"
+        original(self, env)
+        env.next_field_name = outer
+
+    return evaluate_member
+
+
+_MEMBERS: Final = {binding: _naming_the_member(binding._eval_body) for binding in get_args(_Binding)}
 
 
 def _same_field(_self: object) -> None:
@@ -176,7 +196,8 @@ def install() -> None:
     replace(TimeoutSecondsJSONata, "_eval_seconds", _timeout_seconds)
     replace(SecondsJSONata, "_get_wait_seconds", _wait_seconds)
     replace(AssignDecl, "_eval_body", _assign)
-    replace(AssignTemplateBinding, "_field_name", _identifier)
-    for value in (AssignTemplateValueTerminal, JSONataTemplateValueTerminal):
+    for binding, evaluate_member in _MEMBERS.items():
+        replace(binding, "_eval_body", evaluate_member)
+    for value in (AssignDeclBinding, *_MEMBERS, AssignTemplateValue, JSONataTemplateValue):
         replace(value, "_field_name", _same_field)
     replace(VariableStore, "get_assigned_variables", _assigned_variables)

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from moto.stepfunctions.parser.api import (
     HistoryEventType,
@@ -22,6 +22,7 @@ from moto.stepfunctions.parser.asl.component.eval_component import EvalComponent
 from moto.stepfunctions.parser.asl.component.program.program import Program
 from moto.stepfunctions.parser.asl.component.state.choice.state_choice import StateChoice
 from moto.stepfunctions.parser.asl.component.state.exec.execute_state import ExecutionState
+from moto.stepfunctions.parser.asl.component.state.exec.state_map.items.items import ItemsJSONata
 from moto.stepfunctions.parser.asl.component.state.exec.state_map.state_map import StateMap
 from moto.stepfunctions.parser.asl.component.state.exec.state_parallel.state_parallel import StateParallel
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.state_task import StateTask
@@ -35,7 +36,7 @@ from moto.stepfunctions.parser.asl.utils.json_path import NoSuchJsonPathError
 from stepbridge_local.fault_injection.execution_time import Alarm
 from stepbridge_local.services.moto.replacement import replace
 from stepbridge_local.services.stepfunctions.moto.environment import add_event, on_end, time_of, wait_while_running
-from stepbridge_local.services.stepfunctions.moto.errors import task_failure
+from stepbridge_local.services.stepfunctions.moto.errors import as_json, query_failure, task_failure, type_name
 from stepbridge_local.services.stepfunctions.moto.queries import commit_assignments, discard_assignments, iso_timestamp
 from stepbridge_local.services.stepfunctions.moto.redrive import (
     begin_program,
@@ -92,14 +93,15 @@ def _evaluate_state(self: CommonStateField, env: Environment) -> None:
         add_event(
             env, self.state_entered_event_type, stateEnteredEventDetails=self._get_state_entered_event_details(env)
         )
-    env.states.context_object.context_object_data["State"] = {
-        "EnteredTime": iso_timestamp(),
-        "Name": self.name,
-        "RetryCount": 0,
-    }
+    entered: dict[str, Any] = {"EnteredTime": iso_timestamp(), "Name": self.name}
+    if isinstance(self, ExecutionState):  # only what can be retried has a count
+        entered["RetryCount"] = 0
+    env.states.context_object.context_object_data["State"] = cast("Any", entered)
+    tells_itself = isinstance(self, StateTask | StateMap)  # of a failure in an attempt, but of none in its Output
     try:
         self._eval_state_input(env=env)
         self._eval_state(env)
+        tells_itself = False
         if not env.is_running():
             _add_aborted_event(self, env)
             return
@@ -107,7 +109,9 @@ def _evaluate_state(self: CommonStateField, env: Environment) -> None:
     except NoSuchJsonPathError as error:
         raise _path_failure(env, error) from error
     except FailureEventException as failure:
-        _add_evaluation_failed_event(self, env, failure)
+        if not tells_itself and failure.failure_event.event_type == HistoryEventType.EvaluationFailed:
+            details = failure.get_evaluation_failed_event_details()
+            add_event(env, HistoryEventType.EvaluationFailed, evaluationFailedEventDetails=details)
         raise
     commit_assignments(env)
     self._verify_size_quota(env=env, value=env.states.get_input())
@@ -122,17 +126,10 @@ def _add_aborted_event(state: CommonStateField, env: Environment) -> None:
             add_event(env, event_type)
 
 
-def _add_evaluation_failed_event(state: CommonStateField, env: Environment, failure: FailureEventException) -> None:
-    """Add the event for states other than tasks. Tasks add their own event for each attempt."""
-    if failure.failure_event.event_type == HistoryEventType.EvaluationFailed and not isinstance(state, StateTask):
-        details = failure.get_evaluation_failed_event_details()
-        add_event(env, HistoryEventType.EvaluationFailed, evaluationFailedEventDetails=details)
-
-
 def _path_failure(env: Environment, error: NoSuchJsonPathError) -> FailureEventException:
     cause = (
         f"The JSONPath '{error.json_path}' specified for the field '{env.next_field_name}' could not be found in the "
-        f"input '{error.data}'"
+        f"input '{as_json(error.data)}'"
     )
     return task_failure(env, "States.Runtime", cause)
 
@@ -184,6 +181,31 @@ def _take_result(state: ExecutionState, env: Environment, result: Any) -> None:
         state.result_path.eval(env)
     else:
         env.states.reset(input_value=env.stack.pop())
+
+
+# --- Map --------------------------------------------------------------------------------------------------------------
+_moto_map: Final = StateMap._eval_execution
+
+
+def _run_map(self: StateMap, env: Environment) -> None:
+    """Refuse an input that is no array where nothing else names the items."""
+    if not (self._is_language_query_jsonpath() or self.items or self.item_reader):
+        items = env.states.get_input()
+        if not isinstance(items, list):
+            raise query_failure(env, f"Map state input must be an array but was: {as_json(items)}")
+    _moto_map(self, env)
+
+
+def _evaluate_items(self: ItemsJSONata, env: Environment) -> None:
+    """Replaces ItemsJSONata._eval_body, which writes values of another type as Python does."""
+    self.string_jsonata.eval(env=env)
+    items = env.stack[-1]
+    if not isinstance(items, list):
+        cause = (
+            f"The JSONata expression '{self.string_jsonata.literal_value}' specified for the field 'Items' returned an "
+            f"unexpected result type. Expected 'array', but was '{type_name(items)}' for value: {as_json(items)}"
+        )
+        raise query_failure(env, cause, "Items")
 
 
 # --- Choice -----------------------------------------------------------------------------------------------------------
@@ -244,6 +266,8 @@ def install() -> None:
     replace(Program, "eval", _evaluate_program)
     replace(CommonStateField, "_eval_body", _evaluate_state)
     replace(ExecutionState, "_evaluate_with_timeout", _evaluate_attempt)
+    replace(StateMap, "_eval_execution", _run_map)
+    replace(ItemsJSONata, "_eval_body", _evaluate_items)
     replace(StateChoice, "_eval_state", _choose)
     replace(StateChoice, "_eval_state_output", _follow_choice)
     replace(WaitFunction, "_eval_body", _wait)
