@@ -83,7 +83,12 @@ def test_ctrl_c_at_any_moment_leaves_no_process(
 ) -> None:
     """An interrupted demo ends within its grace and takes everything with it."""
     process = subprocess.Popen(
-        [*COMMAND, "--state", str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        [*COMMAND, "--state", str(tmp_path)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        # As in a terminal's foreground: a shell's background jobs, and all below them, ignore the signal.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     time.sleep(seconds)  # the moment is the point of the test
     os.kill(process.pid, signal.SIGINT)

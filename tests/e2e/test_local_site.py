@@ -32,7 +32,7 @@ CARD = """\
 stages: [preprocessing]
 input_uri: s3://{{ var.json.stepbridge.bucket }}/in/
 output_uri: s3://{{ var.json.stepbridge.bucket }}/out/{{ run_id }}/
-retries: 0
+retries: 1  # a busy machine: Airflow can take a late word of a deferral for a failure
 max_active_runs: 30
 """
 

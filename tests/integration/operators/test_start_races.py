@@ -75,9 +75,8 @@ def test_two_workers_that_start_the_same_run_share_one_execution(
             "dag_run": SimpleNamespace(conf={}),
             "task_state_store": SimpleNamespace(get=saved.get, set=lambda *_, **_others: None),
         }
-        execution_input = operator.execution_input(context)
         gate.wait(DEADLINE_SECONDS)
-        return operator._ensure_execution(context, execution_input)
+        return operator.execute(context)
 
     with ThreadPoolExecutor(8) as pool:
         arns = set(pool.map(started, range(8)))

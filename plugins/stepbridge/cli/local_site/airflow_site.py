@@ -96,6 +96,7 @@ class AirflowSite:
                 "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
                 # A worker can notice the end of its task this late; the default of 5 s would show in every hop.
                 "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+                "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",  # the default of 5 s fails tasks on a busy machine
                 "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(connection),
             }
         )

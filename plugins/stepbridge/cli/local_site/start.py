@@ -125,11 +125,11 @@ def _migrate_once(tree: ProcessTree, site: AirflowSite, environment: dict[str, s
 
 
 def _wait_until_healthy(tree: ProcessTree, client: AirflowClient, prepared: Future[object]) -> None:
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + 600
     while missing := client.unhealthy_components():
         tree.check()
         if prepared.done():
             prepared.result()
         if time.monotonic() > deadline:
-            raise SiteError("Airflow", f"not healthy after 180 s: {', '.join(missing)}")
+            raise SiteError("Airflow", f"not healthy after 600 s: {', '.join(missing)}")
         time.sleep(0.2)
