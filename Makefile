@@ -26,7 +26,7 @@ down: $(READY) ## Stop what `make up` started
 	@$(BIN)/stepbridge down
 
 # Runs the tests of both distributions, one after the other. A process takes a new test when it has none left. Tests that
-# share something expensive are in one xdist_group, and run in the same process. Short tests sometimes wait, so three
+# share something expensive are in one xdist_group, and run in the same process. Short tests sometimes wait, so four
 # processes keep two cores busy. For long tests two are enough.
 PYTEST = python -m pytest --dist loadgroup --numprocesses
 define tests
@@ -34,7 +34,7 @@ define tests
 endef
 
 test: $(READY) ## Run the tests, some of them with a real Airflow
-	$(call tests,3 -m "not long")
+	$(call tests,4 -m "not long")
 
 test-all: $(READY) ## Run the long tests: many faults at once, restarts, large inputs, Docker
 	$(call tests,2 -m long)

@@ -51,10 +51,11 @@ class Records:
                         "INSERT INTO records VALUES (?, ?, ?, ?, ?)",
                         [(*name, position, json.dumps(document)) for position, document in enumerate(documents)],
                     )
+                self._database.execute("COMMIT")
             except BaseException:
-                self._database.execute("ROLLBACK")
+                if self._database.in_transaction:  # SQLite itself rolls back after some errors, such as a full disk
+                    self._database.execute("ROLLBACK")
                 raise
-            self._database.execute("COMMIT")
 
     def load(self, kind: str) -> Iterator[tuple[str, str, list[Document]]]:
         """Every scope and name of the kind with its documents, in the order of scope and name."""
