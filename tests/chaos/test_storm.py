@@ -49,7 +49,7 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG
 
-from stepbridge.dag_factory.retry_policy import ModelRetryPolicy
+from stepbridge.operators.retry_policy import ModelRetryPolicy
 from stepbridge.operators.start_execution import StartExecutionOperator
 from stepbridge.sensors.execution import ExecutionSensor
 

@@ -110,9 +110,9 @@ class ContentFiles:
         md5 = hashlib.md5(usedforsecurity=False)
         size_bytes = 0
         try:
-            with path.open("xb", buffering=0) as file:
+            with path.open("xb") as file:
                 for chunk in chunks:
-                    file.write(chunk)
+                    file.write(chunk)  # buffered, so that it writes all or raises
                     md5.update(chunk)
                     size_bytes += len(chunk)
         except BaseException:

@@ -54,7 +54,9 @@ class ExecutionRecords:
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = OFF")  # survives the death of the process, not a power cut
         self._database.executescript(_SCHEMA)
-        self._end_interrupted(now)
+        self._database.execute("BEGIN")
+        with self._database:  # both an execution's record and its last event, or neither
+            self._end_interrupted(now)
 
     # --- writing: ignored once closed, when what still runs counts as interrupted ------------------------------------
     def add(self, record: Document) -> None:

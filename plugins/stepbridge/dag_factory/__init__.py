@@ -13,8 +13,8 @@ from stepbridge.core.model_card import ModelCard, parse_card
 from stepbridge.dag_factory.dag import add_tasks, build_dag, model_asset
 from stepbridge.dag_factory.form import form_params
 from stepbridge.dag_factory.loader import BrokenCardsError, check_cards, load_dags
-from stepbridge.dag_factory.retry_policy import ModelRetryPolicy
 from stepbridge.errors import CardError
+from stepbridge.operators.retry_policy import ModelRetryPolicy
 
 __all__ = [
     "BrokenCardsError",

@@ -24,9 +24,9 @@ from stepbridge.dag_factory.deadline import deadline_alert
 from stepbridge.dag_factory.documentation import documentation
 from stepbridge.dag_factory.form import form_params
 from stepbridge.dag_factory.notifications import ApprovalNotifier, Notification, require_notifiers
-from stepbridge.dag_factory.retry_policy import ModelRetryPolicy
 from stepbridge.operators.base import CONTAINER_STAGE
 from stepbridge.operators.build_image import BuildImageOperator
+from stepbridge.operators.retry_policy import ModelRetryPolicy
 from stepbridge.operators.start_execution import StartExecutionOperator
 from stepbridge.operators.upload_scripts import UploadScriptsOperator
 from stepbridge.sensors.execution import ExecutionSensor

@@ -14,6 +14,7 @@ from stepbridge.core.deployment import DEPLOYMENT_TEMPLATE, Deployment, parse_de
 from stepbridge.core.names import STAGES
 from stepbridge.errors import ConfigurationError, ExecutionInputError, Problem
 from stepbridge.operators.form_templates import TEMPLATE_FAILURES
+from stepbridge.operators.retry_policy import ModelRetryPolicy
 
 if TYPE_CHECKING:
     from stepbridge.hooks.stepbridge import StepbridgeHook
@@ -48,6 +49,7 @@ class StepbridgeOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.retry_policy = self.retry_policy or ModelRetryPolicy()
         self.timezone = timezone
         self.model = model
         self.deployment = deployment

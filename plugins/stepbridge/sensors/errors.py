@@ -2,31 +2,7 @@
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
 
-from stepbridge.core.run_report.failure_text import without_log
 from stepbridge.errors import StepbridgeError
-
-
-class ExecutionFailedError(StepbridgeError):
-    """The execution failed. The text is ``core.run_report.failure_text``'s.
-
-    ``error`` is Step Functions' name of what it failed with: for a job the prefix of its failure reason, such as
-    AlgorithmError; empty when it has none.
-    """
-
-    def __init__(self, execution_arn: str, status: str, text: str, error: str = "") -> None:
-        super().__init__(execution_arn, status)
-        self.args = (execution_arn, status, text, error)  # what pickle hands to __init__
-        self.execution_arn = execution_arn
-        self.status = status
-        self.text = text
-        self.error = error
-
-    def __str__(self) -> str:
-        return self.text
-
-    @property
-    def summary(self) -> str:
-        return without_log(self.text)
 
 
 class EmptyOutputError(StepbridgeError, AirflowFailException):

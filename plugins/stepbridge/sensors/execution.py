@@ -20,6 +20,7 @@ from stepbridge.hooks.lineage import Lineage, LineageMixin
 from stepbridge.hooks.task_instance import describe_task, record_execution
 from stepbridge.links.addresses import execution_address
 from stepbridge.links.stepbridge import ExecutionLink, JobLogsLink
+from stepbridge.operators.retry_policy import ModelRetryPolicy
 from stepbridge.sensors.errors import WaitTimeoutError, WatchError
 from stepbridge.sensors.redrive import Redriver
 from stepbridge.sensors.report import ReportPublisher
@@ -74,6 +75,7 @@ class ExecutionSensor(LineageMixin, BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.retry_policy = self.retry_policy or ModelRetryPolicy()
         self.execution_arn = execution_arn
         self.model = model
         self.deferrable = deferrable

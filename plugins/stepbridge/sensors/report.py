@@ -11,7 +11,7 @@ from stepbridge.aws.arns import region_of
 from stepbridge.aws.logs import PROCESSING_LOG_GROUP
 from stepbridge.aws.step_functions import Execution
 from stepbridge.core.run_report.cost import PricesError
-from stepbridge.core.run_report.failure_text import failure_text, output_remedy, silence
+from stepbridge.core.run_report.failure_text import ExecutionFailedError, failure_text, output_remedy, silence
 from stepbridge.core.run_report.log_lines import key_lines, shown
 from stepbridge.core.run_report.model import RunReport, StageReport
 from stepbridge.core.run_report.timeline import figures, timeline
@@ -21,7 +21,7 @@ from stepbridge.hooks.prices import configured_prices
 from stepbridge.links.addresses import execution_address, job_address, log_address, objects_address
 from stepbridge.links.stepbridge import JobLogsLink
 from stepbridge.reporting.run_report import gather_report, input_of, log_lines, project_modules, write_report
-from stepbridge.sensors.errors import EmptyOutputError, ExecutionFailedError
+from stepbridge.sensors.errors import EmptyOutputError
 
 if TYPE_CHECKING:
     from airflow.sdk.types import Logger

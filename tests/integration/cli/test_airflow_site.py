@@ -66,3 +66,19 @@ def test_no_library_s_deprecation_stands_in_every_task_log(tmp_path: Path) -> No
     told = subprocess.run(command, env=site.environment(), capture_output=True, text=True, check=True)
     assert "models.py" in told.stdout
     assert "deprecated" not in told.stdout + told.stderr
+
+
+def test_a_secret_that_was_not_written_is_made_anew(tmp_path: Path) -> None:
+    """An empty file, as a full disk left it, is no password; each file is private and written whole."""
+    home = tmp_path / "airflow"
+    home.mkdir()
+    for name in ("password", "secret_key", "jwt_secret"):
+        (home / name).touch()
+    site = AirflowSite(ROOT, home, 8080, "http://127.0.0.1:4566", "us-east-1", None)
+    first = site.environment()
+    assert len(site.password()) >= 12
+    assert len(first["AIRFLOW__API__SECRET_KEY"]) >= 32
+    assert len(first["AIRFLOW__API_AUTH__JWT_SECRET"]) >= 64
+    assert site.environment() == first
+    assert {path.stat().st_mode & 0o777 for path in home.iterdir() if path.is_file()} == {0o600}
+    assert list(home.glob("*.new")) == []

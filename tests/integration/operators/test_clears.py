@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from stepbridge.core.run_report.failure_text import ExecutionFailedError
 from stepbridge.operators.run_tasks import TasksNotClearedError
-from stepbridge.sensors.errors import ExecutionFailedError
 
 from .airflow_runs import AirflowRuns, Failures, Run
 from .tiny_model import TinyModel

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from stepbridge.dag_factory.retry_policy import ModelRetryPolicy
+from stepbridge.core.run_report.failure_text import ExecutionFailedError
 from stepbridge.errors import BrokenImageError, ConfigurationError, EndpointUnreachableError, FolderError
-from stepbridge.sensors.errors import ExecutionFailedError, WaitTimeoutError
+from stepbridge.sensors.errors import WaitTimeoutError
 
 from .airflow_runs import AirflowRuns, Failures, Run
 from .tiny_model import TinyModel
@@ -178,8 +178,6 @@ def test_an_image_that_cannot_be_built(
     (model.context_folder / "Dockerfile").write_text(f"FROM python:3-slim\n{dockerfile}")
     failures = Failures()
     dag = model.dag(failures, retries=2)
-    for task in dag.tasks:
-        task.retry_policy = ModelRetryPolicy()
     run = airflow.run(dag, failures)
     error = failures.of("build_image")
     assert isinstance(error, BrokenImageError), error

@@ -13,7 +13,8 @@ from airflow.sdk import DAG, Asset
 from airflow.utils.session import create_session
 from sqlalchemy import select
 
-from stepbridge.sensors.errors import EmptyOutputError, ExecutionFailedError
+from stepbridge.core.run_report.failure_text import ExecutionFailedError
+from stepbridge.sensors.errors import EmptyOutputError
 
 from .airflow_runs import AirflowRuns, Failures
 from .tiny_model import TinyModel

@@ -13,8 +13,8 @@ import pytest
 from airflow.sdk import DAG
 
 from stepbridge.aws.arns import execution_arn
+from stepbridge.core.run_report.failure_text import ExecutionFailedError
 from stepbridge.operators.start_execution import StartExecutionOperator
-from stepbridge.sensors.errors import ExecutionFailedError
 
 from .airflow_runs import AirflowRuns, Failures, synced
 from .fault_proxy import FaultProxy, states_through

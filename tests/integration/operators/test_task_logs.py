@@ -8,7 +8,6 @@ import pytest
 
 from stepbridge.aws.logs import CloudWatchLogs
 from stepbridge.aws.step_functions import StepFunctions
-from stepbridge.dag_factory.retry_policy import ModelRetryPolicy
 from stepbridge.triggers.state_changes import JOB_LINES, StateChanges
 
 from .airflow_runs import AirflowRuns, Failures
@@ -20,8 +19,6 @@ def test_the_short_text_stands_last(airflow: AirflowRuns, model: TinyModel, caps
     model.script("preprocessing", "print('reading')\nraise ValueError('no column\\nnor header')")
     failures = Failures()
     dag = model.dag(failures, stages=["preprocessing"], retries=2)
-    for task in dag.tasks:
-        task.retry_policy = ModelRetryPolicy()
     airflow.run(dag, failures)
     printed = capsys.readouterr().out
     assert "Traceback (most recent call last)" in printed

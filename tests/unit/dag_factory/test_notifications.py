@@ -20,8 +20,8 @@ from stepbridge.core.model_card import parse_card
 from stepbridge.dag_factory import build_dag
 from stepbridge.dag_factory.deadline import deadline_missed
 from stepbridge.dag_factory.notifications import Notification, require_notifiers
-from stepbridge.dag_factory.retry_policy import ModelRetryPolicy
 from stepbridge.errors import CardError
+from stepbridge.operators.retry_policy import ModelRetryPolicy
 
 URIS = "input_uri: s3://bucket/in/\noutput_uri: s3://bucket/out/\nstages: [preprocessing]\n"
 TOPIC = "arn:aws:sns:us-east-1:123456789012:on-call"

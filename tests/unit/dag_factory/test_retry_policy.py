@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pkgutil
 from importlib import import_module
+from typing import Any
 
 import pytest
-from airflow.sdk import RetryAction
+from airflow.sdk import DAG, RetryAction, RetryDecision, RetryPolicy
 
 from stepbridge.core.failures import TASK_ERRORS
-from stepbridge.dag_factory.retry_policy import RETRY_LATER, ModelRetryPolicy, decide
+from stepbridge.core.run_report.failure_text import ExecutionFailedError
 from stepbridge.errors import (
     AccessDeniedError,
     AwsError,
@@ -25,7 +26,10 @@ from stepbridge.errors import (
     StepbridgeError,
     ThrottlingError,
 )
-from stepbridge.sensors.errors import EmptyOutputError, ExecutionFailedError, WatchError
+from stepbridge.operators import BuildImageOperator, StartExecutionOperator, UploadScriptsOperator
+from stepbridge.operators.retry_policy import RETRY_LATER, ModelRetryPolicy, decide
+from stepbridge.sensors import ExecutionSensor
+from stepbridge.sensors.errors import EmptyOutputError, WatchError
 
 FAIL, RETRY, DEFAULT = RetryAction.FAIL, RetryAction.RETRY, RetryAction.DEFAULT
 
@@ -114,3 +118,22 @@ def test_a_class_of_the_same_name_elsewhere_is_not_meant() -> None:
 
 def _subclasses(of: type) -> set[type]:
     return set(of.__subclasses__()).union(*(_subclasses(each) for each in of.__subclasses__()))
+
+
+class _OwnPolicy(RetryPolicy):
+    def evaluate(self, *_: Any) -> RetryDecision:
+        return RetryDecision.default()
+
+
+def test_a_hand_written_dag_has_the_policy_unless_it_names_another() -> None:
+    """In each operator and the sensor; in ``default_args`` too."""
+    own = _OwnPolicy()
+    for arguments in ({}, {"retry_policy": own}):
+        with DAG("d", schedule=None, default_args=arguments):
+            tasks = [
+                BuildImageOperator(task_id="build_image", model="m", context_folder="/x"),
+                UploadScriptsOperator(task_id="upload_scripts", model="m", scripts_folder="/x"),
+                StartExecutionOperator(task_id="start_execution", model="m", image_uri=None, code_uri=None),
+                ExecutionSensor(task_id="wait_for_execution", execution_arn="arn"),
+            ]
+        assert [task.retry_policy for task in tasks] == [own if arguments else ModelRetryPolicy()] * len(tasks)

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from airflow.sdk import RetryAction
 
-from stepbridge.dag_factory.retry_policy import decide
 from stepbridge.errors import BrokenImageError
 from stepbridge.images.build_failure import (
     BUILD_BEGINS,
@@ -18,6 +17,7 @@ from stepbridge.images.build_failure import (
     exit_code_of,
     hint_for,
 )
+from stepbridge.operators.retry_policy import decide
 
 STACK = Path(__file__).parents[3] / "infra" / "stack.yaml"
 

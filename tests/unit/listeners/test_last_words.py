@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from stepbridge.dag_factory.retry_policy import ModelRetryPolicy
+from stepbridge.core.run_report.failure_text import ExecutionFailedError
 from stepbridge.errors import BrokenImageError, EndpointUnreachableError, ImageBuildError, QuotaExceededError
 from stepbridge.listeners.last_words import log_last_words, next_try
-from stepbridge.sensors.errors import ExecutionFailedError
+from stepbridge.operators.retry_policy import ModelRetryPolicy
 
 
 class Log:

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from tests.unit.core.test_deployment import VALUES as DEPLOYED
 
 from stepbridge.core.deployment import Deployment
-from stepbridge.dag_factory.retry_policy import decide
 from stepbridge.errors import ExecutionInputError
 from stepbridge.operators.form_templates import LONGEST, TEMPLATE_FAILURES, is_the_dags_own, rendered_from_form
+from stepbridge.operators.retry_policy import decide
 from stepbridge.operators.start_execution import StartExecutionOperator
 
 DAY = pendulum.datetime(2013, 7, 1)

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from stepbridge.sensors.errors import ExecutionFailedError, WaitTimeoutError, WatchError
+from stepbridge.core.run_report.failure_text import ExecutionFailedError
+from stepbridge.sensors.errors import WaitTimeoutError, WatchError
 from stepbridge.triggers.state_changes import line_of
 from stepbridge.triggers.subscribers import HISTORIES_PER_POLL, Subscribers
 

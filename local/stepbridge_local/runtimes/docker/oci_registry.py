@@ -64,7 +64,9 @@ class OciRegistry:
         self.address = f"127.0.0.1:{self._port()}"
         configuration = self._folder / "registry.yml"
         port = self.address.rpartition(":")[2]
-        (self._folder / "port").write_text(port)
+        kept = self._folder / "port.new"
+        kept.write_text(port)
+        kept.replace(self._folder / "port")
         configuration.write_text(_CONFIGURATION.format(folder=self._folder.resolve(), port=port))
         log_file = self._folder / "registry.log"
         with log_file.open("wb") as log:
@@ -107,7 +109,8 @@ class OciRegistry:
 
     def _port(self) -> int:
         file = self._folder / "port"
-        wanted = int(file.read_text()) if file.is_file() else 0
+        text = file.read_text() if file.is_file() else ""
+        wanted = int(text) if text.isdecimal() else 0
         try:
             return _bindable(wanted)
         except OSError:

@@ -22,6 +22,11 @@ _ENVIRONMENT_OVERRIDES: Final = {
     "type": "environmentType",
     "privilegedMode": "privilegedMode",
 }
+_CONSOLES: Final = {
+    "aws": "console.aws.amazon.com",
+    "aws-cn": "console.amazonaws.cn",
+    "aws-us-gov": "console.amazonaws-us-gov.com",
+}
 
 
 def new_record(scope: Scope, project: Mapping[str, Any], request: Mapping[str, Any], number: int) -> BuildRecord:
@@ -84,9 +89,8 @@ def _logs_of(scope: Scope, project: Mapping[str, Any], request: Mapping[str, Any
     prefix = configured.get("streamName")
     stream = f"{prefix}/{unique}" if prefix else unique
     arn = f"arn:{partition(scope.region)}:logs:{scope.region}:{scope.account_id}:log-group:{group}:log-stream:{stream}"
-    link = (
-        f"https://console.aws.amazon.com/cloudwatch/home?region={scope.region}#logEvent:group={group};stream={stream}"
-    )
+    console = _CONSOLES[partition(scope.region)]
+    link = f"https://{console}/cloudwatch/home?region={scope.region}#logEvent:group={group};stream={stream}"
     return {
         "groupName": group,
         "streamName": stream,

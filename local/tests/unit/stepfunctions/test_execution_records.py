@@ -55,6 +55,20 @@ def test_what_was_running_is_failed_once(file: Path) -> None:
         again.close()
 
 
+def test_an_end_that_cannot_be_written_leaves_no_event(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The start that failed, as on a full disk, has kept nothing; the next one ends the execution once."""
+    first = ExecutionRecords(file, NOW)
+    first.add(record("a", "RUNNING"))
+    first.add_event("m:a", {"id": 1, "type": "ExecutionStarted"})
+    first.close()
+    with monkeypatch.context() as full:
+        full.setattr(ExecutionRecords, "update", lambda *_: (_ for _ in ()).throw(sqlite3.OperationalError("full")))
+        with pytest.raises(sqlite3.OperationalError, match="full"):
+            ExecutionRecords(file, NOW)
+    again = ExecutionRecords(file, NOW)
+    assert [event["type"] for event in again.events("m:a")] == ["ExecutionStarted", "ExecutionFailed"]
+
+
 def test_an_execution_that_outlives_its_machine_is_not_written_again(file: Path) -> None:
     """Its machine's executions were forgotten; those of other machines were not."""
     records = ExecutionRecords(file, NOW)

@@ -12,16 +12,12 @@ from rich.table import Column, Table
 
 from stepbridge.aws.step_functions import StepFunctions
 from stepbridge.cli.local_site.airflow_client import AirflowClient
+from stepbridge.cli.local_site.site import SiteError
 from stepbridge.core.run_report.history import read_history
-from stepbridge.errors import StepbridgeError
 
 TASKS = ("build_image", "upload_scripts", "start_execution", "wait_for_execution")
 FINAL_RUN_STATES = ("success", "failed")
 COLOURS = {"success": "green", "done": "green", "failed": "red", "running": "yellow", "deferred": "yellow"}
-
-
-class RunTimeoutError(StepbridgeError):
-    """A DAG run did not end in time."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +39,7 @@ def follow_run(
     check: Callable[[], None],
     timeout_seconds: float,
 ) -> str:
-    """Show the run's progress until it has ended; its last state. Raises RunTimeoutError after ``timeout_seconds``.
+    """Show the run's progress until it has ended; its last state. Raises SiteError after ``timeout_seconds``.
 
     On a terminal the table is redrawn in place; elsewhere each change is a line. ``check`` is called at each poll and
     may raise to give up, for example because Airflow died.
@@ -63,7 +59,7 @@ def follow_run(
             if run_state in FINAL_RUN_STATES:
                 return run_state
             if elapsed > timeout_seconds:
-                raise RunTimeoutError(f"run {run_id} of {dag_id}", f"still {run_state} after {elapsed:.0f} s")
+                raise SiteError(f"run {run_id} of {dag_id}", f"still {run_state} after {elapsed:.0f} s")
             time.sleep(0.3)
 
 

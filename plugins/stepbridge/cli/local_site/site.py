@@ -119,8 +119,13 @@ def find_running_site(settings: SiteSettings) -> RunningSite | None:
 
 
 def record_site(settings: SiteSettings, site: RunningSite) -> None:
-    """Write the record that ``find_running_site`` reads; readable by its owner only, it holds the password."""
-    temporary = settings.record.with_suffix(".new")
+    """Write the record that ``find_running_site`` reads; it holds the password."""
+    write_private(settings.record, json.dumps(asdict(site)))
+
+
+def write_private(file: Path, text: str) -> None:
+    """Write the file whole or not at all, readable by its owner only."""
+    temporary = file.with_suffix(".new")
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
-        json.dump(asdict(site), stream)
-    temporary.replace(settings.record)
+        stream.write(text)
+    temporary.replace(file)

@@ -8,12 +8,36 @@ from stepbridge.core.run_report.history import parsed_object
 from stepbridge.core.run_report.log_lines import last_lines, shown, traceback_of
 from stepbridge.core.run_report.model import NOT_STARTED, Listing, RunReport, StageReport
 from stepbridge.core.run_report.timeline import duration
+from stepbridge.errors import StepbridgeError
 
 CAUSE_LENGTH: Final = 1500
 NAMED_OBJECTS: Final = 10
 LOCAL_NOTE: Final = "[local AWS] "
 """How the local AWS begins the lines that it adds to a job's log, about the files of a job that stored none."""
 _LOG_HEAD, _LOG_LINE = "  last ", "    | "
+
+
+class ExecutionFailedError(StepbridgeError):
+    """The execution failed. ``text`` is ``failure_text``'s.
+
+    ``error`` is Step Functions' name of what it failed with: for a job the prefix of its failure reason, such as
+    AlgorithmError; empty when it has none.
+    """
+
+    def __init__(self, execution_arn: str, status: str, text: str, error: str = "") -> None:
+        super().__init__(execution_arn, status)
+        self.args = (execution_arn, status, text, error)  # what pickle hands to __init__
+        self.execution_arn = execution_arn
+        self.status = status
+        self.text = text
+        self.error = error
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def summary(self) -> str:
+        return without_log(self.text)
 
 
 def failure_text(

@@ -61,13 +61,14 @@ def _configure(context: StackContext, name: str, old: Properties, new: Propertie
         s3.put_bucket_tagging(Bucket=name, Tagging={"TagSet": tags})
     elif "Tags" in old:
         s3.delete_bucket_tagging(Bucket=name)
+    suffix = "amazonaws.com.cn" if partition(context.region) == "aws-cn" else "amazonaws.com"
     return ReturnValues(
         name,
         {
             "Arn": f"arn:{partition(context.region)}:s3:::{name}",
-            "DomainName": f"{name}.s3.amazonaws.com",
-            "DualStackDomainName": f"{name}.s3.dualstack.{context.region}.amazonaws.com",
-            "RegionalDomainName": f"{name}.s3.{context.region}.amazonaws.com",
+            "DomainName": f"{name}.s3.{suffix}",
+            "DualStackDomainName": f"{name}.s3.dualstack.{context.region}.{suffix}",
+            "RegionalDomainName": f"{name}.s3.{context.region}.{suffix}",
         },
     )
 

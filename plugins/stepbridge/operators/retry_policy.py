@@ -3,20 +3,15 @@
 A policy can refuse a retry or put it off; the card's ``retries`` limit how many there are.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Self
 
-from airflow.sdk import RetryDecision, RetryPolicy
+from airflow.sdk import Context, RetryDecision, RetryPolicy
 
 from stepbridge.core import failures
 from stepbridge.core.failures import Retry
-from stepbridge.sensors.errors import ExecutionFailedError
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
+from stepbridge.core.run_report.failure_text import ExecutionFailedError
 
 RETRY_LATER: Final = timedelta(seconds=failures.RETRY_LATER_SECONDS)
 
@@ -43,7 +38,7 @@ class ModelRetryPolicy(RetryPolicy):
         return {"__type": "ModelRetryPolicy"}
 
     @classmethod
-    def deserialize(cls, data: dict[str, Any]) -> ModelRetryPolicy:  # noqa: ARG003
+    def deserialize(cls, data: dict[str, Any]) -> Self:  # noqa: ARG003
         return cls()
 
 
