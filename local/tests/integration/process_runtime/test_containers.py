@@ -198,6 +198,7 @@ def test_kill_9_of_the_program_leaves_nothing_behind(
     """No process, and after the next start no folder."""
     marker = f"marker-{uuid.uuid4().hex}"
     program = f"""
+import os
 import time
 from pathlib import Path
 from stepbridge_local.protocols import ContainerSpec
@@ -206,15 +207,17 @@ runtime = ProcessRuntime(Path({str(runtime._store.folder)!r}), Path({str(tmp_pat
 entrypoint = ["/bin/sh", "-c", "trap '' TERM; (sleep 600; echo {marker}) & echo ready; sleep 600; echo {marker}"]
 spec = ContainerSpec("job", {image.image_id!r}, Path({str(tmp_path)!r}), entrypoint)
 for number in range(2):
-    runtime.start(spec, lambda line: print(line, flush=True))
+    runtime.start(spec, lambda line: os.write(1, line.encode() + b"\\n"))  # print is no single write
 time.sleep(600)
 """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, env=environment) as child:
         assert child.stdout is not None
-        assert [child.stdout.readline(), child.stdout.readline()] == ["ready\n", "ready\n"]
-        assert len(running_with(marker)) >= 4
-        os.kill(child.pid, signal.SIGKILL)
+        try:
+            assert [child.stdout.readline(), child.stdout.readline()] == ["ready\n", "ready\n"]
+            assert len(running_with(marker)) >= 4
+        finally:  # else leaving the block would wait for it
+            os.kill(child.pid, signal.SIGKILL)
     gone(marker)
     ProcessRuntime(runtime._store.folder, tmp_path / "work").close()
     assert list((tmp_path / "work").glob("session-*")) == []
