@@ -7,8 +7,9 @@ from importlib import import_module
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG, RetryAction, RetryDecision, RetryPolicy
+from airflow.sdk import DAG, BaseOperator, RetryAction, RetryDecision, RetryPolicy
 
+from stepbridge import operators, sensors
 from stepbridge.core.failures import TASK_ERRORS
 from stepbridge.core.run_report.failure_text import ExecutionFailedError
 from stepbridge.errors import (
@@ -26,9 +27,14 @@ from stepbridge.errors import (
     StepbridgeError,
     ThrottlingError,
 )
-from stepbridge.operators import BuildImageOperator, StartExecutionOperator, UploadScriptsOperator
+from stepbridge.operators import (
+    BuildImageOperator,
+    CostApprovalOperator,
+    StartExecutionOperator,
+    UploadScriptsOperator,
+)
 from stepbridge.operators.retry_policy import RETRY_LATER, ModelRetryPolicy, decide
-from stepbridge.sensors import ExecutionSensor
+from stepbridge.sensors import ExecutionSensor, InputSensor
 from stepbridge.sensors.errors import EmptyOutputError, WatchError
 
 FAIL, RETRY, DEFAULT = RetryAction.FAIL, RetryAction.RETRY, RetryAction.DEFAULT
@@ -126,14 +132,19 @@ class _OwnPolicy(RetryPolicy):
 
 
 def test_a_hand_written_dag_has_the_policy_unless_it_names_another() -> None:
-    """In each operator and the sensor; in ``default_args`` too."""
+    """In every operator and sensor that is exported; in ``default_args`` too."""
     own = _OwnPolicy()
+    exported = [getattr(package, name) for package in (operators, sensors) for name in package.__all__]
+    classes = {each for each in exported if isinstance(each, type) and issubclass(each, BaseOperator)}
     for arguments in ({}, {"retry_policy": own}):
         with DAG("d", schedule=None, default_args=arguments):
             tasks = [
                 BuildImageOperator(task_id="build_image", model="m", context_folder="/x"),
                 UploadScriptsOperator(task_id="upload_scripts", model="m", scripts_folder="/x"),
                 StartExecutionOperator(task_id="start_execution", model="m", image_uri=None, code_uri=None),
+                CostApprovalOperator(task_id="approve_cost", model="m", max_cost=1),
+                InputSensor(task_id="wait_for_input", model="m"),
                 ExecutionSensor(task_id="wait_for_execution", execution_arn="arn"),
             ]
+        assert {type(task) for task in tasks} == classes
         assert [task.retry_policy for task in tasks] == [own if arguments else ModelRetryPolicy()] * len(tasks)
