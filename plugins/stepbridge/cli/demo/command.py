@@ -143,7 +143,8 @@ def _run_model(
     logical_date = datetime.combine(day, now.time(), UTC)
     airflow.trigger(MODEL, run_id, logical_date.isoformat(), {"day": day.isoformat()})
     say(f"Run: {run_id} triggered; {site.airflow_url}/dags/{MODEL}/runs/{run_id}")
-    if follow_run(airflow, _step_functions(site), MODEL, run_id, console, check, RUN_TIMEOUT_SECONDS) != "success":
+    machines = StepFunctions(local_session().client("stepfunctions", endpoint_url=site.aws_endpoint_url))
+    if follow_run(airflow, machines, MODEL, run_id, console, check, RUN_TIMEOUT_SECONDS) != "success":
         raise SiteError(f"run {run_id} of {MODEL}", "it failed\n" + _failure(airflow, run_id))
     return RunReport.model_validate_json(json.dumps(airflow.xcom(MODEL, run_id, "wait_for_execution")))
 
@@ -213,10 +214,6 @@ def _predictions(file: Path, rows: int) -> Table:
     for line in lines[:rows]:
         table.add_row(*(line[column] for column in SHOWN_COLUMNS))
     return table
-
-
-def _step_functions(site: RunningSite) -> StepFunctions:
-    return StepFunctions(local_session().client("stepfunctions", endpoint_url=site.aws_endpoint_url))
 
 
 def _parse_day(text: str) -> date:

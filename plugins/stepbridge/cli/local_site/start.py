@@ -33,6 +33,7 @@ def start_site(
     AirflowError, or what the deployment or ``prepare`` raised; the caller's ``tree`` then ends what was started.
     """
     from stepbridge_local.processes import free_port, in_background
+    from stepbridge_local.runtimes.docker.base_images import missing_base_images
 
     database_url = start_database(tree, settings.airflow_home, say)
     aws_url = start_local_aws(tree, settings, say)
@@ -44,8 +45,12 @@ def start_site(
     prepared = in_background(lambda: prepare(deployed.result()))
     _migrate_once(tree, site, environment, say)
     running = _result(tree, deployed)  # first: tasks that were interrupted go on at once, and need the stack
-    if settings.runtime in ("docker", "auto"):
-        _result(tree, prepared)  # an image that cannot be pulled is said before Airflow is started
+    if settings.runtime in ("docker", "auto"):  # an image that cannot be pulled is said before Airflow is started
+        _result(tree, prepared)
+        files = settings.project.glob("containers/*/Dockerfile")
+        models = sorted(file for file in files if file.parent.name != "airflow")  # which docker-compose builds
+        for line in missing_base_images(models, settings.base_image):
+            say(f"Image: {line}")
     say("Airflow: starting scheduler, DAG processor, triggerer and API server")
     site.start(tree, environment)
     client = AirflowClient(site.url, site.user, site.password())
