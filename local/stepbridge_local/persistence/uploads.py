@@ -99,17 +99,20 @@ def _exactly(stream: _Stream, size_bytes: int) -> Iterator[bytes]:
 def checked(
     chunks: Iterable[bytes], headers: Mapping[str, str], trailers: Mapping[str, str], computed: dict[str, str]
 ) -> Iterator[bytes]:
-    """The chunks, and an exception at the end when they do not fit the sender's checksum.
+    """The chunks, and an exception at the end when they do not fit the sender's Content-MD5 or checksum.
 
     The checksum is announced by ``x-amz-sdk-checksum-algorithm``, or by an ``x-amz-checksum-*`` in ``headers`` (names
     in lower case) or later in ``trailers``. ``computed`` gets ``{algorithm: value}``. Raises ChecksumMismatchError.
     """
     algorithm = _announced(headers)
     checksum = Checksum(algorithm) if algorithm and Checksum.supports(algorithm) else None
+    md5 = Checksum("MD5") if "content-md5" in headers else None
     for chunk in chunks:
-        if checksum:
-            checksum.update(chunk)
+        for verified in filter(None, (checksum, md5)):
+            verified.update(chunk)
         yield chunk
+    if md5 and md5.value() != headers["content-md5"].strip():
+        raise ChecksumMismatchError("Content-MD5")
     if algorithm is None:
         return
     name = f"x-amz-checksum-{algorithm.lower()}"

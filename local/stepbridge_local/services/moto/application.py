@@ -25,6 +25,7 @@ from stepbridge_local.services.moto.malformed import problem_of, unreadable
 from stepbridge_local.services.moto.replacement import replace
 from stepbridge_local.services.moto.requests import call_of, send_error
 from stepbridge_local.services.operations import refusal
+from stepbridge_local.services.s3.moto.calls import refusal_of_s3
 
 __all__ = ["MotoApplication"]
 
@@ -64,7 +65,7 @@ class MotoApplication:
         refused = refusal(call.service, call.operation)
         if environ["PATH_INFO"].startswith("/moto-api"):
             refused = ServiceError("NotFound", "moto's own API is not part of the local AWS", 404)
-        refused = refused or unreadable(environ)
+        refused = refused or unreadable(environ) or refusal_of_s3(environ, call)
         if refused is not None:
             return send_error(call, refused, environ, start_response)
         try:

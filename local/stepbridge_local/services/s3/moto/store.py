@@ -204,7 +204,8 @@ class _StoredS3Response(S3Response):
 
 def _as_s3_error(error: ChecksumMismatchError | TruncatedBodyError) -> S3ClientError:
     if isinstance(error, ChecksumMismatchError):
-        return S3ClientError("BadDigest", f"The {error.algorithm} you specified did not match the calculated checksum.")
+        counterpart = "what we received" if error.algorithm == "Content-MD5" else "the calculated checksum"
+        return S3ClientError("BadDigest", f"The {error.algorithm} you specified did not match {counterpart}.")
     return S3ClientError("IncompleteBody", f"The request body terminated unexpectedly: {error}")
 
 
