@@ -11,9 +11,10 @@ from urllib.parse import parse_qs
 from uuid import uuid4
 from xml.sax.saxutils import escape
 
+from stepbridge_local.partitions import partition
 from stepbridge_local.protocols import ServiceError
 
-__all__ = ["ApiCall", "Credential", "credential_of", "error_answer", "operation_of_target", "partition"]
+__all__ = ["ApiCall", "Credential", "credential_of", "error_answer", "operation_of_target"]
 
 _CREDENTIAL: Final = re.compile(r"Credential=([^/\s,]+)/[^/]+/([^/]+)/([^/]+)/aws4_request")
 # Services whose signing name is not the name that IAM has for them.
@@ -65,13 +66,6 @@ def credential_of(authorization: str, query: str) -> Credential | None:
     else:
         return None
     return Credential(key, region, _IAM_NAMES.get(service.lower(), service.lower()))
-
-
-def partition(region: str) -> str:
-    """The partition a region belongs to, as it stands in ARNs."""
-    if region.startswith("cn-"):
-        return "aws-cn"
-    return "aws-us-gov" if region.startswith("us-gov-") else "aws"
 
 
 def operation_of_target(target: str) -> tuple[str, str]:

@@ -345,3 +345,26 @@ def test_a_machine_is_made_with_a_role_that_step_functions_can_use(aws: Iam) -> 
     )
     machine = aws.sfn.create_state_machine(name=aws.unique("m"), definition=nothing, roleArn=states)["stateMachineArn"]
     assert refused(aws.sfn.update_state_machine, stateMachineArn=machine, definition=job)[1].endswith("managed-rule.")
+
+
+@pytest.mark.parametrize(("region", "partition"), [("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")])
+def test_the_role_of_a_state_machine_in_another_partition(aws: Iam, region: str, partition: str) -> None:
+    """The rule that it needs is the partition's own."""
+    iam, states, name = aws.client("iam", region), aws.client("stepfunctions", region), aws.unique("role")
+    trust = {"Effect": "Allow", "Principal": {"Service": "states.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=aws.policy(trust))["Role"]["Arn"]
+    assert role == f"arn:{partition}:iam::{ACCOUNT}:role/{name}"
+    resource = f"arn:{partition}:states:::sagemaker:createProcessingJob.sync"
+    task = {"Type": "Task", "Resource": resource, "Parameters": {}, "End": True}
+    job = json.dumps({"StartAt": "J", "States": {"J": task}})
+
+    def allow_rules_of(owner: str) -> None:
+        rule = f"arn:{owner}:events:{region}:{ACCOUNT}:rule/StepFunctionsGetEventsForSageMakerProcessingJobsRule"
+        statement = {"Effect": "Allow", "Action": "events:*", "Resource": rule}
+        iam.put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=aws.policy(statement))
+
+    allow_rules_of("aws")
+    message = refused(states.create_state_machine, name=name, definition=job, roleArn=role)[1]
+    assert message == f"'{role}' is not authorized to create managed-rule."
+    allow_rules_of(partition)
+    states.create_state_machine(name=name, definition=job, roleArn=role)

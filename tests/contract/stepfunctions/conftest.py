@@ -28,9 +28,8 @@ class BatchInference:
         self.sfn = self.client("stepfunctions")
         self.sagemaker = self.client("sagemaker")
         self._numbers = itertools.count()
-        created = self.sfn.create_state_machine(
-            name="batch-inference", definition=DEFINITION.read_text(encoding="utf-8"), roleArn=ROLE_ARN
-        )
+        definition = DEFINITION.read_text(encoding="utf-8").replace("${Partition}", "aws")  # as the stack does
+        created = self.sfn.create_state_machine(name="batch-inference", definition=definition, roleArn=ROLE_ARN)
         self.arn = str(created["stateMachineArn"])
 
     def client(self, service: str) -> Any:

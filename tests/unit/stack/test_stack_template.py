@@ -18,8 +18,11 @@ from stepbridge.errors import DefinitionError, DeploymentError, TemplateError
 
 REGIONS = ["us-east-1", "cn-north-1", "us-gov-west-1"]
 # cfn-lint's schema of the States Language allows a number only; with JSONata, TimeoutSeconds may be an expression:
-# https://docs.aws.amazon.com/step-functions/latest/dg/state-task.html
-JSONATA_TIMEOUT = re.compile(r"'\{% .* %\}' is not of type 'number' at 'States/.*/TimeoutSeconds'")
+# https://docs.aws.amazon.com/step-functions/latest/dg/state-task.html. It allows resources of the partition aws only.
+SCHEMA_MISTAKE = re.compile(
+    r"'\{% .* %\}' is not of type 'number' at 'States/.*/TimeoutSeconds'"
+    r"|'arn:\$\{Partition\}:states:::[\w:.]+' does not match '\^arn:aws:.*' at 'States/.*/Resource'"
+)
 
 
 def lint(text: str) -> list[str]:
@@ -34,7 +37,7 @@ def test_the_template_is_lint_clean_in_every_partition(template_path: Path) -> N
 
 def test_the_packaged_template_is_lint_clean_in_every_partition(packaged: PackagedTemplate) -> None:
     """What is sent to CloudFormation is clean too, the state machine's definition included."""
-    assert [line for line in lint(packaged.body) if not JSONATA_TIMEOUT.search(line)] == []
+    assert [line for line in lint(packaged.body) if not SCHEMA_MISTAKE.search(line)] == []
 
 
 def test_the_packaged_template_can_be_sent_with_the_call(packaged: PackagedTemplate) -> None:
@@ -60,6 +63,15 @@ def test_the_definition_is_the_reviewed_file(packaged: PackagedTemplate, templat
     source = template_path.parents[1] / "asl" / "batch_inference.asl.json"
     assert json.loads(properties["DefinitionString"]) == json.loads(source.read_text())
     assert "DefinitionS3Location" not in properties
+
+
+def test_the_definition_names_no_partition_either(packaged: PackagedTemplate) -> None:
+    """China and GovCloud refuse the integrations of another partition; the stack makes every substitution."""
+    properties = packaged.document["Resources"]["StateMachine"]["Properties"]
+    definition = properties["DefinitionString"]
+    assert set(re.findall(r'arn:[^:"]*', definition)) == {"arn:${Partition}"}
+    assert set(re.findall(r"\$\{(\w+)\}", definition)) == set(properties["DefinitionSubstitutions"])
+    assert properties["DefinitionSubstitutions"]["Partition"] == {"Ref": "AWS::Partition"}
 
 
 def test_the_bucket_is_private_encrypted_versioned_and_outlives_the_stack(template: dict[str, Any]) -> None:

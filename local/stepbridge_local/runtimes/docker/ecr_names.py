@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from stepbridge_local.partitions import dns_suffix
+
 __all__ = ["ecr_name", "ecr_references", "engine_name", "rewritten_dockerfile"]
 
 _HOST: Final = re.compile(r"\b(?P<account>\d{12})\.dkr\.ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\.[a-z0-9.]+/")
@@ -32,8 +34,7 @@ def ecr_name(text: str, address: str) -> str:
 
 
 def _host(name: re.Match[str]) -> str:
-    suffix = "amazonaws.com.cn" if name["region"].startswith("cn-") else "amazonaws.com"
-    return f"{name['account']}.dkr.ecr.{name['region']}.{suffix}/"
+    return f"{name['account']}.dkr.ecr.{name['region']}.{dns_suffix(name['region'])}/"
 
 
 def ecr_references(text: str) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from stepbridge_local.http.api_call import partition
+from stepbridge_local.partitions import partition
 from stepbridge_local.protocols import Scope
 from stepbridge_local.services.codebuild.record import BuildRecord
 from stepbridge_local.services.codebuild.requests import checked_project, merged_variables

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from stepbridge_local.http.api_call import partition
+from stepbridge_local.partitions import partition
 from stepbridge_local.protocols import LogSink, Scope, ServiceError
 from stepbridge_local.services.codebuild.history import BuildHistory
 from stepbridge_local.services.codebuild.new_build import codebuild_arn, codebuild_environment, new_record

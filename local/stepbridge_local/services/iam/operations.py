@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from stepbridge_local.http.api_call import ApiCall, partition
+from stepbridge_local.http.api_call import ApiCall
+from stepbridge_local.partitions import partition
 from stepbridge_local.services.iam.decision import Need
 
 __all__ = ["create_processing_job_needs", "log_resource", "needs_of", "pass_role", "processing_job_arn"]

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from stepbridge_local.http.api_call import partition
+from stepbridge_local.partitions import partition
 from stepbridge_local.protocols import (
     BuiltImage,
     ImageRegistry,

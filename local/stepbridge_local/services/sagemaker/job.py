@@ -11,6 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from stepbridge_local.partitions import partition
 from stepbridge_local.protocols import Scope
 from stepbridge_local.services.sagemaker.errors import FAILURE_REASON_MAX_LENGTH, IllegalTransitionError
 
@@ -111,13 +112,6 @@ class ProcessingJob:
         return chosen["InstanceType"], int(
             chosen["InstanceCount"] if "InstanceCount" in chosen else cluster["InstanceCount"]
         )
-
-
-def partition(region: str) -> str:
-    """The partition a region belongs to, as it stands in ARNs."""
-    if region.startswith("cn-"):
-        return "aws-cn"
-    return "aws-us-gov" if region.startswith("us-gov-") else "aws"
 
 
 def advance(job: ProcessingJob, event: Event, at: datetime, outcome: Outcome | None = None) -> ProcessingJob:

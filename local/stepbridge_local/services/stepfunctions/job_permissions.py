@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from stepbridge_local.http.api_call import ApiCall, partition
+from stepbridge_local.http.api_call import ApiCall
+from stepbridge_local.partitions import partition
 from stepbridge_local.protocols import Scope
 from stepbridge_local.services.iam.decision import Need
 from stepbridge_local.services.iam.operations import create_processing_job_needs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-__all__ = ["check_transitions"]
+__all__ = ["check_transitions", "inner_machines"]
 
 _ENDING: Final = frozenset({"Succeed", "Fail", "Choice"})  # which have neither Next nor End
 
@@ -33,7 +33,7 @@ def _problems(machine: Any, where: str) -> Iterator[str]:
                 yield f"MISSING_TRANSITION_TARGET: Missing 'Next' target: {target} at {here}{place}"
         if state.get("Type") not in _ENDING and "Next" not in state and state.get("End") is not True:
             yield f"SCHEMA_VALIDATION_FAILED: A state must have 'Next' or 'End' at {here}"
-        for inner, place in _inner(state):
+        for inner, place in inner_machines(state):
             yield from _problems(inner, f"{here}{place}")
     for name in states:
         if name not in reached:
@@ -51,7 +51,8 @@ def _targets(state: Mapping[str, Any]) -> Iterator[tuple[Any, str]]:
                 yield rule["Next"], f"/{member}[{position}]/Next"
 
 
-def _inner(state: Mapping[str, Any]) -> Iterator[tuple[Any, str]]:
+def inner_machines(state: Mapping[str, Any]) -> Iterator[tuple[Any, str]]:
+    """The branches of a state, or its item processor, each with its place below the state."""
     for member in ("ItemProcessor", "Iterator"):
         if member in state:
             yield state[member], f"/{member}"

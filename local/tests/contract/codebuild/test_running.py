@@ -43,10 +43,17 @@ def test_a_build_runs_its_phases_in_order(builds: Builds) -> None:
 
 
 @pytest.mark.parametrize(
-    ("region", "partition"), [("us-gov-west-1", "aws-us-gov"), ("cn-north-1", "aws-cn"), ("eu-west-1", "aws")]
+    ("region", "partition", "console"),
+    [
+        ("us-gov-west-1", "aws-us-gov", "console.amazonaws-us-gov.com"),
+        ("cn-north-1", "aws-cn", "console.amazonaws.cn"),
+        ("eu-west-1", "aws", "console.aws.amazon.com"),
+    ],
 )
-def test_a_build_in_another_partition(client: Callable[..., Any], name: str, region: str, partition: str) -> None:
-    """ARNs are those of the region's partition, and roles of it are taken."""
+def test_a_build_in_another_partition(
+    client: Callable[..., Any], name: str, region: str, partition: str, console: str
+) -> None:
+    """ARNs and the link to the console are those of the region's partition, and roles of it are taken."""
     codebuild = client("codebuild", region_name=region)
     project = codebuild.create_project(
         name=name,
@@ -58,6 +65,7 @@ def test_a_build_in_another_partition(client: Callable[..., Any], name: str, reg
     build = codebuild.start_build(projectName=name)["build"]
     for arn in (project["arn"], project["encryptionKey"], build["arn"], build["logs"]["cloudWatchLogsArn"]):
         assert arn.startswith(f"arn:{partition}:")
+    assert build["logs"]["deepLink"].startswith(f"https://{console}/cloudwatch/home?region={region}#")
 
 
 def test_commands_share_one_shell(builds: Builds) -> None:

@@ -22,6 +22,7 @@ HOST = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
         (f"{HOST}/models:one", f"{ADDRESS}/123456789012/eu-west-1/models:one"),
         (f"{HOST}/team/models@sha256:{'0' * 64}", f"{ADDRESS}/123456789012/eu-west-1/team/models@sha256:{'0' * 64}"),
         ("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/m:1", f"{ADDRESS}/123456789012/cn-north-1/m:1"),
+        ("123456789012.dkr.ecr.us-gov-west-1.amazonaws.com/m:1", f"{ADDRESS}/123456789012/us-gov-west-1/m:1"),
     ],
 )
 def test_names_there_and_back(ecr: str, engine: str) -> None:

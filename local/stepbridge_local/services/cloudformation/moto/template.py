@@ -12,6 +12,7 @@ from moto.cloudformation.exceptions import ValidationError
 from moto.cloudformation.models import Stack
 from moto.cloudformation.parsing import ResourceMap
 
+from stepbridge_local.partitions import dns_suffix, partition
 from stepbridge_local.services.cloudformation.resources import resource_types
 
 __all__ = ["StackResources", "parse_template"]
@@ -49,6 +50,12 @@ class StackResources(ResourceMap):
     """
 
     provide: Provide | None = None
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        """Corrects the pseudo parameters, which moto has for one partition only."""
+        super().__init__(*arguments, **options)
+        region = self._region_name
+        self._parsed_resources |= {"AWS::Partition": partition(region), "AWS::URLSuffix": dns_suffix(region)}
 
     def load_parameters(self) -> None:
         """Treats defaults like given values, so lists and numbers get their types, and checks constraints.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from stepbridge_local.http.api_call import partition
+from stepbridge_local.partitions import partition
 from stepbridge_local.services.cloudformation.properties import boolean, lower_camel
 from stepbridge_local.services.cloudformation.resource_type import Properties, ResourceType, ReturnValues, StackContext
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from stepbridge_local.http.api_call import partition
+from stepbridge_local.partitions import partition
 from stepbridge_local.services.cloudformation.resource_type import Properties, ResourceType, ReturnValues, StackContext
 
 __all__ = ["RESOURCE_TYPE"]

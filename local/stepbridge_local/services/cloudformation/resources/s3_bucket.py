@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
-from stepbridge_local.http.api_call import partition
+from stepbridge_local.partitions import dns_suffix, partition
 from stepbridge_local.services.cloudformation.properties import boolean, only
 from stepbridge_local.services.cloudformation.resource_type import Properties, ResourceType, ReturnValues, StackContext
 
@@ -61,7 +61,7 @@ def _configure(context: StackContext, name: str, old: Properties, new: Propertie
         s3.put_bucket_tagging(Bucket=name, Tagging={"TagSet": tags})
     elif "Tags" in old:
         s3.delete_bucket_tagging(Bucket=name)
-    suffix = "amazonaws.com.cn" if partition(context.region) == "aws-cn" else "amazonaws.com"
+    suffix = dns_suffix(context.region)
     return ReturnValues(
         name,
         {

@@ -1,4 +1,4 @@
-"""Replaces parts of moto's ECR: digests and sizes of images, errors, and expired tokens."""
+"""Replaces parts of moto's ECR: digests and sizes of images, errors, expired tokens, and addresses of registries."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from moto.core.responses import ActionResult
-from moto.ecr.models import ECRBackend, Image, ecr_backends
+from moto.ecr.models import ECRBackend, Image, Repository, ecr_backends
 from moto.ecr.responses import ECRResponse
 
+from stepbridge_local.partitions import dns_suffix
 from stepbridge_local.services.ecr.manifest import manifest_digest
 from stepbridge_local.services.moto.api_errors import ApiError
 from stepbridge_local.services.moto.replacement import replace
@@ -17,6 +18,7 @@ from stepbridge_local.services.moto.replacement import replace
 __all__ = ["install", "no_repository"]
 
 _TOKEN_LIFETIME: Final = timedelta(hours=12)
+_moto_new_repository: Final = Repository.__init__
 _moto_get_authorization_token: Final = ECRResponse.get_authorization_token
 
 
@@ -56,6 +58,17 @@ class _StoredECRBackend(ECRBackend):
         return response
 
 
+def _registry(account_id: str, region: str) -> str:
+    """The registry's host name; moto's is the same in all partitions."""
+    return f"{account_id}.dkr.ecr.{region}.{dns_suffix(region)}"
+
+
+def _new_repository(self: Repository, *arguments: Any, **options: Any) -> None:
+    """Replaces Repository.__init__, whose URI is that of one partition."""
+    _moto_new_repository(self, *arguments, **options)
+    self.uri = f"{_registry(self.registry_id, self.region_name)}/{self.name}"
+
+
 def _set_digest(image: Image) -> None:
     """Replaces Image._create_digest, which hashes the layers' digests or a random number, not the manifest."""
     image._image_digest = manifest_digest(image.image_manifest)
@@ -67,10 +80,12 @@ def _size_of_layers(image: Image) -> int:
 
 
 def _get_authorization_token(response: ECRResponse) -> ActionResult:
-    """Replaces ECRResponse.get_authorization_token, whose tokens have expired in 2015."""
+    """Replaces ECRResponse.get_authorization_token, whose tokens have expired in 2015, for one partition."""
     answer: ActionResult = _moto_get_authorization_token(response)
     result: Any = answer.result
     for token in result["authorizationData"]:
+        account_id = token["proxyEndpoint"].removeprefix("https://").partition(".")[0]
+        token["proxyEndpoint"] = f"https://{_registry(account_id, response.region)}"
         token["expiresAt"] = datetime.now(UTC) + _TOKEN_LIFETIME
     return answer
 
@@ -78,6 +93,7 @@ def _get_authorization_token(response: ECRResponse) -> ActionResult:
 def install() -> None:
     """Replace these parts of moto's ECR."""
     replace(ECRResponse, "get_authorization_token", _get_authorization_token)
+    replace(Repository, "__init__", _new_repository)
     replace(Image, "_create_digest", _set_digest)
     replace(Image, "get_image_size_in_bytes", _size_of_layers)
     replace(ecr_backends, "backend", _StoredECRBackend)

@@ -20,7 +20,8 @@ from moto.s3.models import s3_backends
 from moto.sts.models import sts_backends
 from moto.utilities.utils import get_partition
 
-from stepbridge_local.http.api_call import ApiCall, Credential, partition
+from stepbridge_local.http.api_call import ApiCall, Credential
+from stepbridge_local.partitions import partition
 from stepbridge_local.protocols import Scope, ServiceError
 from stepbridge_local.services.iam.decision import Caller, Need
 from stepbridge_local.services.iam.operations import needs_of

@@ -1,4 +1,4 @@
-"""``arn:aws:states:::sagemaker:createProcessingJob`` and ``.sync`` as a task of moto's interpreter.
+"""``sagemaker:createProcessingJob`` and ``.sync`` as a task of moto's interpreter.
 
 https://docs.aws.amazon.com/step-functions/latest/dg/connect-sagemaker.html
 """

@@ -16,7 +16,7 @@ from moto.stepfunctions.models import StateMachine
 from moto.stepfunctions.parser.asl.eval.environment import Environment
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 
-from stepbridge_local.http.api_call import partition
+from stepbridge_local.partitions import partition
 from stepbridge_local.protocols import Scope, ServiceError
 from stepbridge_local.services.iam.decision import Need
 from stepbridge_local.services.iam.permissions import AssumedRole, Permissions, RoleNotAssumableError
@@ -28,7 +28,7 @@ __all__ = ["install", "role_of"]
 
 SERVICE: Final = "states.amazonaws.com"
 MANAGED_RULE: Final = "StepFunctionsGetEventsForSageMakerProcessingJobsRule"
-_SYNC_JOB: Final = "arn:aws:states:::sagemaker:createProcessingJob.sync"
+_SYNC_JOB: Final = "states:::sagemaker:createProcessingJob.sync"
 _RULE_ACTIONS: Final = ("events:PutTargets", "events:PutRule", "events:DescribeRule")
 # https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html#cloudwatch-iam-policy
 _LOG_ACTIONS: Final = (
@@ -103,8 +103,9 @@ def _check_role(
         role = permissions.assume_role(SERVICE, role_arn, "StateMachineCreation", machine_arn, scope)
     except RoleNotAssumableError:
         raise ApiError("AccessDeniedException", _NOT_TRUSTED) from None
-    rule = f"arn:{partition(scope.region)}:events:{scope.region}:{scope.account_id}:rule/{MANAGED_RULE}"
-    if _waits_for_jobs(definition):
+    own = f"arn:{partition(scope.region)}"
+    rule = f"{own}:events:{scope.region}:{scope.account_id}:rule/{MANAGED_RULE}"
+    if _has_task(definition, f"{own}:{_SYNC_JOB}"):
         needs = [Need(action, rule) for action in _RULE_ACTIONS]
         _require(role, needs, f"'{role_arn}' is not authorized to create managed-rule.")
     if (logging or {}).get("level", "OFF") != "OFF":
@@ -119,9 +120,9 @@ def _require(role: AssumedRole, needs: Sequence[Need], message: str) -> None:
         raise ApiError("AccessDeniedException", message) from None
 
 
-def _waits_for_jobs(definition: str) -> bool:
+def _has_task(definition: str, resource: str) -> bool:
     try:
-        return _mentions(json.loads(definition), _SYNC_JOB)
+        return _mentions(json.loads(definition), resource)
     except ValueError:  # refused by moto
         return False
 

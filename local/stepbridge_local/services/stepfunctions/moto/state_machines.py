@@ -18,12 +18,14 @@ from stepbridge_local.services.stepfunctions.moto.executions import parse_defini
 from stepbridge_local.services.stepfunctions.moto.preprocessor import LocalPreprocessor
 from stepbridge_local.services.stepfunctions.moto.restored import RestoredExecutions
 from stepbridge_local.services.stepfunctions.moto.start_execution import executions_of
+from stepbridge_local.services.stepfunctions.resources import check_resources
 from stepbridge_local.services.stepfunctions.transitions import check_transitions
 
-__all__ = ["install"]
+__all__ = ["check_partition", "install"]
 
 _NOT_IN_EXPRESS: Final = frozenset({"sync", "sync:2", "waitForTaskToken"})
 _moto_create: Final = StepFunctionsParserBackend.create_state_machine
+_moto_update: Final = StepFunctionsParserBackend.update_state_machine
 _moto_delete: Final = StepFunctionsParserBackend.delete_state_machine
 
 
@@ -36,11 +38,22 @@ def _validate_definition(definition: str) -> None:
         raise ApiError("InvalidDefinition", f"Invalid State Machine Definition: '{error}'") from error
 
 
+def check_partition(definition: str, region: str) -> None:
+    """Raise InvalidDefinition for resources of other partitions."""
+    try:
+        check_resources(json.loads(definition), region)
+    except json.JSONDecodeError:
+        return  # refused by _validate_definition
+    except ValueError as error:
+        raise ApiError("InvalidDefinition", f"Invalid State Machine Definition: '{error}'") from error
+
+
 def _create_state_machine(
     self: StepFunctionsParserBackend, restored: RestoredExecutions, *args: Any, **kwargs: Any
 ) -> StateMachine:
     """Create it. The same request again returns the same state machine. Another one with its name is refused."""
     name = kwargs.get("name") or args[0]
+    check_partition(kwargs.get("definition") or args[1], self.region_name)
     if kwargs.get("sm_type") == "EXPRESS":
         _refuse_in_express(json.loads(kwargs.get("definition") or args[1]))
     existing = next((machine for machine in self.state_machines if machine.name == name), None)
@@ -79,6 +92,12 @@ def install(restored: RestoredExecutions) -> None:
     def create_state_machine(self: StepFunctionsParserBackend, *args: Any, **kwargs: Any) -> StateMachine:
         return _create_state_machine(self, restored, *args, **kwargs)
 
+    def update_state_machine(self: StepFunctionsParserBackend, *args: Any, **kwargs: Any) -> StateMachine:
+        given = dict(zip(("arn", "definition"), args, strict=False)) | kwargs
+        if given.get("definition"):
+            check_partition(given["definition"], self.region_name)
+        return _moto_update(self, *args, **kwargs)
+
     def delete_state_machine(self: StepFunctionsParserBackend, arn: str) -> None:
         """Delete it and its executions. Running ones continue to their ends, but can no longer be described."""
         _moto_delete(self, arn)
@@ -87,6 +106,7 @@ def install(restored: RestoredExecutions) -> None:
     replace(asl_parser, "Preprocessor", LocalPreprocessor)
     replace(StepFunctionsParserBackend, "_validate_definition", staticmethod(_validate_definition))
     replace(StepFunctionsParserBackend, "create_state_machine", create_state_machine)
+    replace(StepFunctionsParserBackend, "update_state_machine", update_state_machine)
     replace(StepFunctionsParserBackend, "delete_state_machine", delete_state_machine)
     for module in (models, moto.stepfunctions):
         replace(module, "stepfunctions_backends", stepfunctions_parser_backends)

@@ -14,6 +14,7 @@ from moto.stepfunctions.responses import StepFunctionResponse
 
 from stepbridge_local.services.moto.api_errors import ApiError
 from stepbridge_local.services.stepfunctions.moto.api import page_size, page_token, read_token
+from stepbridge_local.services.stepfunctions.moto.state_machines import check_partition
 
 __all__ = ["install"]
 
@@ -74,6 +75,7 @@ def validate_state_machine_definition(self: StepFunctionResponse) -> ActionResul
     """OK if CreateStateMachine would accept it, otherwise FAIL with its error."""
     try:
         StepFunctionsParserBackend._validate_definition(self._get_param("definition"))
+        check_partition(self._get_param("definition"), self.region)
     except ApiError as error:
         message = str(error.message)
         diagnostics = [{"severity": "ERROR", "code": "SCHEMA_VALIDATION_FAILED", "message": message}]
