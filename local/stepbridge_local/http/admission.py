@@ -26,7 +26,7 @@ _AWS_SERVICE_HOST: Final = re.compile(
     r"([a-z0-9][a-z0-9.-]*\.)?"  # a bucket, an account
     r"(s3|s3-[a-z0-9-]+|sts|iam|states|sync-states|api\.ecr|dkr\.ecr|ecr|codebuild|cloudformation|logs|events|sqs|sns"
     r"|sagemaker|api\.sagemaker|monitoring)(-fips)?(\.dualstack)?(\.[a-z]{2}(-[a-z]+)+-\d)?"
-    r"\.(amazonaws\.com(\.cn)?|api\.aws)"
+    r"\.(amazonaws\.com(\.cn)?|api\.aws|api\.amazonwebservices\.com\.cn)"
 )
 """AWS's host names for the services of the local AWS. No page can make one of them resolve to loopback."""
 

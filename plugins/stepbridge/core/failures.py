@@ -279,15 +279,15 @@ def task_error(exception: BaseException) -> TaskError | None:
 
 
 def remedy_for(
-    status: str, error: str | None, text: str, instance_type: str | None = None, stage: str | None = None
+    status: str, error: str | None, text: str, instance_type: str | None = None, stage: str | None = None, arn: str = ""
 ) -> str:
     """What to do about an execution that ended with ``status`` and ``error``; ``text`` is its cause, reason and log.
 
-    ``stage`` is the one that failed, ``instance_type`` its own. Always a sentence: for an unknown error, where to look.
+    ``stage`` is the one that failed, ``instance_type`` its own, ``arn`` the execution's. Always a sentence.
     """
     row, match = _matched(status, error or "", text)
     if error and row.status == "FAILED":
-        denial = denial_in(text)
+        denial = denial_in(text, arn.split(":")[1] if arn else "aws")
         if denial is not None:
             return _permission_remedy(denial)
     others = alternatives(instance_type)

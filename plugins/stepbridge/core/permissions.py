@@ -26,8 +26,8 @@ class Denial:
     explicit: bool = False
 
 
-def denial_in(text: str) -> Denial | None:
-    """The first denial in ``text``, or None."""
+def denial_in(text: str, partition: str = "aws") -> Denial | None:
+    """The first denial in ``text``, or None. ``partition`` is that of a bucket that has only its name there."""
     match = _DENIED.search(text)
     if match:
         who = _ROLE_SESSION.sub(r"role \g<role>", match["who"])
@@ -35,7 +35,7 @@ def denial_in(text: str) -> Denial | None:
         return Denial(who, statement(match["action"], resource), "explicit deny" in match["why"])
     place = _S3_URI.search(text)
     if place and text.startswith("ClientError") and _DOWNLOAD_DENIED.search(text):
-        bucket = f"arn:aws:s3:::{place['bucket']}"
+        bucket = f"arn:{partition}:s3:::{place['bucket']}"
         return Denial("the processing role", _as_json(["s3:GetObject", "s3:ListBucket"], [bucket, f"{bucket}/*"]))
     return None
 

@@ -32,7 +32,7 @@ Typed = TypeVar("Typed")
 _DEFAULTS: Final = Config(retries={"mode": "standard", "total_max_attempts": 8}, connect_timeout=10)
 """Retries for throttling and short failures; the connection's config_kwargs go before it."""
 
-_AWS_DOMAINS: Final = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
+_AWS_DOMAINS: Final = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".api.amazonwebservices.com.cn")
 
 
 def _service(typed: Callable[[Any], Typed], name: str) -> cached_property[Typed]:

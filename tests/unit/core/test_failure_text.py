@@ -193,6 +193,21 @@ def test_known_causes_have_a_remedy(error, text, remedy):
     assert remedy in remedy_for("FAILED", error, text)
 
 
+@pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov"])
+def test_the_missing_statement_names_the_bucket_in_the_partition_of_the_execution(partition):
+    """SageMaker tells the bucket's URI only; a statement of another partition would allow nothing."""
+    found = recorded()
+    failed = {
+        **found["failed_execution"],
+        "executionArn": f"arn:{partition}:states:x:123456789012:execution:m:run",
+        "error": "ClientError",
+        "cause": "ClientError: Failed to download data from s3://data/in/x.csv: An error occurred (403): Forbidden",
+    }
+    text = failure_text(build_run_report(failed, [], {}), {})
+    assert f'"Resource": ["arn:{partition}:s3:::data", "arn:{partition}:s3:::data/*"]' in text
+    assert set(re.findall(r"arn:[\w-]+:s3", text)) == {f"arn:{partition}:s3"}
+
+
 def test_remedy_of_an_execution_that_timed_out():
     """The state machine's own timeout is not a stage's."""
     assert "state machine's own TimeoutSeconds" in remedy_for("TIMED_OUT", "States.Timeout", "")

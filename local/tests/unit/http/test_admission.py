@@ -44,6 +44,7 @@ def answer(headers: dict[str, str], admission: Admission | None = None, **reques
         "sts.us-gov-west-1.amazonaws.com",
         "api.sagemaker.us-east-1.amazonaws.com",
         "s3.cn-north-1.amazonaws.com.cn",
+        "codebuild.cn-north-1.api.amazonwebservices.com.cn",
         "s3.dualstack.eu-west-1.amazonaws.com",
     ],
 )

@@ -129,7 +129,7 @@ def _remedy(report: RunReport, stage: StageReport | None, log: Sequence[str], pr
     )
     instance_type = (stage.instance_type if stage else None) or report.input.get("instance_type")
     return missing or remedy_for(
-        report.status, _error(report, stage), text, instance_type, stage.stage if stage else None
+        report.status, _error(report, stage), text, instance_type, stage.stage if stage else None, report.execution_arn
     )
 
 
