@@ -17,7 +17,7 @@ from stepbridge.links.addresses import execution_address
 from .airflow_runs import AirflowRuns, Failures
 from .conftest import CREDENTIALS, ROOT
 from .test_permissions import enforced  # noqa: F401  a fixture
-from .tiny_model import write_tiny_model
+from .tiny_model import DOCKERFILE, write_tiny_model
 
 
 @pytest.mark.long
@@ -61,6 +61,8 @@ def test_a_model_runs_with_the_stack_s_own_roles(
     monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps({"conn_type": "aws", **keys, "extra": extra}))
     monkeypatch.setenv("AIRFLOW_VAR_STEPBRIDGE", deployment.to_json())
     model = write_tiny_model(tmp_path, session.client("s3", endpoint_url=endpoint_url), deployment)
+    dockerfile = DOCKERFILE.replace("python:3-slim", deployment.scikit_image_uri)  # the build logs in to its registry
+    (model.context_folder / "Dockerfile").write_text(dockerfile)
 
     failures = Failures()
     run = airflow.run(model.dag(failures), failures)

@@ -26,6 +26,7 @@ _CONSOLES: Final = {
     "aws": "console.aws.amazon.com",
     "aws-cn": "console.amazonaws.cn",
     "aws-us-gov": "console.amazonaws-us-gov.com",
+    "aws-eusc": "console.amazonaws-eusc.eu",
 }
 
 
@@ -89,7 +90,7 @@ def _logs_of(scope: Scope, project: Mapping[str, Any], request: Mapping[str, Any
     prefix = configured.get("streamName")
     stream = f"{prefix}/{unique}" if prefix else unique
     arn = f"arn:{partition(scope.region)}:logs:{scope.region}:{scope.account_id}:log-group:{group}:log-stream:{stream}"
-    console = _CONSOLES[partition(scope.region)]
+    console = _CONSOLES.get(partition(scope.region), _CONSOLES["aws"])
     link = f"https://{console}/cloudwatch/home?region={scope.region}#logEvent:group={group};stream={stream}"
     return {
         "groupName": group,

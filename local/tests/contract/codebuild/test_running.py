@@ -48,6 +48,7 @@ def test_a_build_runs_its_phases_in_order(builds: Builds) -> None:
         ("us-gov-west-1", "aws-us-gov", "console.amazonaws-us-gov.com"),
         ("cn-north-1", "aws-cn", "console.amazonaws.cn"),
         ("eu-west-1", "aws", "console.aws.amazon.com"),
+        ("us-iso-east-1", "aws-iso", "console.aws.amazon.com"),  # it has no public console
     ],
 )
 def test_a_build_in_another_partition(
