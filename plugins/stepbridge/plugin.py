@@ -7,6 +7,7 @@ from typing import Any
 from airflow.plugins_manager import AirflowPlugin
 
 from stepbridge.core.fields import FORM_FORMATS, has_form_format
+from stepbridge.core.problems import short_repr
 from stepbridge.links.stepbridge import BuildLink, ExecutionLink, JobLogsLink, ObjectsLink
 from stepbridge.listeners.listener import StopListener
 from stepbridge.timetable import CardTimetable
@@ -23,5 +24,11 @@ class StepbridgePlugin(AirflowPlugin):
     @classmethod
     def on_load(cls, *_args: Any, **_kwargs: Any) -> None:
         """Teach Airflow's check of a run's parameters the form's formats, so that it refuses in words."""
-        checkers = import_module("jsonschema").FormatChecker.checkers
-        checkers.update({words: (partial(has_form_format, words), ()) for words in FORM_FORMATS})
+        jsonschema = import_module("jsonschema")
+
+        def check(words: str, value: object) -> bool:
+            if not has_form_format(words, value):  # an error of jsonschema's own would tell the whole schema too
+                raise jsonschema.ValidationError(f"{short_repr(value)} is not valid; expected: {words}")
+            return True
+
+        jsonschema.FormatChecker.checkers.update({words: (partial(check, words), ()) for words in FORM_FORMATS})

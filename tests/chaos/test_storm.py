@@ -117,7 +117,8 @@ class Runs:
     def read(self, airflow: AirflowClient) -> None:
         """Fill in the states and ids."""
         for offset in range(0, len(self.hours), 100):
-            for run in airflow.dag_runs("storm", limit="100", offset=str(offset), order_by="logical_date"):
+            page = f"limit=100&offset={offset}&order_by=logical_date"
+            for run in (airflow._send("GET", f"/api/v2/dags/storm/dagRuns?{page}") or {})["dag_runs"]:
                 hour = f"{datetime.fromisoformat(run['logical_date']):%Y%m%dT%H%M%S}"
                 self.states[hour], self.dag_run_ids[hour] = run["state"], run["dag_run_id"]
 

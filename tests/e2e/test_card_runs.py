@@ -146,12 +146,16 @@ def test_what_the_form_refuses_it_refuses_in_words(airflow: AirflowClient) -> No
     """No pattern has to be read."""
     unpaused(airflow, "bounded")
     for conf, words in (
-        ({"input_uri": "/data"}, "'/data' is not a 'S3 URI such as s3://bucket/prefix/"),
-        ({"instance_type": "m5.large"}, "'m5.large' is not a 'SageMaker instance type such as ml.m5.large'"),
+        ({"input_uri": "/data"}, "'/data' is not valid; expected: S3 URI such as s3://bucket/prefix/"),
+        (
+            {"instance_type": "m5.large"},
+            "'m5.large' is not valid; expected: SageMaker instance type such as ml.m5.large",
+        ),
     ):
         with pytest.raises(AssertionError, match="HTTP 400") as raised:
             trigger(airflow, "bounded", "refused", None, **conf)
         assert words in str(raised.value)
+        assert "Failed validating" not in str(raised.value), "the schema is no word"
 
 
 def test_the_examples_first_trigger_gives_predictions(airflow: AirflowClient, site: RunningSite, project: Path) -> None:

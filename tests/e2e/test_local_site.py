@@ -66,7 +66,8 @@ def until(found: Callable[[], Any], what: str, seconds: float = SECONDS) -> Any:
 
 
 def states(airflow: AirflowClient, runs: list[str]) -> dict[str, str]:
-    found = {run["dag_run_id"]: run["state"] for run in airflow.dag_runs(MODEL, limit="100")}
+    answer = airflow._send("GET", f"/api/v2/dags/{MODEL}/dagRuns?limit=100") or {}
+    found = {run["dag_run_id"]: run["state"] for run in answer["dag_runs"]}
     return {run: found[run] for run in runs}
 
 

@@ -33,7 +33,8 @@ table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #8883; }
 th { font-weight: 600; font-size: .85rem; }
 td { overflow-wrap: anywhere; }
-.status { display: inline-block; padding: 0 .5rem; border-radius: 3px; color: #fff; background: #767676; }
+.status { display: inline-block; padding: 0 .5rem; border-radius: 3px; color: #fff; background: #767676;
+          overflow-wrap: normal; }
 .good { background: #217a3c; } .bad { background: #b3261e; } .busy { background: #1a5fb4; }
 </style>
 </head>

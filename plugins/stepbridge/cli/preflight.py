@@ -141,9 +141,8 @@ def _templates(card: ModelCard) -> Iterator[Check]:
             yield Check(f"template {text}", "missing", f"{error}: correct it")
             continue
         if unknown := find_undeclared_variables(environment.parse(text)) - known:
-            yield Check(
-                f"template {text}", "missing", f"Airflow knows no {', '.join(sorted(unknown))}: correct the name"
-            )
+            names = ", ".join(sorted(unknown))
+            yield Check(f"template {text}", "missing", f"Airflow knows no {names}: correct the name")
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -197,12 +196,10 @@ def _permissions(card: ModelCard, deployed: Deployment, client: Callable[[Any], 
     role = StepFunctions(client("stepfunctions")).role_of(deployed.state_machine_arn)
     wanted = permissions_of(card, deployed, role)
     allowed = 0
-    for permission in wanted:
-        what = f"{permission.role_arn.rpartition('/')[2]} may {permission.action} on {permission.resource}"
+    for each in wanted:
+        what = f"{each.role_arn.rpartition('/')[2]} may {each.action} on {each.resource}"
         try:
-            decision = policy_decision(
-                iam, permission.role_arn, permission.action, permission.resource, permission.context
-            )
+            decision = policy_decision(iam, each.role_arn, each.action, each.resource, each.context)
         except AwsError as error:
             yield Check("permissions", "unknown", str(error))
             return
@@ -211,5 +208,5 @@ def _permissions(card: ModelCard, deployed: Deployment, client: Callable[[Any], 
         elif decision == "explicitDeny":
             yield Check(what, "missing", "a Deny statement of its policies is in the way")
         else:
-            yield Check(what, "missing", f"add {statement(permission.action, permission.resource)}")
+            yield Check(what, "missing", f"add {statement(each.action, each.resource)}")
     yield Check("permissions", "ok", f"{allowed} of {len(wanted)} that the stages need are there")

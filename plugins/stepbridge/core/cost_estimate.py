@@ -48,11 +48,9 @@ class CostEstimate(BaseModel):
         """The subject, in one line, and the body, in Markdown, of the question whether the run may start."""
         most = "an unknown sum" if self.most is None else f"up to {self.most:,.2f}"
         subject = f"Start {model}? It may cost {most}; the limit is {limit:,.2f}"
-        price = (
-            "unknown: neither the card's `prices` nor the Variable `stepbridge_prices` has this instance type"
-            if self.price_per_hour is None
-            else f"{self.price_per_hour:,.4f} an hour"
-        )
+        price = "unknown: neither the card's `prices` nor the Variable `stepbridge_prices` has this instance type"
+        if self.price_per_hour is not None:
+            price = f"{self.price_per_hour:,.4f} an hour"
         rows = (
             ("model", model),
             ("run", f"`{run_id}`"),

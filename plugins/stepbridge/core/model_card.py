@@ -3,13 +3,14 @@
 A card needs at most a name, a schedule, an input and an output; everything else has a default.
 """
 
-import re
-from datetime import date
+from datetime import date, timedelta
 from functools import cache
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Final, Self
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, available_timezones
 
+import jinja2
+from jinja2 import nodes
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from stepbridge.core import failures, fields
@@ -29,7 +30,11 @@ MODEL_NAME_LENGTH: Final = 50
 SHORTEST_DEADLINE_SECONDS: Final = 60
 LATEST_START: Final = date(9000, 1, 1)
 
-_UTC_DATE = re.compile(r"\{[{%][^}]*(?<![\w.])ds(_nodash)?\b")
+_IN_UTC: Final = (
+    "ds ds_nodash ts ts_nodash ts_nodash_with_tz logical_date data_interval_start data_interval_end "
+    "prev_data_interval_start_success prev_data_interval_end_success"
+)
+_INTO_A_ZONE: Final = ("in_timezone", "in_tz", "astimezone")
 
 _ModelName = Annotated[
     str,
@@ -178,10 +183,12 @@ class ModelCard(BaseModel):
     @property
     def date_warning(self) -> str:
         """What to say where a card with a time zone of its own uses UTC's date; else empty."""
-        templates = " ".join((self.input_uri, self.output_uri, *self.environment.values()))
-        if self.timezone == "UTC" or not _UTC_DATE.search(templates):
+        templates = (self.input_uri, self.output_uri, *self.environment.values())
+        names = sorted({name for template in templates for name in _names_in_utc(template)})
+        if not names or self.timezone == "UTC" or ZoneInfo(self.timezone).utcoffset(None) == timedelta(0):
             return ""
-        return f"{self.name}: ds is the date in UTC, and the card's timezone is {self.timezone}: is local_ds meant?"
+        used = f"the templates use UTC ({', '.join(names)})"
+        return f"{self.name}: {used}, and the card's timezone is {self.timezone}: is local_ds meant?"
 
     @property
     def container_folder(self) -> str:
@@ -205,6 +212,21 @@ class ModelCard(BaseModel):
 
 
 KNOWN_KEYS: Final = tuple(ModelCard.model_fields)
+
+
+def _names_in_utc(template: str) -> set[str]:
+    """What of a run's moments and dates in UTC the template uses, unless it puts them into a time zone."""
+    try:
+        tree = jinja2.Environment(extensions=["jinja2.ext.do"]).parse(template)
+    except (jinja2.TemplateError, RecursionError):  # for preflight to tell
+        return set()
+    for call in tree.find_all(nodes.Call):
+        if isinstance(call.node, nodes.Getattr) and call.node.attr in _INTO_A_ZONE:
+            call.node.node = nodes.Const(None)
+    names = list(tree.find_all(nodes.Name))
+    used = {name.name for name in names} - {name.name for name in names if name.ctx == "store"}
+    of_run = {each.attr for each in tree.find_all(nodes.Getattr) if each.node == nodes.Name("dag_run", "load")}
+    return (used | of_run) & {*_IN_UTC.split()}
 
 
 def parse_card(text: str, source: str) -> ModelCard:

@@ -40,8 +40,7 @@ def load_dags(models_folder: Path, dag_id: str | None = None, project_root: Path
     """
     root = find_project_root(models_folder, project_root)
     paths = _cards_of(models_folder, dag_id) if dag_id else []
-    dags, _ = _load(paths or _cards_of(models_folder), root)
-    return dags
+    return _load(paths or _cards_of(models_folder), root)[0]
 
 
 def check_cards(models_folder: Path, project_root: Path | None = None) -> None:
@@ -117,13 +116,9 @@ def _missing_files(card: ModelCard, source: str, root: Path) -> list[Problem]:
     """A problem for each file that the model needs and does not have."""
     needed = [f"{card.container_folder}/Dockerfile"] if card.builds_image else []
     needed += [f"{card.scripts_folder}/{stage}.py" for stage in card.stages if stage != CONTAINER_STAGE]
+    remedy = f"add it, say in the card where it is, or set {SETTING} to the folder that has it"
     return [
-        Problem(
-            source,
-            f"{name} does not exist in {root}",
-            "the files of the model",
-            f"add it, say in the card where it is, or set {SETTING} to the folder that has it",
-        )
+        Problem(source, f"{name} does not exist in {root}", "the files of the model", remedy)
         for name in needed
         if not (root / name).is_file()
     ]

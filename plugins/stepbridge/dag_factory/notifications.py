@@ -85,13 +85,11 @@ def send_notification(target: str, subject: str, message: str, context: Mapping[
             from airflow.providers.amazon.aws.notifications.sns import SnsNotifier
 
             line = subject.encode("ascii", "replace").decode()[:SUBJECT_LENGTH]
-            region = target.split(":")[3]
-            notifier = SnsNotifier(target_arn=target, subject=line, message=message, region_name=region)
+            notifier = SnsNotifier(target_arn=target, subject=line, message=message, region_name=target.split(":")[3])
         case "email":
             from airflow.providers.smtp.notifications.smtp import SmtpNotifier
 
-            body = f"<pre>{html.escape(message)}</pre>"
-            notifier = SmtpNotifier(to=target, subject=subject, html_content=body)
+            notifier = SmtpNotifier(to=target, subject=subject, html_content=f"<pre>{html.escape(message)}</pre>")
         case "slack":
             slack = import_module("airflow.providers.slack.notifications.slack")
             notifier = slack.SlackNotifier(channel=target.removeprefix("slack:"), text=message)

@@ -64,8 +64,7 @@ class StackDeployer:
         self._scikit_version = project_version(project_root)
         self._scikit_image = scikit_image or partial(scikit_learn_image, version=self._scikit_version)
         self._say = say
-        attempts = 2 if endpoint_url else 5
-        retries: Any = {"mode": "standard", "total_max_attempts": attempts}
+        retries: Any = {"mode": "standard", "total_max_attempts": 2 if endpoint_url else 5}
         config = Config(retries=retries, connect_timeout=5, read_timeout=60)
         options: dict[str, Any] = {"endpoint_url": endpoint_url, "config": config}
         self._cloudformation = CloudFormation(session.client("cloudformation", **options))

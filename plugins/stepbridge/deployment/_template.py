@@ -50,8 +50,7 @@ class PackagedTemplate:
     @property
     def parameters(self) -> Mapping[str, Mapping[str, Any]]:
         """The declarations of the template's parameters."""
-        declared: Mapping[str, Mapping[str, Any]] = self.document.get("Parameters", {})
-        return declared
+        return dict(self.document.get("Parameters", {}))
 
 
 def read_template(path: Path) -> PackagedTemplate:

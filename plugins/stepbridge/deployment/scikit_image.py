@@ -69,8 +69,7 @@ def sdk_versions() -> Versions | None:
 
 def copied_versions() -> Versions:
     """The table as stepbridge carries it."""
-    versions: Versions = json.loads(COPY.read_text(encoding="utf-8"))
-    return versions
+    return dict(json.loads(COPY.read_text(encoding="utf-8")))
 
 
 def newest_version(versions: Iterable[str]) -> str:
@@ -84,5 +83,4 @@ def _dns_suffix(region: str) -> str:
     session = botocore.session.get_session()
     wanted = session.get_partition_for_region(region)
     suffixes = {part["id"]: part["outputs"]["dnsSuffix"] for part in session.get_data("partitions")["partitions"]}
-    suffix: str = suffixes[wanted]
-    return suffix
+    return str(suffixes[wanted])

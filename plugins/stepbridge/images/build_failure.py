@@ -12,6 +12,7 @@ LAST_LINES: Final = 50
 BUILD_BEGINS: Final = "stepbridge: docker build begins"
 """What the buildspec prints in front of docker's output. What comes before it are the buildspec's own lines."""
 
+_CLEAR: Final = "clear build_image and the tasks after it"
 _COMMAND_FAILED: Final = re.compile(r"\[Container\] \S+ \S+ Command did not exit successfully")
 _EXIT_CODE: Final = re.compile(r"exit (?:status|code):? (\d+)")
 _ERROR_LINE: Final = re.compile(
@@ -95,7 +96,8 @@ def build_failure(build_id: str, status: str, phase: str, message: str, log_line
     cause = cause_in(log_lines) or message.rpartition("Reason: ")[2]  # before it comes the script of the buildspec
     hint, again = hint_for(exit_code, log_lines)
     again = again or status != "FAILED" or phase not in _COMMAND_PHASES
-    remedy = hint or (f"{'' if again else 'correct what it names, then '}clear build_image and the tasks after it")
+    todo = hint or ("" if again else "correct what it names")
+    remedy = todo if _CLEAR in todo else f"{todo}, then {_CLEAR}" if todo else _CLEAR
     found = f"{cause} ({ended})" if cause else ended
     error = (ImageBuildError if again else BrokenImageError)(f"image build {build_id}", found, "", remedy)
     error.status, error.phase, error.exit_code = status, phase, exit_code

@@ -29,8 +29,7 @@ class StepbridgeLink(BaseOperatorLink):
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002  Airflow's signature
         """The address; empty when the task has none."""
-        address: str = vars(operator).get(_ADDRESSES, {}).get(self.xcom_key, "")
-        return address
+        return str(vars(operator).get(_ADDRESSES, {}).get(self.xcom_key, ""))
 
 
 class ExecutionLink(StepbridgeLink):

@@ -162,7 +162,7 @@ class ExecutionStarter:
             if error.code == "ExecutionDoesNotExist":
                 return None
             raise
-        self._log.info("found %s: %s %s", arn, execution.status, execution.redrive_status_reason)
+        self._log.info("found %s: %s", arn, execution.status)
         try:
             same = parse_execution_input(execution.input, arn).digest() == execution_input.digest()
         except errors.ExecutionInputError:

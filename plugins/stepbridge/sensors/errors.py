@@ -2,19 +2,24 @@
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
 
+from stepbridge.core.run_report.failure_text import without_log
 from stepbridge.errors import StepbridgeError
 
 
 class EmptyOutputError(StepbridgeError, AirflowFailException):
     """The execution succeeded and wrote nothing. Airflow does not retry it: it would be the same again.
 
-    The text ends with ``details``: what is known of the job's folders, its last log lines, and links.
+    The text ends with ``details``: what is known of the job's folders, its last log lines, links, and what to do.
     """
 
     details: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return "\n".join([self.summary, *self.details])
+        return "\n".join([super().summary, *self.details])
+
+    @property
+    def summary(self) -> str:
+        return without_log(str(self))
 
 
 class InputCheckError(StepbridgeError, AirflowFailException):

@@ -61,12 +61,12 @@ class ReportPublisher:
             self._publish_failure(context, report)
         pages = self._pages(context, report, report.stages)
         logs = log_lines(aws.logs, report.stages)
-        for name, lines in logs.items():
-            for line in key_lines(shown(lines)):
-                self._log.info("%s | %s", name, line)
+        for stage in report.stages:
+            for line in key_lines(shown(logs.get(stage.job_name or "", ()))):
+                self._log.info("%s | %s", stage.stage, line)
         for what, address in pages.items():
             self._log.info("%s: %s", what, address)
-        self._require_output(context, report, logs, pages)
+        self._require_output(context, report, logs)
         self._write(report)
         for outlet in context["task"].outlets:  # for the DAGs that the asset's event triggers
             if isinstance(outlet, Asset):
@@ -109,24 +109,21 @@ class ReportPublisher:
             self._log.error("the report has no cost: %s", error)
             return {}
 
-    def _require_output(
-        self, context: Context, report: RunReport, logs: Mapping[str, Sequence[str]], pages: Mapping[str, str]
-    ) -> None:
+    def _require_output(self, context: Context, report: RunReport, logs: Mapping[str, Sequence[str]]) -> None:
         """Raises EmptyOutputError when nothing was written; not when the output could not be listed."""
         if self._allow_empty_output or report.outputs is None or report.outputs.count or not report.outputs.complete:
             return
+        found = f"it SUCCEEDED and wrote nothing below {report.output_uri}"
+        error = EmptyOutputError(f"execution {report.execution_name}", found, "at least one object")
+        remedy = "a model that may write nothing says so with allow_empty_output: true in its card"
         last = report.stages[-1] if report.stages else None
-        error = EmptyOutputError(
-            report.execution_arn,
-            f"it SUCCEEDED and wrote nothing below {report.output_uri}",
-            "at least one object",
-            (f"{output_remedy(last)}; " if last else "")
-            + "a model that may write nothing says so with allow_empty_output: true in its card",
-        )
         if last:
             about = f"  job: {last.job_name} of {last.stage} is {last.status} ({last.job_arn or 'no ARN known'})"
-            links = [f"  {what}: {address}" for what, address in pages.items()]
-            error.details = (about, *silence(last, logs.get(last.job_name or "", ())), *links)
+            error.details = (about, *silence(last, logs.get(last.job_name or "", ())))
+            remedy = f"{output_remedy(last)}; {remedy}"
+        pages = self._pages(context, report, [last] if last else ())
+        links = [f"  {what}: {address}" for what, address in pages.items()]
+        error.details += (*links, f"  what to do: {remedy}")
         self._fail(context, report, error)
 
     def _pages(self, context: Context, report: RunReport, stages: Sequence[StageReport]) -> dict[str, str]:

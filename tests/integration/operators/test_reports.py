@@ -79,7 +79,22 @@ def test_a_run_that_wrote_nothing_fails(airflow: AirflowRuns, model: TinyModel) 
     error = failures.of("wait_for_execution")
     assert isinstance(error, EmptyOutputError)
     assert f"wrote nothing below {model.output_uri()}" in str(error)
-    assert "allow_empty_output: true" in str(error)
+    lines = error.summary.splitlines()
+    assert lines[0].startswith("execution ")
+    assert lines[0].endswith(
+        f": it SUCCEEDED and wrote nothing below {model.output_uri()}; expected at least one object"
+    )
+    assert [line.strip().partition(":")[0] for line in lines if "http://127.0.0.1" in line] == [
+        "execution page",
+        "job page",
+        "job log",
+        "output",
+    ]
+    assert lines[-1].startswith(
+        "  what to do: preprocessing.py ended well and left no file in /opt/ml/processing/output"
+    )
+    assert "allow_empty_output: true" in lines[-1]
+    assert "nothing to do" in str(error)
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
     assert run.tries["wait_for_execution"] == 1
     assert run.xcom("wait_for_execution", "run_report")["outputs"]["count"] == 0

@@ -43,7 +43,7 @@ def test_failed_script_word_for_word():
         "the objects below the stage's input, and remember that an input lands in /opt/ml/processing/input. Correct "
         "the objects and clear start_execution and the tasks after it, or correct the script and clear upload_scripts "
         "and the tasks after it.",
-        "  finished before and not run again by a redrive: preprocessing, inference",
+        "  finished before and run again by a new execution: preprocessing, inference",
     ]
 
 

@@ -306,12 +306,34 @@ def test_output_and_input_lie_apart(input_uri, output_uri, apart):
         ("Asia/Tokyo", "s3://bucket/in/{{ ds }}/", True),
         ("Asia/Tokyo", "s3://bucket/in/{{ local_ds[:4] }}/{{ds_nodash}}/", True),
         ("Asia/Tokyo", "s3://bucket/in/{{ local_ds }}/", False),
+        ("Asia/Tokyo", "s3://bucket/in/{{ ts_nodash }}/", True),
+        ("Asia/Tokyo", "s3://bucket/in/{{ ts }}/{{ ts_nodash_with_tz }}/", True),
+        ("Asia/Tokyo", "s3://bucket/in/{{ logical_date.strftime('%Y') }}/", True),
+        ("Asia/Tokyo", "s3://bucket/in/{{ logical_date | ds }}/", True),
+        ("Asia/Tokyo", "s3://bucket/in/{{ dag_run.logical_date | ds_nodash }}/", True),
+        ("Asia/Tokyo", "s3://bucket/in/{{ data_interval_start.format('YYYY') }}/", True),
+        ("Asia/Tokyo", "s3://bucket/in/{{ data_interval_end | ts }}/", True),
+        ("Asia/Tokyo", "s3://bucket/in/{{ macros.ds_add(ds, -1) }}/", True),
+        ("Asia/Tokyo", "s3://bucket/in/{% if params.day %}{{ params.day }}{% else %}{{ ds }}{% endif %}/", True),
+        ("Asia/Tokyo", "s3://bucket/in/{{ logical_date.in_timezone('Asia/Tokyo').strftime('%F') }}/", False),
+        ("Asia/Tokyo", "s3://bucket/in/{{ data_interval_end.in_tz(dag.timezone) | ds }}/", False),
         ("Asia/Tokyo", "s3://bucket/ds/{{ params.ds }}/", False),
+        ("Asia/Tokyo", "s3://bucket/ds/{{ params['ds'] }}/{{ 'ds' }}/{{ params.logical_date }}/", False),
+        ("Asia/Tokyo", "s3://bucket/in/{% set ds = local_ds %}{{ ds }}/", False),
+        ("Asia/Tokyo", "s3://bucket/in/{# ds #}{{ local_ds }}/ds/", False),
+        ("Asia/Tokyo", "s3://bucket/in/{{ ds/", False),
+        ("Asia/Tokyo", "s3://bucket/in/{{" + "(" * 900 + "/", False),
+        ("Africa/Abidjan", "s3://bucket/in/{{ local_ds }}/", False),
         ("UTC", "s3://bucket/in/{{ ds }}/", False),
+        ("Etc/UTC", "s3://bucket/in/{{ ds }}/", False),
+        ("Etc/Universal", "s3://bucket/in/{{ ts }}/", False),
+        ("Zulu", "s3://bucket/in/{{ logical_date | ds }}/", False),
+        ("Etc/GMT", "s3://bucket/in/{{ ds }}/", False),
+        ("Etc/GMT+3", "s3://bucket/in/{{ ds }}/", True),
     ],
 )
 def test_utcs_date_with_another_zone_is_a_warning(zone, input_uri, warns):
-    """In such a card local_ds is nearly always meant."""
+    """In such a card local_ds is nearly always meant. Names count, not letters; broken templates are preflight's."""
     text = f'timezone: {zone}\ninput_uri: "{input_uri}"\noutput_uri: "s3://bucket/out/{{{{ local_ds }}}}/"\n'
     assert bool(parse_card(text, SOURCE).date_warning) is warns
 

@@ -188,7 +188,7 @@ def test_the_page_shows_card_and_readme(tmp_path: Path) -> None:
 
 def test_the_page_warns_of_utcs_date() -> None:
     """Where the card has another time zone."""
-    warning = "sales: ds is the date in UTC, and the card's timezone is Asia/Tokyo"
+    warning = "sales: the templates use UTC (ds), and the card's timezone is Asia/Tokyo"
     assert warning in str(dag_of("timezone: Asia/Tokyo").doc_md)
     assert warning not in str(dag_of("").doc_md)
 

@@ -115,10 +115,10 @@ def test_card_and_form_agree_about_instance_types(instance_type: str, card: Mode
         (
             "input_uri",
             "/data",
-            "'/data' is not a 'S3 URI such as s3://bucket/prefix/, or an expression that gives one'",
+            "'/data' is not valid; expected: S3 URI such as s3://bucket/prefix/, or an expression that gives one",
         ),
-        ("output_uri", "bucket", "'bucket' is not a 'S3 URI such as s3://bucket/prefix/"),
-        ("instance_type", "m5.large", "'m5.large' is not a 'SageMaker instance type such as ml.m5.large'"),
+        ("output_uri", "bucket", "'bucket' is not valid; expected: S3 URI such as s3://bucket/prefix/"),
+        ("instance_type", "m5.large", "'m5.large' is not valid; expected: SageMaker instance type such as ml.m5.large"),
         ("volume_size", 0, "0 is less than the minimum of 1"),
         ("volume_size", "30", "'30' is not of type 'integer'"),
         ("stages", ["other"], "'other' is not one of ['preprocessing', 'inference']"),
@@ -130,6 +130,7 @@ def test_airflow_refuses_in_words(card: ModelCard, name: str, value: Any, words:
     with pytest.raises(ParamValidationError) as raised:
         form_params(card)[name].resolve(value)
     assert str(raised.value).startswith(words)
+    assert len(str(raised.value).splitlines()) < 15, "Airflow's page shows all of it, above the form"
 
 
 def test_the_form_offers_instance_types_and_what_the_card_lists(card: ModelCard) -> None:

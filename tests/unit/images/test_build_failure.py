@@ -71,6 +71,7 @@ def test_known_causes_have_their_remedy(line: str, advice: str, again: bool) -> 
     error = build_failure("p:1", "FAILED", "BUILD", "", ["before", line, "after"])
     assert isinstance(error, BrokenImageError) is not again
     assert str(error).startswith(f"image build p:1: {line.strip()} (FAILED in phase BUILD)")
+    assert error.remedy.count("clear build_image and the tasks after it") == 1
 
 
 def test_a_package_that_was_not_found_because_nobody_answered() -> None:

@@ -12,6 +12,7 @@ from stepbridge.core.run_report.failure_text import ExecutionFailedError
 from stepbridge.errors import BrokenImageError, EndpointUnreachableError, ImageBuildError, QuotaExceededError
 from stepbridge.listeners.last_words import log_last_words, next_try
 from stepbridge.operators.retry_policy import ModelRetryPolicy
+from stepbridge.sensors.errors import EmptyOutputError
 
 
 class Log:
@@ -87,6 +88,22 @@ def test_only_errors_of_stepbridge_are_summarised() -> None:
     assert ended.task.log.lines == [
         "::endgroup::",
         "image build x: it failed; mend it\n  tried again by Airflow in 1 minute (try 2 of 4)",
+    ]
+    empty = EmptyOutputError("execution x", "it wrote nothing", "at least one object")
+    empty.details = (
+        "  output folder: /o",
+        "  last 1 log line of j:",
+        "    | done",
+        "  job log: http://l",
+        "  what to do: y",
+    )
+    ended = instance(1, 3)
+    log_last_words(ended, empty)
+    assert ended.task.log.lines[1].splitlines()[:-1] == [
+        "execution x: it wrote nothing; expected at least one object",
+        "  output folder: /o",
+        "  job log: http://l",
+        "  what to do: y",
     ]
     other = instance(1, 3)
     log_last_words(other, ValueError("x"))

@@ -65,15 +65,9 @@ class AirflowClient:
     def dag_run(self, dag_id: str, run_id: str) -> dict[str, Any]:
         return self._send("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}") or {}
 
-    def dag_runs(self, dag_id: str, **filters: str) -> list[dict[str, Any]]:
-        answer = self._send("GET", f"/api/v2/dags/{dag_id}/dagRuns?" + str(httpx.QueryParams(filters))) or {}
-        runs: list[dict[str, Any]] = answer["dag_runs"]
-        return runs
-
     def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         answer = self._send("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances") or {}
-        instances: list[dict[str, Any]] = answer["task_instances"]
-        return instances
+        return list(answer["task_instances"])
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
         """The XCom's value, deserialised; None while there is none."""
@@ -112,5 +106,4 @@ class AirflowClient:
         answer = self._http.post("/auth/token", json={"username": self._user, "password": self._password})
         if answer.is_error:
             raise AirflowError(f"POST {self._url}/auth/token", f"HTTP {answer.status_code}: {answer.text[:500]}")
-        token: str = answer.json()["access_token"]
-        return token
+        return str(answer.json()["access_token"])

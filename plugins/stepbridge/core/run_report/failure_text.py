@@ -70,10 +70,12 @@ def failure_text(
     if stage and not silent:
         lines += _log(stage, log)
     lines += [f"  {what}: {address}" for what, address in (links or {}).items()]
-    lines.append(f"  what to do: {_remedy(report, stage, [*raised, *last_lines(log)], project_files)}")
+    remedy = _remedy(report, stage, [*raised, *last_lines(log)], project_files)
+    lines.append(f"  what to do: {remedy}")
     done = [each.stage for each in report.stages if each.succeeded and not silent]
     if done:
-        lines.append(f"  finished before and not run again by a redrive: {', '.join(done)}")
+        again = "not run again by a redrive" if "clear wait_for_execution" in remedy else "run again by a new execution"
+        lines.append(f"  finished before and {again}: {', '.join(done)}")
     return "\n".join(lines)
 
 
