@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from stepbridge.links.addresses import build_address, execution_address, job_address, log_address, objects_address
 
 EXECUTION = "arn:aws:states:eu-west-1:123456789012:execution:batch:run-1"
@@ -28,10 +30,28 @@ def test_the_console_s_pages() -> None:
     )
 
 
-def test_other_partitions_have_consoles_of_their_own() -> None:
-    """China and GovCloud are other domains."""
-    china = EXECUTION.replace("arn:aws:", "arn:aws-cn:")
-    assert execution_address(china).startswith("https://eu-west-1.console.amazonaws.cn/states/")
+@pytest.mark.parametrize(
+    ("partition", "region", "console"),
+    [
+        ("aws", "eu-west-1", "console.aws.amazon.com"),
+        ("aws-cn", "cn-north-1", "console.amazonaws.cn"),
+        ("aws-us-gov", "us-gov-west-1", "console.amazonaws-us-gov.com"),
+    ],
+)
+def test_each_partition_has_a_console_of_its_own(partition: str, region: str, console: str) -> None:
+    """All links lead there."""
+    execution, job, build = (
+        arn.replace("arn:aws:", f"arn:{partition}:").replace("eu-west-1", region) for arn in (EXECUTION, JOB, BUILD)
+    )
+    for address in (
+        execution_address(execution),
+        job_address(job),
+        log_address(job, "/aws/sagemaker/ProcessingJobs", "sb-run-1/"),
+        build_address(build),
+        objects_address("s3://data/in/", region),
+    ):
+        assert address.startswith(f"https://{region}.{console}/")
+        assert f"region={region}" in address
 
 
 def test_the_local_aws_has_no_console() -> None:
