@@ -161,12 +161,13 @@ class Pages:
         build = builds[0]
         logs = build.get("logs", {})
         group, stream = logs.get("groupName", ""), logs.get("streamName", "")
+        empty = _Stream("", (), False)
         values = {
             "title": f"{build['buildStatus']} {build_id}",
             "place": f"account {account}, {region}",
             "refresh_seconds": REFRESH_SECONDS if build["buildStatus"] == "IN_PROGRESS" else None,
             "build": build,
-            "stream": _stream(client, group, stream) if stream else _Stream("", (), False),
+            "stream": next(_streams(client, group, stream), empty) if stream else empty,
         }
         return Page("200 OK", rendered("build", at=_moment, **values))
 

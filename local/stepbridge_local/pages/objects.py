@@ -37,7 +37,10 @@ class Download:
 
 @dataclass(frozen=True)
 class Listing:
-    """What lies below ``prefix``: folders with their addresses; objects with address, size and date; the way up."""
+    """What lies below ``prefix``: folders with their addresses; objects with address, size and date; the way up.
+
+    Names are relative to the folder that ``prefix`` is in or ends with.
+    """
 
     parents: list[tuple[str, str]]
     folders: list[tuple[str, str]]
@@ -55,13 +58,14 @@ def listing(s3: Any, bucket: str, prefix: str, place: str) -> Listing:
     listed = s3.list_objects_v2(Bucket=bucket, Prefix=prefix, Delimiter="/", MaxKeys=OBJECTS)
     names = [item["Prefix"] for item in listed.get("CommonPrefixes", [])]
     steps = prefix.split("/")[:-1]
+    folder = prefix[: prefix.rfind("/") + 1]
     parents = [(bucket, "")] + [(step, "/".join(steps[: number + 1]) + "/") for number, step in enumerate(steps)]
     return Listing(
         [(name, address_of(bucket, below, place)) for name, below in parents],
-        [(name.removeprefix(prefix), address_of(bucket, name, place)) for name in names],
+        [(name.removeprefix(folder), address_of(bucket, name, place)) for name in names],
         [
             (
-                item["Key"],
+                item["Key"].removeprefix(folder) or item["Key"],
                 f"objects/{quote(bucket, safe='')}/{quote(item['Key'], safe='')}?{place}",
                 item["Size"],
                 item["LastModified"],

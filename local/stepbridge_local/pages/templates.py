@@ -68,13 +68,12 @@ _EXECUTION: Final = """\
 <tr><th>Ended</th><td>{{ at(ended_at) }}</td></tr>
 <tr><th>Redrives</th><td>{{ execution.redriveCount or 0 }}</td></tr>
 </table>
-{% if execution.error or cause %}<h2>Error and cause</h2><pre>{{ execution.error or "" }}
-{{ cause }}</pre>{% endif %}
+{% set description = cause.startswith("{") %}
+{% if execution.error or cause %}<h2>Error{{ "" if description else " and cause" }}</h2><pre>{{ execution.error or "" }}
+{{ "" if description else cause }}</pre>{% endif %}
 {% if failed_lines %}<h2>Last lines of {{ jobs[-1].name }}</h2><pre>{% for line in failed_lines %}{{ line }}
 {% endfor %}</pre>{% endif %}
 <h2>States</h2><pre class="chart">{{ chart }}</pre>
-{% for visit in visits %}<p>{{ visit.name }}, {{ visit.attempts }} attempt{{ "" if visit.attempts == 1 else "s" }}:
-{{ visit.error }}</p><pre>{{ indented(visit.cause) }}</pre>{% endfor %}
 <h2>Jobs</h2>
 {% if jobs %}<table>
 <tr><th>State</th><th>Job</th><th>Status</th><th>Time</th><th>Exit message or failure reason</th><th></th></tr>
@@ -82,6 +81,9 @@ _EXECUTION: Final = """\
 <td>{{ status(job.status) }}</td><td>{{ job.time }}</td><td>{{ job.message }}</td>
 <td><a href="{{ job.log }}">log</a></td></tr>
 {% endfor %}</table>{% else %}<p>No job yet.</p>{% endif %}
+{% for visit in visits %}<p>{{ visit.name }}, {{ visit.attempts }} attempt{{ "" if visit.attempts == 1 else "s" }}:
+{{ visit.error }}</p><pre>{{ indented(visit.cause) }}</pre>{% endfor %}
+{% if description %}<h2>Cause</h2><pre>{{ cause }}</pre>{% endif %}
 <h2>Input</h2><pre>{{ linked(input, region_query) }}</pre>
 {% if output %}<h2>Output</h2><pre>{{ linked(output, region_query) }}</pre>{% endif %}
 <h2>Events</h2><pre>{{ events }}</pre>
@@ -105,7 +107,8 @@ _LOGS: Final = """\
 {% if stream.cut %}<p>The last {{ stream.lines|length }} lines.</p>{% endif %}
 <pre>{% for line in stream.lines %}{{ line }}
 {% endfor %}</pre>
-{% else %}<p>No log stream of this group begins like that: what has not written a line yet has none.</p>{% endfor %}
+{% else %}<p>No log stream of this group begins like that: what has not written a line yet has none,
+and a restart of the local AWS loses logs.</p>{% endfor %}
 {% endblock %}
 """
 
@@ -124,6 +127,8 @@ _BUILD: Final = """\
 <td>{% for context in phase.contexts or () %}{{ context.message }} {% endfor %}</td></tr>
 {% endfor %}</table>
 <h2>Log</h2>
+{% if not stream.lines %}<p>No line: either none was written yet,
+or it was lost, since a restart of the local AWS loses logs.</p>{% endif %}
 {% if stream.cut %}<p>The last {{ stream.lines|length }} lines.</p>{% endif %}
 <pre>{% for line in stream.lines %}{{ line }}
 {% endfor %}</pre>
@@ -168,7 +173,7 @@ _OBJECTS: Final = """\
 <h1>s3:// {% for name, page in found.parents %}<a href="/_stepbridge/{{ page }}">{{ name }}</a> / {% endfor %}</h1>
 <p>{{ title }}</p>
 {% if found.cut %}<p>The first {{ found.objects|length + found.folders|length }} of them.</p>{% endif %}
-{% if found.objects or found.folders %}<table><tr><th>Key</th><th>Bytes</th><th>Last modified</th></tr>
+{% if found.objects or found.folders %}<table><tr><th>Name</th><th>Bytes</th><th>Last modified</th></tr>
 {% for name, page in found.folders %}<tr><td><a href="/_stepbridge/{{ page }}">{{ name }}</a></td>
 <td></td><td></td></tr>
 {% endfor %}

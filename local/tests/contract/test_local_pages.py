@@ -105,6 +105,10 @@ def test_an_execution_s_page_leads_to_its_jobs(
     assert "Only, 1 attempt:" in html
     assert '<span class="status bad">Failed</span>' in html
     assert "no-such-repository" in html
+    before_the_jobs = html.partition("<h2>Jobs</h2>")[0]
+    assert execution["cause"].startswith("{")
+    assert "AppSpecification" not in before_the_jobs, "a job's whole description hides what failed"
+    assert "AppSpecification" in html
     (job_page,) = re.findall(f'<a href="([^"]*)">{name}</a>', html)
     assert "processing-job" in page(local_aws.endpoint_url + unescape(job_page))
     (log,) = re.findall('<a href="([^"]*)">log</a>', html)
@@ -169,6 +173,10 @@ def test_a_build_s_page(local_aws: LocalAwsProcess, client: Callable[..., Any], 
     assert '<span class="status bad">FAILED</span>' in html
     assert "<td>BUILD</td>" in html
     assert ESCAPED in html
+    client("logs").delete_log_group(logGroupName=f"/aws/codebuild/{name}")  # as a restart loses it
+    html = page(address(local_aws, "builds", build["id"], **place()))
+    assert "<td>BUILD</td>" in html
+    assert "a restart of the local AWS loses" in html
 
 
 def test_a_job_s_page(local_aws: LocalAwsProcess, client: Callable[..., Any], name: str) -> None:
@@ -197,10 +205,11 @@ def test_the_page_of_a_prefix(local_aws: LocalAwsProcess, client: Callable[..., 
     s3.put_object(Bucket=bucket, Key=f"in/{HOSTILE.replace('/', '')}.csv", Body=b"12345")
     s3.put_object(Bucket=bucket, Key="elsewhere.csv", Body=b"")
     html = page(address(local_aws, "buckets", bucket, prefix="in/"))
-    assert f"in/{ESCAPED.replace('/', '')}.csv</a>" in html
+    assert f">{ESCAPED.replace('/', '')}.csv</a>" in html
     assert f">{ESCAPED.partition('/')[0]}/</a>" in html  # a folder
     assert "<td>5</td>" in html
     assert "elsewhere" not in html
+    assert ">in/</a>" in page(address(local_aws, "buckets", bucket, prefix="in"))  # a URI without a slash at its end
     assert "No object" in page(address(local_aws, "buckets", bucket, prefix="none/"))
     assert "NoSuchBucket" in page(address(local_aws, "buckets", "no-such-bucket"), 404)
 
