@@ -15,7 +15,7 @@ from moto.core.base_backend import AccountSpecificBackend
 from moto.core.utils import get_service_model
 
 from stepbridge_local import services
-from stepbridge_local.services.sagemaker.service_model import request_shape
+from stepbridge_local.services.sagemaker.validation import request_shape
 from stepbridge_local.testing.processes import client_of
 
 SERVICES = (

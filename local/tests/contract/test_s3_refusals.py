@@ -15,7 +15,7 @@ import pytest
 
 from stepbridge_local.testing import LocalAwsProcess
 
-SIGNED = "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=x"
+SIGNED = "AWS4-HMAC-SHA256 Credential=210987654321/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=x"
 BUCKET = "refusals-of-s3"
 OBJECT = f"/{BUCKET}/object"
 LONGEST = "k" * 1024
@@ -173,8 +173,8 @@ ACCEPTED: list[Ask] = [
 
 @pytest.fixture(scope="module")
 def upload(local_aws: LocalAwsProcess) -> str:
-    """The id of a multipart upload, in a bucket with an object."""
-    s3 = local_aws.client("s3")
+    """The id of a multipart upload, in a bucket with an object. In an account of its own: other tests list buckets."""
+    s3 = local_aws.client("s3", aws_access_key_id="210987654321")
     s3.create_bucket(Bucket=BUCKET)
     s3.put_object(Bucket=BUCKET, Key="object", Body=b"hello")
     identifier: str = s3.create_multipart_upload(Bucket=BUCKET, Key="upload")["UploadId"]

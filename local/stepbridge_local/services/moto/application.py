@@ -21,7 +21,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 
 from stepbridge_local.protocols import ServiceError
 from stepbridge_local.services.moto.free_space import disk_full, is_disk_full
-from stepbridge_local.services.moto.malformed import problem_of, unreadable
+from stepbridge_local.services.moto.malformed import problem_of, refusal_by_model, unreadable
 from stepbridge_local.services.moto.replacement import replace
 from stepbridge_local.services.moto.requests import call_of, send_error
 from stepbridge_local.services.operations import refusal
@@ -65,7 +65,7 @@ class MotoApplication:
         refused = refusal(call.service, call.operation)
         if environ["PATH_INFO"].startswith("/moto-api"):
             refused = ServiceError("NotFound", "moto's own API is not part of the local AWS", 404)
-        refused = refused or unreadable(environ) or refusal_of_s3(environ, call)
+        refused = refused or unreadable(environ) or refusal_of_s3(environ, call) or refusal_by_model(environ, call)
         if refused is not None:
             return send_error(call, refused, environ, start_response)
         try:

@@ -1,19 +1,22 @@
-"""Answers malformed calls of the JSON protocols with AWS's 400. moto's handlers crash on them."""
+"""Answers malformed calls with AWS's 400. moto's handlers crash on some of them, and accept others."""
 
 from __future__ import annotations
 
 import json
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from wsgiref.types import WSGIEnvironment
 
+from moto.core.model import OperationModel
+from moto.core.parse import QueryParser
+from moto.core.utils import get_service_model
+
+from stepbridge_local.http.api_call import ApiCall
 from stepbridge_local.protocols import ServiceError
-from stepbridge_local.services.moto.requests import read_body
+from stepbridge_local.services.moto.requests import form_of, read_body
+from stepbridge_local.services.operations import SERVICES
+from stepbridge_local.services.validation import Violation, checked
 
-if TYPE_CHECKING:
-    from botocore.model import ServiceModel
-
-__all__ = ["problem_of", "unreadable"]
+__all__ = ["problem_of", "refusal_by_model", "unreadable"]
 
 _MODELS = {
     "AWSStepFunctions": "stepfunctions",
@@ -23,6 +26,17 @@ _MODELS = {
     "CodeBuild_20161006": "codebuild",
     "Logs_20140328": "logs",
     "SageMaker": "sagemaker",
+}
+# What a service answers to a member that breaks a constraint of its model. By its name in IAM.
+_CONSTRAINT_ERRORS = {
+    "states": "ValidationException",
+    "events": "ValidationException",
+    "codebuild": "InvalidInputException",
+    "ecr": "InvalidParameterException",
+    "logs": "InvalidParameterException",
+    "iam": "ValidationError",
+    "sts": "ValidationError",
+    "cloudformation": "ValidationError",
 }
 
 
@@ -40,6 +54,50 @@ def unreadable(environ: WSGIEnvironment) -> ServiceError | None:
     return None
 
 
+def refusal_by_model(environ: WSGIEnvironment, call: ApiCall) -> ServiceError | None:
+    """The error of a call whose members break the lengths, ranges, patterns or enums of the service's model.
+
+    None for valid calls. SageMaker checks its own members; S3, SNS and SQS have errors of their own for each.
+    """
+    code = _CONSTRAINT_ERRORS.get(call.service)
+    if code is None or (operation := _operation(SERVICES[call.service].model, call.operation)) is None:
+        return None
+    shape = operation.input_shape
+    if shape is None:
+        return None
+    if environ.get("HTTP_X_AMZ_TARGET"):
+        members = json.loads(read_body(environ) or b"{}")
+    else:
+        request: Any = {"values": form_of(environ)}
+        try:
+            members = QueryParser(operation).parse(request)
+        except ValueError as error:
+            return ServiceError("MalformedInput", str(error))
+    try:
+        found = checked(shape, members)
+    except RecursionError:
+        return ServiceError("SerializationException", "The request's members are nested too deeply")
+    if found.type_errors:
+        return ServiceError("SerializationException", "; ".join(found.type_errors))
+    if not found.violations:
+        return None
+    return ServiceError(code, _in_words_of_ecr(found.violations[0]) if call.service == "ecr" else found.report())
+
+
+def _operation(service: str, operation: str) -> OperationModel | None:
+    """moto's model of an operation, which moto itself loads too; None if there is no such operation."""
+    model = get_service_model(service)
+    return model.operation_model(operation) if operation in model.operation_names else None
+
+
+def _in_words_of_ecr(violation: Violation) -> str:
+    constraint = violation.constraint.removeprefix("Member ")
+    text, has_pattern, pattern = constraint.partition(" pattern: ")
+    if has_pattern:
+        constraint = f"{text} '{pattern}'"
+    return f"Invalid parameter at '{violation.path}' failed to satisfy constraint: '{constraint}'"
+
+
 def problem_of(environ: WSGIEnvironment) -> ServiceError | None:
     """The problem with the members of a call on which a handler crashed; None if the members are valid."""
     prefix, _, operation = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")
@@ -49,18 +107,9 @@ def problem_of(environ: WSGIEnvironment) -> ServiceError | None:
     from botocore.validate import ParamValidator
 
     stream.seek(0)
-    model = _model(_MODELS[prefix])
-    if operation not in model.operation_names:
-        return None
-    shape = model.operation_model(operation).input_shape
+    model = _operation(_MODELS[prefix], operation)
+    shape = model.input_shape if model is not None else None
     report = ParamValidator().validate(json.loads(stream.read() or b"{}"), shape) if shape is not None else None
     if report is None or not report.has_errors():
         return None
     return ServiceError("ValidationException", f"1 validation error detected: {report.generate_report()}")
-
-
-@cache
-def _model(service: str) -> ServiceModel:
-    import botocore.session
-
-    return botocore.session.Session().get_service_model(service)

@@ -10,8 +10,8 @@ import pytest
 
 from stepbridge_local.protocols import Scope, ServiceError
 from stepbridge_local.services.sagemaker import rules
-from stepbridge_local.services.sagemaker.service_model import compile_pattern, request_shape
-from stepbridge_local.services.sagemaker.validation import validated
+from stepbridge_local.services.sagemaker.validation import request_shape, validated
+from stepbridge_local.services.service_model import compile_pattern
 
 SCOPE = Scope("123456789012", "us-east-1")
 NAME_PATTERN = "[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"

@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import moto.ecr.models
 from moto.core.responses import ActionResult
 from moto.ecr.models import ECRBackend, Image, Repository, ecr_backends
 from moto.ecr.responses import ECRResponse
@@ -17,6 +18,7 @@ from stepbridge_local.services.moto.replacement import replace
 
 __all__ = ["install", "no_repository"]
 
+_NAME_PART: Final = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"  # moto has an older pattern, without a__b and a--b
 _TOKEN_LIFETIME: Final = timedelta(hours=12)
 _moto_new_repository: Final = Repository.__init__
 _moto_get_authorization_token: Final = ECRResponse.get_authorization_token
@@ -92,6 +94,7 @@ def _get_authorization_token(response: ECRResponse) -> ActionResult:
 
 def install() -> None:
     """Replace these parts of moto's ECR."""
+    replace(moto.ecr.models, "ECR_REPOSITORY_NAME_PATTERN", f"{_NAME_PART}(/{_NAME_PART})*")
     replace(ECRResponse, "get_authorization_token", _get_authorization_token)
     replace(Repository, "__init__", _new_repository)
     replace(Image, "_create_digest", _set_digest)

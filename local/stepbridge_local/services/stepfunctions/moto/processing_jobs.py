@@ -24,7 +24,7 @@ from stepbridge_local.protocols import Scope, ServiceError
 from stepbridge_local.services.iam.permissions import AssumedRole, Permissions
 from stepbridge_local.services.moto.replacement import replace
 from stepbridge_local.services.sagemaker.service import ProcessingService
-from stepbridge_local.services.sagemaker.service_model import request_shape
+from stepbridge_local.services.sagemaker.validation import request_shape
 from stepbridge_local.services.stepfunctions.job_permissions import creation_needs, description_needs, stop_needs
 from stepbridge_local.services.stepfunctions.moto.environment import EvaluationEndedError, add_event, on_end
 from stepbridge_local.services.stepfunctions.moto.errors import task_failure
