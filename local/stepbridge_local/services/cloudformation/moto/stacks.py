@@ -12,10 +12,12 @@ from typing import Any, Final
 
 from moto.cloudformation.exceptions import UnformattedGetAttTemplateException
 from moto.cloudformation.models import Event, Stack
-from moto.cloudformation.parsing import OutputMap, clean_json, generate_resource_name
+from moto.cloudformation.parsing import OutputMap, clean_json
+from moto.cloudformation.utils import random_suffix
 from moto.core.exceptions import ServiceException
 
 from stepbridge_local.services.cloudformation.moto.template import StackResources, parse_template
+from stepbridge_local.services.cloudformation.physical_names import physical_name
 from stepbridge_local.services.cloudformation.resource_type import (
     REFUSALS,
     Properties,
@@ -216,7 +218,7 @@ class LocalStack(Stack):
                 values = resource_type.configure(self._context, present.physical_resource_id, old, properties)
                 adopted = present.adopted
             else:
-                name = generate_resource_name(type_name, self.name, logical_id)
+                name = physical_name(type_name, self.name, logical_id, random_suffix())
                 values, adopted = resource_type.provide(self._context, name, properties, adopting and retained)
         except _FAILURES as error:
             self._add_resource_event(*facts, f"{action}_FAILED", failure_reason(error))
