@@ -30,6 +30,7 @@ PROCESSING_LOG_GROUP: Final = "/aws/sagemaker/ProcessingJobs"
 REFRESH_SECONDS: Final = 3
 LINES: Final = 2000
 FAILED_LINES: Final = 50
+BRIEF_LENGTH: Final = 200
 MISSING: Final = frozenset({
     "ExecutionDoesNotExist", "NoSuchBucket", "NoSuchKey", "ResourceNotFoundException", "StateMachineDoesNotExist",
 })  # fmt: skip
@@ -169,7 +170,7 @@ class Pages:
             "build": build,
             "stream": next(_streams(client, group, stream), empty) if stream else empty,
         }
-        return Page("200 OK", rendered("build", at=_moment, **values))
+        return Page("200 OK", rendered("build", at=_moment, brief=_brief, **values))
 
     def _objects(self, account: str, region: str, bucket: str, prefix: str) -> Page:
         found = listing(self._clients(account, region)("s3"), bucket, prefix, _place(account, region))
@@ -254,6 +255,12 @@ def _event_line(event: Mapping[str, Any]) -> str:
 
 def _moment(value: datetime | None) -> str:
     return value.isoformat(sep=" ", timespec="milliseconds") if value else "-"
+
+
+def _brief(message: str) -> str:
+    """A phase's message without the script that it repeats, which the log has."""
+    _, reason, why = message.rpartition(" Reason: ")
+    return f"…{reason}{why}" if reason and len(message) > BRIEF_LENGTH else message
 
 
 def _indented(text: str | None) -> str:

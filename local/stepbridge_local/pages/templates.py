@@ -33,8 +33,8 @@ table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #8883; }
 th { font-weight: 600; font-size: .85rem; }
 td { overflow-wrap: anywhere; }
-.status { display: inline-block; padding: 0 .5rem; border-radius: 3px; color: #fff; background: #767676;
-          overflow-wrap: normal; }
+.status { display: inline-block; padding: 0 .5rem; border-radius: 3px; color: #fff; background: #767676; }
+.status, .word { overflow-wrap: normal; }
 .good { background: #217a3c; } .bad { background: #b3261e; } .busy { background: #1a5fb4; }
 </style>
 </head>
@@ -122,9 +122,9 @@ _BUILD: Final = """\
 </table>
 <h2>Phases</h2>
 <table><tr><th>Phase</th><th>Status</th><th>Seconds</th><th></th></tr>
-{% for phase in build.phases %}<tr><td>{{ phase.phaseType }}</td>
+{% for phase in build.phases %}<tr><td class="word">{{ phase.phaseType }}</td>
 <td>{% if phase.phaseStatus %}{{ status(phase.phaseStatus) }}{% endif %}</td><td>{{ phase.durationInSeconds }}</td>
-<td>{% for context in phase.contexts or () %}{{ context.message }} {% endfor %}</td></tr>
+<td>{% for context in phase.contexts or () %}{{ brief(context.message) }} {% endfor %}</td></tr>
 {% endfor %}</table>
 <h2>Log</h2>
 {% if not stream.lines %}<p>No line: either none was written yet,

@@ -15,6 +15,7 @@ __all__ = ["StateVisit", "chart", "duration", "event_details", "read_history"]
 
 BAR_WIDTH: Final = 40
 _FAILED_ATTEMPTS: Final = ("TaskFailed", "TaskTimedOut", "TaskStartFailed", "TaskSubmitFailed")
+_FAILED_STATES: Final = ("ParallelStateFailed", "MapStateFailed")
 _EXECUTION_ENDS: Final = ("ExecutionSucceeded", "ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted")
 
 
@@ -23,7 +24,8 @@ class StateVisit:
     """One entry of a state. ``ended_at`` is None while the state runs.
 
     ``attempts`` counts the requests of a Task. ``jobs`` names the Processing jobs that SageMaker accepted. ``error``
-    and ``cause`` are those of the last failed attempt; ``succeeded`` says whether the state was exited all the same.
+    and ``cause`` are those of the last failed attempt, and ``failed`` says that a Parallel or Map state had one;
+    ``succeeded`` says whether the state was exited all the same.
     """
 
     name: str
@@ -31,6 +33,7 @@ class StateVisit:
     entered_at: datetime
     ended_at: datetime | None = None
     succeeded: bool = False
+    failed: bool = False
     attempts: int = 0
     requested_job: str = ""
     jobs: list[str] = field(default_factory=list)
@@ -41,7 +44,8 @@ class StateVisit:
     def status(self) -> str:
         if self.ended_at is None:
             return "RUNNING"
-        return "SUCCEEDED" if self.succeeded else "FAILED" if self.error or self.type == "Fail" else "ABORTED"
+        failed = self.failed or self.error or self.type == "Fail"
+        return "SUCCEEDED" if self.succeeded else "FAILED" if failed else "ABORTED"
 
 
 def read_history(events: Iterable[Mapping[str, Any]]) -> list[StateVisit]:
@@ -61,6 +65,10 @@ def read_history(events: Iterable[Mapping[str, Any]]) -> list[StateVisit]:
         elif event_type in _EXECUTION_ENDS:
             for each in visits:
                 each.ended_at = each.ended_at or event["timestamp"]
+        elif event_type in _FAILED_STATES:  # the event before it is one of a branch
+            of_type = [each for each in visits if each.type == event_type.removesuffix("StateFailed")]
+            for each in [each for each in of_type if not each.succeeded][-1:]:
+                each.failed = True
         elif visit is not None:
             _read_event(visit, event_type, event)
         if visit is not None:

@@ -155,7 +155,9 @@ def test_a_log_s_page_holds_every_stream_of_the_prefix(
 
 def test_a_build_s_page(local_aws: LocalAwsProcess, client: Callable[..., Any], name: str) -> None:
     """Phases and log of a build that failed."""
-    buildspec = yaml.safe_dump({"version": 0.2, "phases": {"build": {"commands": [f'echo "{HOSTILE}"; exit 3']}}})
+    buildspec = yaml.safe_dump(
+        {"version": 0.2, "phases": {"build": {"commands": [f'echo "{HOSTILE}" {"x" * 300}; exit 3']}}}
+    )
     codebuild = client("codebuild")
     codebuild.create_project(
         name=name,
@@ -171,11 +173,12 @@ def test_a_build_s_page(local_aws: LocalAwsProcess, client: Callable[..., Any], 
         time.sleep(0.02)
     html = page(address(local_aws, "builds", build["id"], **place()))
     assert '<span class="status bad">FAILED</span>' in html
-    assert "<td>BUILD</td>" in html
+    assert '<td class="word">BUILD</td>' in html
     assert ESCAPED in html
+    assert "<td>… Reason: exit status 3 </td>" in html, "the script, of 300 characters, is in the log"
     client("logs").delete_log_group(logGroupName=f"/aws/codebuild/{name}")  # as a restart loses it
     html = page(address(local_aws, "builds", build["id"], **place()))
-    assert "<td>BUILD</td>" in html
+    assert '<td class="word">BUILD</td>' in html
     assert "a restart of the local AWS loses" in html
 
 

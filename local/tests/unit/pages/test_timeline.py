@@ -107,6 +107,21 @@ def test_events_of_branches_belong_to_their_own_states() -> None:
     ]
 
 
+def test_a_parallel_state_whose_branch_failed_has_failed() -> None:
+    """By an event of its own; one that was retried and then exited has succeeded."""
+    events = [
+        (0, "ExecutionStarted", {}),
+        (0, "ParallelStateEntered", entered("Give up")),
+        (2, "ParallelStateStarted", {}),
+        (3, "FailStateEntered", entered("Fail")),
+        (4, "ParallelStateFailed", {}),
+    ]
+    failed = read_history(history(*events, (5, "ExecutionFailed", {})))
+    assert [(visit.name, visit.status) for visit in failed] == [("Give up", "FAILED"), ("Fail", "FAILED")]
+    retried = [(5, "ParallelStateStarted", {}), (2, "ParallelStateExited", {}), (7, "ExecutionSucceeded", {})]
+    assert read_history(history(*events, *retried))[0].status == "SUCCEEDED"
+
+
 def test_the_chart_shows_when_each_state_ran() -> None:
     """A bar for each visit, over the whole time of the execution."""
     visits = read_history(
