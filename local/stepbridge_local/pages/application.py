@@ -133,7 +133,9 @@ class Pages:
         return Page("200 OK", rendered("execution", at=_moment, indented=_indented, **values))
 
     def _job(self, account: str, region: str, name: str) -> Page:
-        job = self._clients(account, region)("sagemaker").describe_processing_job(ProcessingJobName=name)
+        client = self._clients(account, region)
+        job = client("sagemaker").describe_processing_job(ProcessingJobName=name)
+        brief = _job("", job)
         facts = {key: value for key, value in job.items() if key != "ResponseMetadata"}
         status = job["ProcessingJobStatus"]
         values = {
@@ -143,6 +145,8 @@ class Pages:
             "name": name,
             "region_query": _place(account, region),
             "job_status": status,
+            "message": brief.message,
+            "failed_lines": _failed_lines(client, [brief]),
             "description": json.dumps(facts, indent=2, ensure_ascii=False, default=str),
             "log": _log_link(account, region, name),
         }

@@ -95,7 +95,10 @@ _JOB: Final = """\
 {% block body %}
 <h1>Processing job {{ name }} {{ status(job_status) }}</h1>
 <p><a href="{{ log }}">Log</a></p>
-<pre>{{ linked(description, region_query) }}</pre>
+{% if message %}<h2>Exit message or failure reason</h2><pre>{{ message }}</pre>{% endif %}
+{% if failed_lines %}<h2>Last lines</h2><pre>{% for line in failed_lines %}{{ line }}
+{% endfor %}</pre>{% endif %}
+<h2>Description</h2><pre>{{ linked(description, region_query) }}</pre>
 {% endblock %}
 """
 

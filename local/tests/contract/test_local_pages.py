@@ -110,7 +110,9 @@ def test_an_execution_s_page_leads_to_its_jobs(
     assert "AppSpecification" not in before_the_jobs, "a job's whole description hides what failed"
     assert "AppSpecification" in html
     (job_page,) = re.findall(f'<a href="([^"]*)">{name}</a>', html)
-    assert "processing-job" in page(local_aws.endpoint_url + unescape(job_page))
+    reason, _, description = page(local_aws.endpoint_url + unescape(job_page)).partition("<h2>Description</h2>")
+    assert "no-such-repository" in reason
+    assert "processing-job" in description
     (log,) = re.findall('<a href="([^"]*)">log</a>', html)
     assert "No log stream" in page(local_aws.endpoint_url + unescape(log))
 
