@@ -65,6 +65,22 @@ def part(number: str, **headers: str) -> Ask:
     return put(f"/{BUCKET}/upload?partNumber={number}&uploadId={{upload}}", **headers)
 
 
+def presigned(date: str = "20990101T000000Z", seconds: str = "60") -> str:
+    scope = "210987654321/20260101/us-east-1/s3/aws4_request"
+    signature = f"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={scope}&X-Amz-Signature=x&X-Amz-SignedHeaders=host"
+    return f"{OBJECT}?{signature}&X-Amz-Date={date}&X-Amz-Expires={seconds}"
+
+
+FORM = {"Content-Type": "multipart/form-data; boundary=B"}
+
+
+def form(**fields: str) -> Ask:
+    """A browser's upload."""
+    named = [f'Content-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in fields.items()]
+    file = 'Content-Disposition: form-data; name="file"; filename="f"\r\n\r\nhello\r\n'
+    return Ask("POST", f"/{BUCKET}", FORM, ("--B\r\n" + "--B\r\n".join([*named, file]) + "--B--\r\n").encode())
+
+
 BUCKET_NAMES = [
     *("ab", "a" * 64, "Upper-case", "UPPER", "under_score", "dots..row", "192.168.5.4", "-abc", "abc-", ".abc", "abc."),
     *("xn--abc", "sthree-abc", "amzn-s3-demo-abc", "abc-s3alias", "abc--ol-s3", "abc.mrap", "abc--x-s3"),
@@ -142,6 +158,41 @@ REFUSED: list[tuple[Ask, str]] = [
     (put(f"/{BUCKET}?tagging", tagging("a", "a")), "InvalidTag"),
     (put(f"/{BUCKET}?tagging", tagging(*(f"t{number}" for number in range(51)))), "BadRequest"),
     (put(OBJECT, x_amz_tagging="a=1&a=2"), "InvalidArgument"),
+    (put(OBJECT, x_amz_tagging="=1"), "InvalidTag"),
+    (put(f"/{BUCKET}?tagging", tagging("t" * 129)), "InvalidTag"),
+    (put(f"/{BUCKET}?tagging", tagging("")), "InvalidTag"),
+    *((put(f"/{BUCKET}?policy", body), "MalformedPolicy") for body in (b"", b"{", b"[]", b"<x/>", b'{"Statement": 1}')),
+    (put(f"/{BUCKET}?policy", b'{"Version": "2012-10-17"}'), "MalformedPolicy"),
+    *((put(f"{OBJECT}?{what}", b""), "MissingRequestBodyError") for what in ("tagging", "retention", "legal-hold")),
+    *((put(f"{OBJECT}?{what}", b"<x/>"), "MalformedXML") for what in ("tagging", "retention", "legal-hold")),
+    (Ask("POST", f"/{BUCKET}?delete", {}, b"<x><Object><Key>k</Key></Object></x>"), "MalformedXML"),
+    *(
+        (Ask("GET", f"{OBJECT}?attributes", {"x-amz-object-attributes": "ObjectParts", name: text}), "InvalidArgument")
+        for name in ("x-amz-max-parts", "x-amz-part-number-marker")
+        for text in ("x", "-1")
+    ),
+    (put(f"/{BUCKET}?versioning", b""), "MissingRequestBodyError"),
+    (put(f"/{BUCKET}?versioning", b"<x/>"), "IllegalVersioningConfigurationException"),
+    (
+        put(f"/{BUCKET}?versioning", b"<VersioningConfiguration><Status>On</Status></VersioningConfiguration>"),
+        "MalformedXML",
+    ),
+    (Ask("POST", f"/{BUCKET}?delete"), "MalformedXML"),
+    (Ask("POST", f"/{BUCKET}/upload?uploadId={{upload}}"), "InvalidRequest"),
+    (put("/refused-by-s3", b"<C><LocationConstraint>mars</LocationConstraint></C>"), "InvalidLocationConstraint"),
+    (put(OBJECT, x_amz_acl="bad"), "InvalidArgument"),
+    (put("/refused-by-s3", b"", x_amz_acl="bad"), "InvalidArgument"),
+    (put(OBJECT, x_amz_server_side_encryption="bad"), "InvalidEncryptionAlgorithmError"),
+    (put(OBJECT, x_amz_storage_class="bad"), "InvalidStorageClass"),
+    (put(OBJECT, x_amz_sdk_checksum_algorithm="bad"), "InvalidRequest"),
+    (copy(f"{BUCKET}/object", x_amz_metadata_directive="bad"), "InvalidArgument"),
+    (copy(f"{BUCKET}/object", x_amz_tagging_directive="bad"), "InvalidArgument"),
+    *((get(f"/{BUCKET}?list-type=2&continuation-token={text}"), "InvalidArgument") for text in ("", "bad")),
+    *((get(presigned(seconds=text)), "AuthorizationQueryParametersError") for text in ("x", "", "-1", "604801")),
+    (get(presigned(date="2099-01-01")), "AuthorizationQueryParametersError"),
+    (form(), "InvalidArgument"),
+    (form(key=LONGEST + "k"), "KeyTooLongError"),
+    (Ask("POST", f"/{BUCKET}", FORM, b"garbage"), "InvalidArgument"),
 ]
 ACCEPTED: list[Ask] = [
     *(put(f"/{name}", b"") for name in ("a" * 63, "a-1", "0.a", "1.2.3", "192.168.5.4.com", "a--b", "a.b-c.d")),
@@ -168,6 +219,18 @@ ACCEPTED: list[Ask] = [
     put(f"{OBJECT}?tagging", tagging(*(f"t{number}" for number in range(10)))),
     put(f"/{BUCKET}?tagging", tagging(*(f"t{number}" for number in range(50)))),
     put(OBJECT, x_amz_tagging="a=1&A=1"),
+    put(f"/{BUCKET}?tagging", tagging("t" * 128)),
+    *(put(OBJECT, x_amz_acl=text) for text in ("private", "public-read", "bucket-owner-full-control")),
+    *(put(OBJECT, x_amz_server_side_encryption=text) for text in ("AES256", "aws:kms")),
+    put(OBJECT, x_amz_sdk_checksum_algorithm="crc32"),
+    copy(f"{BUCKET}/object", x_amz_metadata_directive="COPY", x_amz_tagging_directive="COPY"),
+    get(presigned(seconds="604800")),
+    form(key=LONGEST),
+    Ask("GET", f"{OBJECT}?attributes", {"x-amz-object-attributes": "ETag", "x-amz-max-parts": "1"}),
+    *(
+        Ask("GET", OBJECT, {"If-Modified-Since": text})
+        for text in ("bad", "", "0", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994")
+    ),
 ]
 
 
@@ -193,7 +256,8 @@ def send(local_aws: LocalAwsProcess, upload: str) -> Callable[[Ask], tuple[int, 
         answer = connection.getresponse()
         text = answer.read()
         connection.close()
-        return answer.status, "" if answer.status < 300 else ElementTree.fromstring(text).findtext("Code") or ""
+        code = ElementTree.fromstring(text).findtext("Code") if answer.status >= 300 and text else ""
+        return answer.status, code or ""
 
     return send
 

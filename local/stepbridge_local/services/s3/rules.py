@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -29,6 +30,8 @@ _MOST_METADATA_BYTES: Final = 2048
 _MOST_DELETED: Final = 1000
 _MOST_PARTS: Final = 10_000
 _MOST_BUCKET_TAGS: Final = 50
+_MOST_SIGNED_SECONDS: Final = 7 * 24 * 3600
+_DATE: Final = re.compile(r"\d{8}T\d{6}Z", re.ASCII)
 _INTEGER: Final = re.compile(r"[+-]?\d{1,10}", re.ASCII)
 _LARGEST_INTEGER: Final = 2**31 - 1
 
@@ -45,11 +48,48 @@ _INTEGERS: Final[Mapping[str, tuple[int, int]]] = {
     "max-buckets": (1, 10_000),
     "part-number-marker": (0, _LARGEST_INTEGER),
 }
+_COUNTS: Final = frozenset({"x-amz-max-parts", "x-amz-part-number-marker"})  # headers of GetObjectAttributes
 _UPLOADS: Final = frozenset({"PutObject", "UploadPart"})
 _COPIES: Final = frozenset({"CopyObject", "UploadPartCopy"})
+_NEED_BODY: Final = frozenset(
+    {
+        *("PutBucketTagging", "PutBucketVersioning", "PutObjectTagging", "PutObjectRetention", "PutObjectLegalHold"),
+        *("PutBucketCors", "PutBucketEncryption", "PutBucketLifecycleConfiguration", "PutBucketOwnershipControls"),
+        *("PutObjectLockConfiguration", "PutPublicAccessBlock"),
+    }
+)
+_ROOTS: Final[Mapping[str, str]] = {
+    "DeleteObjects": "Delete",
+    "PutBucketTagging": "Tagging",
+    "PutObjectLegalHold": "LegalHold",
+    "PutObjectRetention": "Retention",
+    "PutObjectTagging": "Tagging",
+}
 _WITH_METADATA: Final = frozenset({"PutObject", "CreateMultipartUpload", "CopyObject"})
 _METADATA: Final = "x-amz-meta-"
 _CHECKSUM_BYTES: Final[Mapping[str, int]] = {"crc32": 4, "crc32c": 4, "crc64nvme": 8, "sha1": 20, "sha256": 32}
+_CHECKSUMS: Final = frozenset(name.upper() for name in _CHECKSUM_BYTES)
+# Headers with a few values: the code of the error for any other value, the values.
+_HEADER_VALUES: Final[Mapping[str, tuple[str, frozenset[str]]]] = {
+    "x-amz-acl": (
+        "InvalidArgument",
+        frozenset(
+            {
+                *("private", "public-read", "public-read-write", "authenticated-read", "aws-exec-read"),
+                *("bucket-owner-read", "bucket-owner-full-control", "log-delivery-write"),
+            }
+        ),
+    ),
+    "x-amz-server-side-encryption": (
+        "InvalidEncryptionAlgorithmError",
+        frozenset({"AES256", "aws:fsx", "aws:kms", "aws:kms:dsse"}),
+    ),
+    "x-amz-metadata-directive": ("InvalidArgument", frozenset({"COPY", "REPLACE"})),
+    "x-amz-tagging-directive": ("InvalidArgument", frozenset({"COPY", "REPLACE"})),
+}
+_LOCATION: Final = re.compile(r"EU|[a-z]{2}(-[a-z]+)+-\d+", re.ASCII)
+_LONGEST_TAG_KEY: Final = 128
+_LONGEST_TAG_VALUE: Final = 256
 _VERSION_ID: Final = re.compile(r"null|[\w.-]{32,1024}", re.ASCII)
 
 
@@ -77,18 +117,24 @@ def _problems(call: S3Call) -> Iterator[ServiceError]:
     elif len(call.key.encode()) > _MOST_KEY_BYTES:
         yield ServiceError("KeyTooLongError", f"Your key is too long. MaxSizeAllowed: {_MOST_KEY_BYTES}")
     yield from _query_problems(call)
+    yield from _signature_problems(call.query)
     yield from _digest_problems(call)
     if call.operation in _WITH_METADATA and _metadata_bytes(call.headers) > _MOST_METADATA_BYTES:
         text = "Your metadata headers exceed the maximum allowed metadata size"
         yield ServiceError("MetadataTooLarge", f"{text}. MaxSizeAllowed: {_MOST_METADATA_BYTES}")
     if call.operation in _COPIES:
         yield from _copy_problems(call.headers)
+    for header, (code, values) in _HEADER_VALUES.items():
+        if call.headers.get(header) not in (None, *values):
+            yield ServiceError(code, f"{header}: {call.headers[header]!r}; expected one of {', '.join(sorted(values))}")
     names = [name for name, _ in parse_qsl(call.headers.get("x-amz-tagging", ""), keep_blank_values=True)]
     if len(set(names)) < len(names):
         yield _invalid_argument(
             "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters without tag "
             "name duplicates."
         )
+    if not all(names):
+        yield ServiceError("InvalidTag", "The TagKey you have provided is invalid")
 
 
 def _is_bucket_name(name: str) -> bool:
@@ -102,8 +148,12 @@ def _is_bucket_name(name: str) -> bool:
 
 
 def _query_problems(call: S3Call) -> Iterator[ServiceError]:
+    given = {
+        **call.query,
+        **{name.removeprefix("x-amz-"): call.headers[name] for name in _COUNTS & call.headers.keys()},
+    }
     for name, (least, most) in _INTEGERS.items():
-        text = call.query.get(name)
+        text = given.get(name)
         if text is None:
             continue
         if _INTEGER.fullmatch(text) is None or abs(int(text)) > _LARGEST_INTEGER:
@@ -128,12 +178,38 @@ def _is_part_number(text: str) -> bool:
     return _INTEGER.fullmatch(text) is not None and 1 <= int(text) <= _MOST_PARTS
 
 
+def _signature_problems(query: Mapping[str, str]) -> Iterator[ServiceError]:
+    """Of a presigned address. Whether it is over is another question."""
+    if "X-Amz-Signature" not in query:
+        return
+    if _DATE.fullmatch(query.get("X-Amz-Date", "")) is None:
+        yield _query_signature_error(
+            "X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"",
+        )
+    seconds = query.get("X-Amz-Expires", "")
+    if _INTEGER.fullmatch(seconds) is None:
+        yield _query_signature_error("X-Amz-Expires should be a number")
+    elif int(seconds) < 0:
+        yield _query_signature_error("X-Amz-Expires must be non-negative")
+    elif int(seconds) > _MOST_SIGNED_SECONDS:
+        text = "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less than"
+        yield _query_signature_error(f"{text} {_MOST_SIGNED_SECONDS} seconds")
+
+
+def _query_signature_error(message: str) -> ServiceError:
+    return ServiceError("AuthorizationQueryParametersError", message)
+
+
 def _digest_problems(call: S3Call) -> Iterator[ServiceError]:
     digest = call.headers.get("content-md5")
     if digest is not None and not _is_digest(digest, 16):
         yield ServiceError("InvalidDigest", "The Content-MD5 you specified was invalid.")
     if call.operation not in _UPLOADS:
         return
+    algorithm = call.headers.get("x-amz-sdk-checksum-algorithm", "CRC32").upper()
+    if algorithm not in _CHECKSUMS:
+        text = "Checksum algorithm provided is unsupported. Please try again with any of the valid types"
+        yield ServiceError("InvalidRequest", f"{text}: [{', '.join(sorted(_CHECKSUMS))}]")
     for algorithm, size_bytes in _CHECKSUM_BYTES.items():
         value = call.headers.get(f"x-amz-checksum-{algorithm}")
         if value is not None and not _is_digest(value, size_bytes):
@@ -183,8 +259,10 @@ def problem_of_body(call: S3Call, body: bytes) -> ServiceError | None:
     digest = call.headers.get("content-md5")
     if digest is not None and base64.b64decode(digest) != hashlib.md5(body, usedforsecurity=False).digest():
         return ServiceError("BadDigest", "The Content-MD5 you specified did not match what we received.")
-    if not body.strip() or call.operation == "PutBucketPolicy":
-        return None
+    if call.operation == "PutBucketPolicy":
+        return _problem_of_policy(body)
+    if not body.strip():
+        return _problem_of_no_body(call.operation)
     try:
         root = ElementTree.fromstring(body)
     except (ElementTree.ParseError, ValueError, LookupError):
@@ -192,7 +270,34 @@ def problem_of_body(call: S3Call, body: bytes) -> ServiceError | None:
     return next(_body_problems(call, root), None)
 
 
+def _problem_of_policy(body: bytes) -> ServiceError | None:
+    try:
+        policy = json.loads(body)
+    except (ValueError, RecursionError):
+        policy = None
+    if not isinstance(policy, dict):
+        return ServiceError("MalformedPolicy", "Policies must be valid JSON and the first byte must be '{'")
+    statements = policy.get("Statement")
+    if not isinstance(statements, dict | list) or not statements:
+        return ServiceError("MalformedPolicy", "Missing required field Statement")
+    if not all(isinstance(one, dict) for one in ([statements] if isinstance(statements, dict) else statements)):
+        return ServiceError("MalformedPolicy", "Policies must have statements that are objects")
+    return None
+
+
+def _problem_of_no_body(operation: str) -> ServiceError | None:
+    if operation == "CompleteMultipartUpload":
+        return ServiceError("InvalidRequest", "You must specify at least one part")
+    if operation == "DeleteObjects":
+        return _malformed_xml()
+    if operation in _NEED_BODY:
+        return ServiceError("MissingRequestBodyError", "Request Body is empty")
+    return None
+
+
 def _body_problems(call: S3Call, root: ElementTree.Element) -> Iterator[ServiceError]:
+    if root.tag.rpartition("}")[2] != _ROOTS.get(call.operation, root.tag.rpartition("}")[2]):
+        yield _malformed_xml()
     if call.operation == "DeleteObjects":
         objects = root.findall("{*}Object")
         keys = [element.findtext("{*}Key") for element in objects]
@@ -204,8 +309,22 @@ def _body_problems(call: S3Call, root: ElementTree.Element) -> Iterator[ServiceE
         tagged = all(part.findtext("{*}ETag") for part in parts)
         if len(parts) > _MOST_PARTS or not tagged or not all(_INTEGER.fullmatch(number) for number in numbers):
             yield _malformed_xml()
+    elif call.operation == "PutBucketVersioning":
+        if root.findtext("{*}Status", "Enabled") not in ("Enabled", "Suspended"):
+            yield _malformed_xml()
+        if root.find("{*}Status") is None:
+            yield ServiceError("IllegalVersioningConfigurationException", "The Versioning element must be specified")
+    elif call.operation == "CreateBucket":
+        location = root.findtext("{*}LocationConstraint")
+        if location and _LOCATION.fullmatch(location) is None:
+            yield ServiceError("InvalidLocationConstraint", "The specified location-constraint is not valid")
     elif call.operation in ("PutObjectTagging", "PutBucketTagging"):
-        names = [tag.findtext("{*}Key") for tag in root.findall("{*}TagSet/{*}Tag")]
+        tags = root.findall("{*}TagSet/{*}Tag")
+        names = [tag.findtext("{*}Key") or "" for tag in tags]
+        if not all(0 < len(name) <= _LONGEST_TAG_KEY for name in names):
+            yield ServiceError("InvalidTag", "The TagKey you have provided is invalid")
+        if any(len(tag.findtext("{*}Value") or "") > _LONGEST_TAG_VALUE for tag in tags):
+            yield ServiceError("InvalidTag", "The TagValue you have provided is invalid")
         if call.operation == "PutBucketTagging" and len(names) > _MOST_BUCKET_TAGS:
             yield ServiceError("BadRequest", f"Bucket tag count cannot be greater than {_MOST_BUCKET_TAGS}")
         if any(count > 1 for count in Counter(names).values()):

@@ -60,5 +60,8 @@ def test_metadata_is_measured_in_names_and_values(operation: str) -> None:
 
 def test_policies_are_not_xml() -> None:
     """The body of PutBucketPolicy is JSON."""
-    assert problem_of_body(S3Call("PutBucketPolicy"), b"{}") is None
+    statement = b'{"Effect": "Deny", "Action": "*", "Resource": "*", "Principal": "*"}'
+    assert problem_of_body(S3Call("PutBucketPolicy"), b'{"Statement": [' + statement + b"]}") is None
+    assert problem_of_body(S3Call("PutBucketPolicy"), b'{"Statement": ' + statement + b"}") is None
+    assert code(problem_of_body(S3Call("PutBucketPolicy"), b"<x/>")) == "MalformedPolicy"
     assert code(problem_of_body(S3Call("PutBucketVersioning"), b"{}")) == "MalformedXML"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC
+from email.utils import format_datetime, parsedate_to_datetime
 from typing import Final
 from urllib.parse import parse_qs
 from wsgiref.types import WSGIEnvironment
@@ -13,6 +15,7 @@ from stepbridge_local.services.s3.rules import S3Call, problem_of_body, problem_
 
 __all__ = ["refusal_of_s3"]
 
+_DATES: Final = ("HTTP_IF_MODIFIED_SINCE", "HTTP_IF_UNMODIFIED_SINCE")
 _UNREAD: Final = frozenset({"", "PutObject", "UploadPart", "PostObject"})  # their bodies can be of any size
 
 
@@ -20,6 +23,7 @@ def refusal_of_s3(environ: WSGIEnvironment, call: ApiCall) -> ServiceError | Non
     """S3's error; None if the rules allow the request, and for calls of other services."""
     if call.service != "s3":
         return None
+    _read_dates(environ)
     asked = _asked(environ, call.operation)
     if (problem := problem_of_call(asked)) is not None:
         return problem
@@ -27,6 +31,19 @@ def refusal_of_s3(environ: WSGIEnvironment, call: ApiCall) -> ServiceError | Non
     if environ["REQUEST_METHOD"] not in ("PUT", "POST") or call.operation in _UNREAD or framed:
         return None
     return problem_of_body(asked, read_body(environ))
+
+
+def _read_dates(environ: WSGIEnvironment) -> None:
+    """Bring conditions in all of HTTP's forms of a date into the one that moto reads; others are ignored, as by S3."""
+    for name in _DATES:
+        if name not in environ:
+            continue
+        try:
+            moment = parsedate_to_datetime(environ[name])
+        except ValueError:
+            del environ[name]
+        else:
+            environ[name] = format_datetime(moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC), usegmt=True)
 
 
 def _asked(environ: WSGIEnvironment, operation: str) -> S3Call:

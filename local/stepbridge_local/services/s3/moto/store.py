@@ -16,8 +16,15 @@ from xml.parsers.expat import ExpatError
 import moto.s3.models
 import moto.s3.responses
 from moto.core.responses import ActionResult
-from moto.s3.exceptions import MalformedXML, MissingBucket, MissingKey, NoSuchUpload, S3ClientError
-from moto.s3.models import FakeDeleteMarker, FakeKey, S3Backend, s3_backends
+from moto.s3.exceptions import (
+    InvalidContinuationToken,
+    MalformedXML,
+    MissingBucket,
+    MissingKey,
+    NoSuchUpload,
+    S3ClientError,
+)
+from moto.s3.models import FakeBucket, FakeDeleteMarker, FakeKey, S3Backend, s3_backends
 from moto.s3.responses import S3Response
 from moto.utilities.utils import get_partition
 
@@ -35,6 +42,7 @@ from stepbridge_local.services.moto.replacement import replace, with_collaborato
 from stepbridge_local.services.s3.moto import records as s3_records
 from stepbridge_local.services.s3.moto.models import Journal, StoredBucket, StoredKey, StoredMultipart
 from stepbridge_local.services.s3.presigned import refusal_of_expired
+from stepbridge_local.services.s3.rules import S3Call, problem_of_call
 
 __all__ = ["MotoObjectStore"]
 
@@ -95,6 +103,20 @@ class _StoredS3Backend(S3Backend):
     def complete_multipart_upload(self, bucket_name: str, multipart_id: str, body: Any) -> FakeKey | None:
         self._require_upload(bucket_name, multipart_id)
         return super().complete_multipart_upload(bucket_name, multipart_id, body)
+
+    def list_objects_v2(
+        self,
+        bucket: FakeBucket,
+        prefix: str | None,
+        delimiter: str | None,
+        continuation_token: str | None,
+        start_after: str | None,
+        max_keys: int,
+    ) -> tuple[set[FakeKey | str], bool, str | None]:
+        """moto fails of itself for a token that it did not give, or gave before a restart."""
+        if continuation_token and continuation_token not in self._pagination_tokens:
+            raise InvalidContinuationToken
+        return super().list_objects_v2(bucket, prefix, delimiter, continuation_token, start_after, max_keys)
 
     def put_object_tagging(self, key: FakeKey, tags: dict[str, str] | None) -> FakeKey:
         tagged = super().put_object_tagging(key, tags)
@@ -166,6 +188,16 @@ class _StoredS3Response(S3Response):
             return super()._bucket_response_put(request, bucket_name, querystring)
         except (ExpatError, KeyError, TypeError) as error:
             raise MalformedXML from error
+
+    def _bucket_response_post(self, request: Any, bucket_name: str) -> Any:
+        """For a form of a browser, moto checks neither the name of the object nor whether there is one."""
+        if "delete" not in request.args:
+            problem = problem_of_call(S3Call("PostObject", bucket_name, self.querystring.get("key", [""])[0]))
+            if "key" not in self.querystring:
+                raise S3ClientError("InvalidArgument", "Bucket POST must contain a field named 'key'.")
+            if problem is not None:
+                raise S3ClientError(problem.code, problem.message)
+        return super()._bucket_response_post(request, bucket_name)
 
     def _receive(self, request: Any) -> StoredContent:
         headers = {name.lower(): value for name, value in request.headers.items()}
