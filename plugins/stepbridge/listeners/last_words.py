@@ -14,7 +14,9 @@ def log_last_words(task_instance: Any, error: object) -> None:
         return
     log = task_instance.task.log
     log.info("::endgroup::")  # Airflow's "Post Execute", which its UI shows folded
-    log.error("%s\n%s", getattr(error, "summary", error), next_try(task_instance, error))
+    text, remedy = str(getattr(error, "summary", error)), getattr(error, "remedy", "")
+    found = text.removesuffix(f"; {remedy}")  # what to do gets a line of its own: Airflow's page does not wrap
+    log.error("%s\n%s", text if found == text else f"{found}\n  what to do: {remedy}", next_try(task_instance, error))
 
 
 def next_try(task_instance: Any, error: BaseException) -> str:

@@ -87,7 +87,7 @@ def test_only_errors_of_stepbridge_are_summarised() -> None:
     log_last_words(ended, error)
     assert ended.task.log.lines == [
         "::endgroup::",
-        "image build x: it failed; mend it\n  tried again by Airflow in 1 minute (try 2 of 4)",
+        "image build x: it failed\n  what to do: mend it\n  tried again by Airflow in 1 minute (try 2 of 4)",
     ]
     empty = EmptyOutputError("execution x", "it wrote nothing", "at least one object")
     empty.details = (
