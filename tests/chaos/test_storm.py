@@ -1,6 +1,6 @@
 """Many short executions while a tenth of the calls to AWS fail and Airflow's processes are killed one after another.
 
-``CHAOS_RUNS`` (30 by default, 1000 in `make chaos`) is how many, ``CHAOS_SEED`` what the faults and kills follow from.
+``CHAOS_RUNS`` (20 by default, 1000 in `make chaos`) is how many, ``CHAOS_SEED`` what the faults and kills follow from.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from tests.e2e.conftest import copy_project
 from stepbridge.cli.local_site.airflow_client import AirflowClient, AirflowError
 from stepbridge.cli.local_site.local_aws import local_session
 
-RUNS = int(os.environ.get("CHAOS_RUNS", "30"))
+RUNS = int(os.environ.get("CHAOS_RUNS", "20"))
 SEED = int(os.environ.get("CHAOS_SEED", "2013"))
-BAD_EVERY = 25  # every 25th input makes its script fail
+BAD_EVERY = 10  # every tenth input makes its script fail
 SIDE_BY_SIDE = 24
-SECONDS_BETWEEN_KILLS = 8.0 if RUNS <= 100 else 20.0
+SECONDS_BETWEEN_KILLS = 6.0 if RUNS <= 100 else 20.0
 POLL_SECONDS = 2.0
 SECONDS_A_RUN = 15  # on a loaded machine with two cores
 CALM_FROM = 0.9  # the part of the runs after whose end nobody is killed any more

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,13 @@ def add_models() -> None:
 @pytest.fixture(scope="module")
 def site(project: Path, add_models: None) -> Iterator[RunningSite]:  # noqa: ARG001
     """The site of ``project``, up for one module."""
+    with site_of(project) as running:
+        yield running
+
+
+@contextmanager
+def site_of(project: Path) -> Iterator[RunningSite]:
+    """The site of ``project``; nothing of it is left afterwards."""
     settings = SiteSettings(project, project / ".stepbridge", airflow_port=0, aws_port=0)
     log_file = project / "keep-site.log"
     command = [sys.executable, "-m", "stepbridge.cli.main", "keep-site", "--port", "0", "--aws-port", "0"]

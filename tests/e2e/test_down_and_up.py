@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.conftest import copy_project
 
 from stepbridge.cli.local_site.airflow_client import AirflowClient
 from stepbridge.cli.local_site.local_aws import local_session
 from stepbridge.cli.local_site.site import RunningSite, SiteSettings, find_running_site
+from tests.e2e.conftest import copy_project
 
 pytestmark = [pytest.mark.long, pytest.mark.xdist_group("down_and_up"), pytest.mark.timeout(900)]
 

@@ -16,51 +16,12 @@ from stepbridge.cli.local_site.airflow_client import AirflowClient
 from stepbridge.cli.local_site.local_aws import local_session
 from stepbridge.cli.local_site.site import RunningSite
 
-pytestmark = [pytest.mark.long, pytest.mark.xdist_group("guards")]
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("quiet site")]
 
 SECONDS = 240
 UNANSWERED_SECONDS = 6.0
 """As fast as a person answers. Airflow 3.3.2 takes an answer before the scheduler heard of the worker's end (which may
 be a heartbeat later) for a failure of the task: it is queued again by then (seen)."""
-SCRIPT = """\
-import time
-from pathlib import Path
-
-time.sleep(2)
-Path("/opt/ml/processing/output/rows.csv").write_text("a,b\\n1,2\\n3,4\\n")
-"""
-CARD = """\
-stages: [preprocessing]
-scripts: scripts/rows
-input_uri: s3://{{{{ var.json.stepbridge.bucket }}}}/guards/
-output_uri: s3://{{{{ var.json.stepbridge.bucket }}}}/out/{name}/{{{{ run_id }}}}/
-retries: 0
-max_active_runs: 16
-{more}
-"""
-CARDS = {
-    "expensive": "prices: {ml.m5.large: 0.115}\nmax_cost: 0.01",
-    "pooled_a": "pool: narrow",
-    "pooled_b": "pool: narrow",
-}
-
-
-@pytest.fixture(scope="module")
-def lineage_file(project: Path) -> Path:
-    return project / "lineage.jsonl"
-
-
-@pytest.fixture(scope="module")
-def add_models(project: Path, lineage_file: Path) -> None:
-    """A model that costs too much, two that share a pool, and OpenLineage's file transport in airflow.cfg."""
-    for name, more in CARDS.items():
-        (project / f"dags/models/{name}.yaml").write_text(CARD.format(name=name, more=more))
-    (project / "scripts/rows").mkdir()
-    (project / "scripts/rows/preprocessing.py").write_text(SCRIPT)
-    transport = json.dumps({"type": "file", "log_file_path": str(lineage_file), "append": True})
-    home = project / ".stepbridge/airflow"
-    home.mkdir(parents=True)
-    (home / "airflow.cfg").write_text(f"[openlineage]\nnamespace = tests\ntransport = {transport}\n")
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +31,7 @@ def airflow(site: RunningSite) -> Iterator[AirflowClient]:
     client = site.airflow()
     pool = {"name": "narrow", "slots": 1, "include_deferred": True}
     assert client._send("POST", "/api/v2/pools", pool)
-    for dag_id in CARDS:
+    for dag_id in ("expensive", "pooled_a", "pooled_b"):
         until(lambda dag_id=dag_id: client.dag(dag_id), f"DAG {dag_id}")
         client.unpause(dag_id)
     yield client

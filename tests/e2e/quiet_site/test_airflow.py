@@ -5,42 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.flight_data import write_day
 
 from stepbridge.cli.local_site.airflow_client import AirflowClient
 from stepbridge.cli.local_site.local_aws import local_session
 from stepbridge.cli.local_site.site import RunningSite
+from tests.flight_data import write_day
 
-pytestmark = [pytest.mark.long, pytest.mark.xdist_group("site")]
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("quiet site")]
 
 DAY = date(2013, 7, 1)
-EXITS_THREE = """\
-import sys
-print("reading the registry", flush=True)
-print("no such licence server", file=sys.stderr, flush=True)
-sys.exit(3)
-"""
-CARD = """\
-name: exits_three
-description: A model whose preprocessing fails.
-stages: [preprocessing]
-input_uri: s3://{{ var.json.stepbridge.bucket }}/flights/{{ ds }}/
-output_uri: s3://{{ var.json.stepbridge.bucket }}/predictions/exits_three/{{ ds }}/
-retries: 0
-"""
-
-
-@pytest.fixture(scope="module")
-def add_models(project: Path) -> None:
-    """One model that fails and one card with an unknown key, beside the model that works."""
-    (project / "dags/models/exits_three.yaml").write_text(CARD)
-    (project / "dags/models/misspelt.yaml").write_text(CARD.replace("exits_three", "misspelt") + "max_runtim: 60\n")
-    (project / "scripts/exits_three").mkdir()
-    (project / "scripts/exits_three/preprocessing.py").write_text(EXITS_THREE)
 
 
 @pytest.fixture(scope="module")
