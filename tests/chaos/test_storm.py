@@ -28,10 +28,10 @@ RUNS = int(os.environ.get("CHAOS_RUNS", "20"))
 SEED = int(os.environ.get("CHAOS_SEED", "2013"))
 BAD_EVERY = 10  # every tenth input makes its script fail
 SIDE_BY_SIDE = 24
-SECONDS_BETWEEN_KILLS = 6.0 if RUNS <= 100 else 20.0
+SECONDS_BETWEEN_KILLS = 8.0 if RUNS <= 100 else 20.0
 POLL_SECONDS = 2.0
 SECONDS_A_RUN = 15  # on a loaded machine with two cores
-CALM_FROM = 0.9  # the part of the runs after whose end nobody is killed any more
+CALM_FROM = 0.6 if RUNS <= 100 else 0.9  # the part of the runs after whose end nobody is killed any more
 STALL_SECONDS = 180  # without any run's end: a killed worker took a lock of Airflow's executor with it
 STAGES = ("preprocessing", "postprocessing")
 
