@@ -32,7 +32,7 @@ SECONDS_BETWEEN_KILLS = 8.0 if RUNS <= 100 else 20.0
 POLL_SECONDS = 2.0
 SECONDS_A_RUN = 15  # on a loaded machine with two cores
 CALM_FROM = 0.6 if RUNS <= 100 else 0.9  # the part of the runs after whose end nobody is killed any more
-STALL_SECONDS = 180  # without any run's end: a killed worker took a lock of Airflow's executor with it
+STALL_SECONDS = 75 if RUNS <= 100 else 180  # no run has ended: a killed worker took a lock of Airflow's executor along
 STAGES = ("preprocessing", "postprocessing")
 
 SCRIPT = """
