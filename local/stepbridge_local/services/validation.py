@@ -7,6 +7,7 @@ are checked by the service, so they are checked here. The wording is that of AWS
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,6 +28,8 @@ _JSON_KINDS = (
     (Mapping, "MAP"),
     (Sequence, "LIST"),
 )
+# By botocore's type name; what is larger has no place in the type that the service reads it into.
+_LARGEST_NUMBERS = {"integer": 2**31 - 1, "long": 2**63 - 1}
 
 
 @dataclass(frozen=True)
@@ -99,9 +102,12 @@ class _Walk:
     def _is(self, value: Any, python_type: type | tuple[type, ...], wanted: str, path: str) -> bool:
         if isinstance(value, python_type) and not (isinstance(value, bool) and python_type is not bool):
             return True
+        self._type_error(value, wanted, path)
+        return False
+
+    def _type_error(self, value: Any, wanted: str, path: str) -> None:
         found = next((name for python_type, name in _JSON_KINDS if isinstance(value, python_type)), "VALUE")
         self.type_errors.append(f"'{path or 'request'}': {found}_VALUE can not be converted to {wanted}")
-        return False
 
     def _structure(self, shape: Any, value: Any, path: str) -> Any:
         if not self._is(value, Mapping, "a Structure", path):
@@ -157,6 +163,8 @@ class _Walk:
     def _integer(self, shape: Any, value: Any, path: str) -> Any:
         if not self._is(value, (int, float), "an Integer", path):
             return None
+        if not math.isfinite(value) or abs(value) > _LARGEST_NUMBERS[shape.type_name]:
+            return self._type_error(value, "an Integer", path)
         number = int(value)  # AWS truncates 30.0 and 30.7 alike; JSONata gives whole numbers as floats
         if number < shape.metadata.get("min", number):
             self._violation(number, path, f"Member must have value greater than or equal to {shape.metadata['min']}")
@@ -174,8 +182,12 @@ class _Walk:
             parsed = _iso_time(value)
             if parsed is not None:
                 return parsed
-        if self._is(value, (int, float), f"a {shape.type_name.title()}", path):
-            return datetime.fromtimestamp(value, UTC)
+        wanted = f"a {shape.type_name.title()}"
+        if self._is(value, (int, float), wanted, path):
+            try:
+                return datetime.fromtimestamp(value, UTC)
+            except (OverflowError, ValueError):  # beyond the year 9999
+                self._type_error(value, wanted, path)
         return None
 
     def _unchecked(self, _shape: Any, value: Any, _path: str) -> Any:

@@ -31,9 +31,41 @@ OPERATIONS = [
 BODIES = [b"{", b"[]", b'"x"', b"null", b"{}", b"", b"\xff\xfe", b"[" * 100_000, b'{"a": NaN']
 
 
+NUMBERS = ["NaN", "Infinity", "-Infinity", "1e400", "1e20", "-1e20", "1" + "0" * 30]
+MEMBERS = [
+    ("logs", "Logs_20140328.DescribeLogGroups", '{"limit": %s}'),
+    ("logs", "Logs_20140328.FilterLogEvents", '{"logGroupName": "g", "startTime": %s}'),
+    ("events", "AWSEvents.PutEvents", '{"Entries": [{"Source": "a", "DetailType": "b", "Detail": "{}", "Time": %s}]}'),
+    ("sagemaker", "SageMaker.ListProcessingJobs", '{"MaxResults": %s}'),
+    ("sagemaker", "SageMaker.ListProcessingJobs", '{"CreationTimeAfter": %s}'),
+    ("states", "AWSStepFunctions.ListStateMachines", '{"maxResults": %s}'),
+    ("states", "AWSStepFunctions.DescribeExecution", '{"executionArn": %s}'),
+    ("ecr", "AmazonEC2ContainerRegistry_V20150921.DescribeRepositories", '{"maxResults": %s}'),
+    ("codebuild", "CodeBuild_20161006.ListBuilds", '{"nextToken": %s}'),
+]
+
+
+@pytest.mark.parametrize(("service", "target", "body"), MEMBERS, ids=[" ".join(row[1:]) for row in MEMBERS])
+def test_a_number_that_is_none_or_too_large_is_the_clients_error(
+    local_aws: LocalAwsProcess, service: str, target: str, body: str
+) -> None:
+    """NaN and Infinity are no JSON; the others fit into no type of the service."""
+    for number in NUMBERS:
+        status, text = answer_to(local_aws, service, target, (body % number).encode())
+        assert status == 400, (number, text)
+        assert json.loads(text)["__type"]
+
+
 @pytest.mark.parametrize(("service", "target"), OPERATIONS, ids=[target for _, target in OPERATIONS])
 def test_a_body_that_says_nothing_is_the_clients_error(local_aws: LocalAwsProcess, service: str, target: str) -> None:
     """400 with the name of an exception, never a 500 that clients send again."""
+    for body in BODIES:
+        status, text = answer_to(local_aws, service, target, body)
+        assert status == 400, (body[:20], text)
+        assert json.loads(text)["__type"]
+
+
+def answer_to(local_aws: LocalAwsProcess, service: str, target: str, body: bytes) -> tuple[int, bytes]:
     parts = urlsplit(local_aws.endpoint_url)
     scope = f"x/20260101/us-east-1/{service}/aws4_request"
     headers = {
@@ -41,13 +73,10 @@ def test_a_body_that_says_nothing_is_the_clients_error(local_aws: LocalAwsProces
         "Content-Type": "application/x-amz-json-1.1",
         "Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0",
     }
-    for body in BODIES:
-        connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=60)
-        connection.request("POST", "/", body, headers)
-        answer = connection.getresponse()
-        text = answer.read()
-        assert answer.status == 400, (body[:20], text)
-        assert json.loads(text)["__type"]
+    connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=60)
+    connection.request("POST", "/", body, headers)
+    answer = connection.getresponse()
+    return answer.status, answer.read()
 
 
 @pytest.mark.parametrize(

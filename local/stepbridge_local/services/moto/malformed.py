@@ -46,12 +46,16 @@ def unreadable(environ: WSGIEnvironment) -> ServiceError | None:
         return None
     body = read_body(environ)
     try:
-        members = json.loads(body.decode("utf-8")) if body else {}
+        members = json.loads(body.decode("utf-8"), parse_constant=_no_constant) if body else {}
     except (ValueError, RecursionError):
         return ServiceError("SerializationException", "The request's body is not JSON")
     if not isinstance(members, dict):
         return ServiceError("SerializationException", "The request's body is JSON, but no object")
     return None
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON, though Python's parser takes it")
 
 
 def refusal_by_model(environ: WSGIEnvironment, call: ApiCall) -> ServiceError | None:
