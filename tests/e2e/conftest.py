@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +26,15 @@ def copy_project(folder: Path) -> Path:
     for part in PROJECT_PARTS:
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
     return folder
+
+
+def until(found: Callable[[], Any], what: str, seconds: float = 420) -> Any:
+    """What ``found`` gives once that is true."""
+    deadline = time.monotonic() + seconds
+    while not (value := found()):
+        assert time.monotonic() < deadline, what
+        time.sleep(0.3)
+    return value
 
 
 def processes_of(state: Path) -> list[str]:

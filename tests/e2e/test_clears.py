@@ -5,6 +5,7 @@ Each test has a model of its own, and a run of its own; they share the site and 
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 import time
@@ -46,10 +47,13 @@ Path("/opt/ml/processing/output/day.txt").write_text(text + "{word} ")
 BROKEN = "raise ValueError('not written yet')\n"
 READS_TABLE = """\
 import os
+import sys
 from pathlib import Path
 from urllib.request import urlopen
 
 rate = urlopen(os.environ["TABLE"], timeout=30).read().decode()
+if int(rate) < 0:
+    sys.exit("the rate is negative")
 Path("/opt/ml/processing/output/day.txt").write_text("rate " + rate)
 """
 SLEEPS = COPIES.format(word="slept") + "import time\ntime.sleep(900)\n"
@@ -253,6 +257,11 @@ def test_repaired_wait(model: Model) -> None:
     model.clear(WAIT)
     assert model.ends() == "failed"
     assert model.executions()[arn]["redriveCount"] == 1
+    code = json.loads(model.executions()[arn]["input"])["code_uri"]
+    tasks = "upload_scripts, start_execution and wait_for_execution"
+    assert f"the stages that finished are not run again; it uses {code}; for a fresh run clear {tasks}" in model.log(
+        WAIT
+    )
     model.put("repaired ")
     model.clear(WAIT)
     assert model.ends() == "success", model.log(WAIT)
@@ -290,18 +299,30 @@ def test_changed_image(model: Model) -> None:
     assert model.ends() == "success", model.log(WAIT)
     assert model.output() == "good preprocessing predicted postprocessing "
     assert len(model.executions()) == 2
+    model.image(COPIES.format(word="forecast"))
+    model.clear()
+    assert model.ends() == "success", model.log(WAIT)
+    assert model.output() == "good preprocessing forecast postprocessing "
+    assert len(model.executions()) == 3
 
 
 def test_changed_table(model: Model, rate: Rate) -> None:
-    """Nothing that stepbridge could compare has changed: a cleared run reads the table again, whatever it ended as."""
+    """Nothing that stepbridge could compare has changed: a cleared wait redrives what failed, and a cleared start or
+    run reads the table again, whatever it ended as."""
+    rate.change(-1)
     model.trigger()
+    assert model.ends() == "failed"
+    rate.change(1)
+    model.clear(WAIT)
     assert model.ends() == "success", model.log(WAIT)
     assert model.output() == "rate 1"
-    rate.change(2)
-    model.clear()
-    assert model.ends() == "success", model.log(WAIT)
-    assert model.output() == "rate 2"
-    assert len(model.executions()) == 2
+    assert [each["redriveCount"] for each in model.executions().values()] == [1]
+    for number, tasks in ((2, (START, WAIT)), (3, ())):
+        rate.change(number)
+        model.clear(*tasks)
+        assert model.ends() == "success", model.log(WAIT)
+        assert model.output() == f"rate {number}"
+        assert len(model.executions()) == number
 
 
 def test_cleared_while_it_runs(model: Model) -> None:

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from stepbridge.cli.local_site.airflow_client import AirflowClient
 from stepbridge.cli.local_site.local_aws import local_session
 from stepbridge.cli.local_site.site import RunningSite, SiteSettings, find_running_site
-from tests.e2e.conftest import copy_project
+from tests.e2e.conftest import copy_project, until
 
 pytestmark = [pytest.mark.long, pytest.mark.xdist_group("down_and_up"), pytest.mark.timeout(900)]
 
-SECONDS = 420
 SCRIPT = """\
 import time
 from pathlib import Path
@@ -68,15 +65,6 @@ def up(project: Path) -> RunningSite:
     site = find_running_site(SiteSettings(project, project / ".stepbridge"))
     assert site is not None
     return site
-
-
-def until(found: Callable[[], Any], what: str) -> Any:
-    """What ``found`` gives once that is true."""
-    deadline = time.monotonic() + SECONDS
-    while not (value := found()):
-        assert time.monotonic() < deadline, what
-        time.sleep(0.3)
-    return value
 
 
 def states(airflow: AirflowClient, model: str) -> dict[str, str]:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -16,17 +13,9 @@ from stepbridge.cli.local_site.airflow_client import AirflowClient
 from stepbridge.cli.local_site.site import RunningSite
 from stepbridge_local.processes import is_running
 from tests.e2e.busy_site.airflow_calls import ended, logs, trigger, unpaused
+from tests.e2e.conftest import until
 
 pytestmark = [pytest.mark.long, pytest.mark.xdist_group("busy site"), pytest.mark.timeout(900)]
-
-
-def until(found: Callable[[], Any], what: str, seconds: float = 300) -> Any:
-    """What ``found`` gives once that is true."""
-    deadline = time.monotonic() + seconds
-    while not (value := found()):
-        assert time.monotonic() < deadline, what
-        time.sleep(0.5)
-    return value
 
 
 def components(site: RunningSite) -> dict[str, int]:

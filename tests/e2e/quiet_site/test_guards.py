@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -15,10 +15,10 @@ import pytest
 from stepbridge.cli.local_site.airflow_client import AirflowClient
 from stepbridge.cli.local_site.local_aws import local_session
 from stepbridge.cli.local_site.site import RunningSite
+from tests.e2e.conftest import until
 
 pytestmark = [pytest.mark.long, pytest.mark.xdist_group("quiet site")]
 
-SECONDS = 240
 UNANSWERED_SECONDS = 6.0
 """As fast as a person answers. Airflow 3.3.2 takes an answer before the scheduler heard of the worker's end (which may
 be a heartbeat later) for a failure of the task: it is queued again by then (seen)."""
@@ -36,15 +36,6 @@ def airflow(site: RunningSite) -> Iterator[AirflowClient]:
         client.unpause(dag_id)
     yield client
     client.close()
-
-
-def until(found: Callable[[], Any], what: str) -> Any:
-    """What ``found`` gives once that is true."""
-    deadline = time.monotonic() + SECONDS
-    while not (value := found()):
-        assert time.monotonic() < deadline, what
-        time.sleep(0.3)
-    return value
 
 
 def states(airflow: AirflowClient, dag_id: str, run_id: str) -> dict[str, str]:
