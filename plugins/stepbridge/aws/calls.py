@@ -5,7 +5,6 @@ codes as AWS documents them in each service's API reference and as botocore's se
 in no table becomes ``RequestRejectedError`` with AWS's own message.
 """
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -14,6 +13,7 @@ from botocore import exceptions as botocore_errors
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stepbridge import errors
+from stepbridge.core.permissions import denial_in
 from stepbridge.errors import AwsError
 
 # Error codes, by what they mean for the caller. Only codes that AWS documents; a code is in one table only.
@@ -78,10 +78,6 @@ _WITHOUT_CREDENTIALS: Final = (
 )  # fmt: skip
 _WITHOUT_ANSWER: Final = (botocore_errors.ConnectionError, botocore_errors.HTTPClientError)
 
-_DENIED_TEXT: Final = re.compile(
-    r"User: (?P<principal>\S+) is not authorized to perform: (?P<action>[\w-]+:\w+)(?: on resource: (?P<resource>\S+))?"
-)
-
 
 @contextmanager
 def aws_call(action: str, resource: str) -> Iterator[None]:
@@ -133,11 +129,10 @@ def _meaning(code: str, message: str, http_status: int) -> _Meaning:
 
 def _access_denied(message: str, found: str, action: str, resource: str) -> AwsError:
     """AWS's message names action and resource better than the caller can (a call may need several actions)."""
-    named = _DENIED_TEXT.search(message)
-    principal = named["principal"] if named else "the role or user of the Airflow connection"
-    action = named["action"] if named else action
-    resource = (named["resource"] or resource) if named else resource
-    remedy = f"allow {action} on {resource} in a policy of {principal}"
+    denial = denial_in(message)
+    remedy = f"allow {action} on {resource} in a policy of the role or user of the Airflow connection"
+    if denial is not None:
+        action, resource, remedy = denial.action, denial.resource, denial.remedy
     if action == "s3:GetObject":
         remedy += "; without s3:ListBucket on the bucket a missing object reads as denied too"
     return _error((errors.AccessDeniedError, f"permission for {action}", remedy), action, resource, found)

@@ -87,12 +87,8 @@ def _application() -> typer.Typer:
     app = typer.Typer(cls=LazyGroup, name="stepbridge", no_args_is_help=True, pretty_exceptions_enable=False)
     app.callback(epilog=SUMMARY)(_stepbridge)
     for name, subcommand in COMMANDS.items():
-        app.command(name, help=subcommand.summary, hidden=subcommand.hidden)(_stand_in)
+        app.command(name, help=subcommand.summary, hidden=subcommand.hidden)(lambda: None)
     return app
-
-
-def _stand_in() -> None:
-    """Takes a subcommand's place where only its name and summary are needed."""
 
 
 def _load(name: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from stepbridge.core import fields
+from stepbridge.core import defaults, fields
 from stepbridge.core.names import STAGES
 from stepbridge.core.problems import problems_of
 from stepbridge.core.run_report.cost import SECONDS_PER_HOUR
@@ -28,8 +28,8 @@ class CostEstimate(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     stages: fields.Stages = STAGES
-    instance_type: fields.InstanceType = fields.DEFAULT_INSTANCE_TYPE
-    max_runtime: fields.MaxRuntimeSeconds = fields.DEFAULT_MAX_RUNTIME_SECONDS
+    instance_type: fields.InstanceType = defaults.DEFAULT_INSTANCE_TYPE
+    max_runtime: fields.MaxRuntimeSeconds = defaults.DEFAULT_MAX_RUNTIME_SECONDS
 
     price_per_hour: float | None = None
 

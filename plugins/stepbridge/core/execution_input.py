@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from stepbridge.core import fields
+from stepbridge.core import defaults, fields
 from stepbridge.core.names import STAGES
 from stepbridge.core.problems import problems_of
 from stepbridge.errors import ExecutionInputError
@@ -29,9 +29,9 @@ class ExecutionInput(BaseModel):
     custom_image_uri: fields.ImageUri | None = None
     scikit_image_uri: fields.ImageUri | None = None
     role: fields.RoleArn
-    instance_type: fields.InstanceType = fields.DEFAULT_INSTANCE_TYPE
-    volume_size: fields.VolumeSizeGb = fields.DEFAULT_VOLUME_SIZE_GB
-    max_runtime: fields.MaxRuntimeSeconds = fields.DEFAULT_MAX_RUNTIME_SECONDS
+    instance_type: fields.InstanceType = defaults.DEFAULT_INSTANCE_TYPE
+    volume_size: fields.VolumeSizeGb = defaults.DEFAULT_VOLUME_SIZE_GB
+    max_runtime: fields.MaxRuntimeSeconds = defaults.DEFAULT_MAX_RUNTIME_SECONDS
     stages: fields.Stages = STAGES
     model: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,128}$")] | None = None
     environment: fields.Environment = Field(default_factory=dict)

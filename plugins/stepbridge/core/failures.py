@@ -16,7 +16,7 @@ from typing import Final
 
 from stepbridge.core.instance_types import alternatives
 from stepbridge.core.names import STAGES
-from stepbridge.core.permissions import Denial, denial_in
+from stepbridge.core.permissions import denial_in
 from stepbridge.errors import StepbridgeError
 
 FIRST_RETRY_SECONDS: Final = 60
@@ -289,7 +289,7 @@ def remedy_for(
     if error and row.status == "FAILED":
         denial = denial_in(text, arn.split(":")[1] if arn else "aws")
         if denial is not None:
-            return _permission_remedy(denial)
+            return f"{denial.remedy}; {_AGAIN}."
     others = alternatives(instance_type)
     return row.remedy.format(
         **match.groupdict(),
@@ -332,15 +332,3 @@ def _matched(status: str, error: str, text: str) -> tuple[ExecutionFailure, re.M
         if status == row.status and fnmatchcase(error, row.error) and (match := re.search(row.text, text)):
             return row, match
     return _matched("FAILED", error, text)  # whose last row takes every error
-
-
-def _permission_remedy(denial: Denial) -> str:
-    if denial.explicit:
-        return (
-            f"A Deny statement of a policy is in the way, which no other statement overrules: find the one that keeps "
-            f"{denial.who} from {denial.statement}; {_AGAIN}."
-        )
-    return (
-        f"A permission is missing: add {denial.statement} to a policy of {denial.who}, or run 'stepbridge deploy' "
-        f"again if the stack's roles were changed by hand; {_AGAIN}."
-    )

@@ -1,40 +1,18 @@
-"""The fields that card, form and execution input share: defaults, bounds and patterns, each written here once.
+"""The fields that card, form and execution input share: their types, patterns and lengths, each written here once.
 
-The docs' tables are made from them, and a test compares the state machine's defaults with them. Bounds and
-patterns are those of https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateProcessingJob.html. A
+They are those of https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateProcessingJob.html. A
 validator raises ValueError with the text of what it expects.
 """
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from stepbridge.core import defaults
 from stepbridge.core.names import STAGES
 
-DEFAULT_INSTANCE_TYPE: Final = "ml.m5.large"
-DEFAULT_VOLUME_SIZE_GB: Final = 30
-DEFAULT_MAX_RUNTIME_SECONDS: Final = 3600
-
-STAGE_TIMEOUT_MARGIN_SECONDS: Final = 3600
-"""What the state machine gives a stage beyond max_runtime, for starting its job and for stopping it."""
-
-
-class Bounds(NamedTuple):
-    """The smallest and the largest value."""
-
-    low: int
-    high: int
-
-    def __str__(self) -> str:
-        return f"{self.low} to {self.high}"
-
-
-VOLUME_SIZE_GB: Final = Bounds(1, 16384)
-MAX_RUNTIME_SECONDS: Final = Bounds(1, 9 * 24 * 3600)
-LONGEST_RUN_SECONDS: Final = 31 * 24 * 3600
-RETRY_SECONDS: Final = Bounds(1, 24 * 3600)  # Airflow's max_task_retry_delay is a day
 S3_URI_LENGTH: Final = 1024
 IMAGE_URI_LENGTH: Final = 255
 ROLE_ARN_LENGTH: Final = 2048
@@ -55,7 +33,7 @@ INSTANCE_TYPE_PATTERN: Final = r"ml\.[a-z][a-z0-9-]*\.([0-9]*x?large|medium|meta
 # By words, which Airflow shows where a value of the form does not match.
 FORM_FORMATS: Final = {
     "S3 URI such as s3://bucket/prefix/, or an expression that gives one": URI_TEMPLATE_PATTERN,
-    f"SageMaker instance type such as {DEFAULT_INSTANCE_TYPE}": INSTANCE_TYPE_PATTERN,
+    f"SageMaker instance type such as {defaults.DEFAULT_INSTANCE_TYPE}": INSTANCE_TYPE_PATTERN,
 }
 URI_FORMAT, INSTANCE_TYPE_FORMAT = FORM_FORMATS
 
@@ -187,7 +165,7 @@ ImageUri = Annotated[
 ]
 
 InstanceType = Annotated[
-    str, matching(INSTANCE_TYPE_PATTERN, f"a SageMaker instance type such as {DEFAULT_INSTANCE_TYPE}")
+    str, matching(INSTANCE_TYPE_PATTERN, f"a SageMaker instance type such as {defaults.DEFAULT_INSTANCE_TYPE}")
 ]
 """A SageMaker instance type by its form. Only SageMaker knows which types exist, and where."""
 
@@ -200,11 +178,11 @@ RoleArn = Annotated[
     ),
 ]
 
-VolumeSizeGb = Annotated[int, Field(ge=VOLUME_SIZE_GB.low, le=VOLUME_SIZE_GB.high)]
-MaxRuntimeSeconds = Annotated[int, Field(ge=MAX_RUNTIME_SECONDS.low, le=MAX_RUNTIME_SECONDS.high)]
+VolumeSizeGb = Annotated[int, Field(ge=defaults.VOLUME_SIZE_GB.low, le=defaults.VOLUME_SIZE_GB.high)]
+MaxRuntimeSeconds = Annotated[int, Field(ge=defaults.MAX_RUNTIME_SECONDS.low, le=defaults.MAX_RUNTIME_SECONDS.high)]
 
-RetrySeconds = Annotated[int, Field(ge=RETRY_SECONDS.low, le=RETRY_SECONDS.high)]
-RunSeconds = Annotated[int, Field(ge=1, le=LONGEST_RUN_SECONDS)]
+RetrySeconds = Annotated[int, Field(ge=defaults.RETRY_SECONDS.low, le=defaults.RETRY_SECONDS.high)]
+RunSeconds = Annotated[int, Field(ge=1, le=defaults.LONGEST_RUN_SECONDS)]
 
 Prices = dict[InstanceType, Annotated[float, Field(ge=0, allow_inf_nan=False)]]
 """The price of an instance hour by instance type, all in one currency."""

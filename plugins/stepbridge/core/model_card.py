@@ -13,7 +13,7 @@ import jinja2
 from jinja2 import nodes
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from stepbridge.core import failures, fields
+from stepbridge.core import defaults, failures, fields
 from stepbridge.core.cron import schedule_problem
 from stepbridge.core.names import STAGES
 from stepbridge.core.notification_targets import channel_of
@@ -112,10 +112,10 @@ class ModelCard(BaseModel):
     )
     stages: fields.Stages = _key(STAGES, f"{', '.join(f'`{stage}`' for stage in STAGES)}, or some of them")
     instance_type: fields.InstanceType = _key(
-        fields.DEFAULT_INSTANCE_TYPE, "instance type of each stage's Processing job"
+        defaults.DEFAULT_INSTANCE_TYPE, "instance type of each stage's Processing job"
     )
-    volume_size: fields.VolumeSizeGb = _key(fields.DEFAULT_VOLUME_SIZE_GB, "GB of each job's volume")
-    max_runtime: fields.MaxRuntimeSeconds = _key(fields.DEFAULT_MAX_RUNTIME_SECONDS, "seconds that each job may take")
+    volume_size: fields.VolumeSizeGb = _key(defaults.DEFAULT_VOLUME_SIZE_GB, "GB of each job's volume")
+    max_runtime: fields.MaxRuntimeSeconds = _key(defaults.DEFAULT_MAX_RUNTIME_SECONDS, "seconds that each job may take")
     environment: fields.Environment = _key(
         {},
         f"environment variables of every stage; at most {fields.ENVIRONMENT_ENTRIES}, names and values at most "
@@ -153,7 +153,7 @@ class ModelCard(BaseModel):
     notify: Annotated[fields.Strings, AfterValidator(_notification_targets)] = _key(
         (), "who is notified of a failure; see below", max_length=20
     )
-    deadline: Annotated[int, Field(ge=SHORTEST_DEADLINE_SECONDS, le=fields.LONGEST_RUN_SECONDS)] | None = _key(
+    deadline: Annotated[int, Field(ge=SHORTEST_DEADLINE_SECONDS, le=defaults.LONGEST_RUN_SECONDS)] | None = _key(
         None, "seconds after a run was queued at which those in `notify` hear that it is not done"
     )
 

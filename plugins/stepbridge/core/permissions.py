@@ -1,4 +1,4 @@
-"""The IAM statement that is missing, read from AWS's error message.
+"""A missing permission: who lacks which IAM statement, read from AWS's error message, and the text that says so.
 
 The messages: https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html.
 """
@@ -24,6 +24,21 @@ class Denial:
     who: str
     statement: str
     explicit: bool = False
+    action: str = ""
+    resource: str = ""
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it, as a sentence without its end."""
+        if self.explicit:
+            return (
+                "A Deny statement of a policy is in the way, which no other statement overrules: find the one that "
+                f"keeps {self.who} from {self.statement}"
+            )
+        return (
+            f"A permission is missing: add {self.statement} to a policy of {self.who}, or run 'stepbridge deploy' "
+            "again if the stack's roles were changed by hand"
+        )
 
 
 def denial_in(text: str, partition: str = "aws") -> Denial | None:
@@ -32,19 +47,18 @@ def denial_in(text: str, partition: str = "aws") -> Denial | None:
     if match:
         who = _ROLE_SESSION.sub(r"role \g<role>", match["who"])
         resource = (match["resource"] or "*").rstrip(".,;")
-        return Denial(who, statement(match["action"], resource), "explicit deny" in match["why"])
+        action = match["action"]
+        return Denial(who, statement(action, resource), "explicit deny" in match["why"], action, resource)
     place = _S3_URI.search(text)
     if place and text.startswith("ClientError") and _DOWNLOAD_DENIED.search(text):
         bucket = f"arn:{partition}:s3:::{place['bucket']}"
-        return Denial("the processing role", _as_json(["s3:GetObject", "s3:ListBucket"], [bucket, f"{bucket}/*"]))
+        return Denial("the processing role", statement(["s3:GetObject", "s3:ListBucket"], [bucket, f"{bucket}/*"]))
     return None
 
 
-def statement(action: str, resource: str) -> str:
+def statement(action: str | list[str], resource: str | list[str]) -> str:
     """The statement that allows ``action`` on ``resource``, as JSON in one line."""
-    condition = {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
-    return _as_json(action, resource, **({"Condition": condition} if action == "iam:PassRole" else {}))
-
-
-def _as_json(action: str | list[str], resource: str | list[str], **more: object) -> str:
-    return json.dumps({"Effect": "Allow", "Action": action, "Resource": resource, **more})
+    allowed: dict[str, object] = {"Effect": "Allow", "Action": action, "Resource": resource}
+    if action == "iam:PassRole":
+        allowed["Condition"] = {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
+    return json.dumps(allowed)

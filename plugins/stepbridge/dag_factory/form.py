@@ -6,7 +6,7 @@ against it: https://airflow.apache.org/docs/apache-airflow/stable/core-concepts/
 
 from airflow.sdk import Param
 
-from stepbridge.core import fields
+from stepbridge.core import defaults, fields
 from stepbridge.core.instance_types import INSTANCE_TYPES
 from stepbridge.core.model_card import ModelCard
 
@@ -23,14 +23,14 @@ def form_params(card: ModelCard) -> dict[str, Param]:
             card.instance_type,
             type="string",
             title="Instance type",
-            description=f"Of the Processing job of each stage, such as {fields.DEFAULT_INSTANCE_TYPE}.",
+            description=f"Of the Processing job of each stage, such as {defaults.DEFAULT_INSTANCE_TYPE}.",
             format=fields.INSTANCE_TYPE_FORMAT,  # before the pattern: the first that does not match is told
             pattern=f"^{fields.INSTANCE_TYPE_PATTERN}$",
             examples=list(INSTANCE_TYPES),
         ),
-        "volume_size": _integer(card.volume_size, fields.VOLUME_SIZE_GB, "Volume size", "GB, for each stage."),
+        "volume_size": _integer(card.volume_size, defaults.VOLUME_SIZE_GB, "Volume size", "GB, for each stage."),
         "max_runtime": _integer(
-            card.max_runtime, fields.MAX_RUNTIME_SECONDS, "Maximum runtime", "Seconds, for each stage."
+            card.max_runtime, defaults.MAX_RUNTIME_SECONDS, "Maximum runtime", "Seconds, for each stage."
         ),
         "stages": Param(
             list(card.stages),
@@ -63,6 +63,6 @@ def _uri(template: str, title: str, description: str) -> Param:
     )
 
 
-def _integer(value: int, bounds: fields.Bounds, title: str, unit: str) -> Param:
+def _integer(value: int, bounds: defaults.Bounds, title: str, unit: str) -> Param:
     description = f"{unit} {bounds}."
     return Param(value, type="integer", title=title, description=description, minimum=bounds.low, maximum=bounds.high)

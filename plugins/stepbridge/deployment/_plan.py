@@ -5,7 +5,7 @@ Pure: a plan is a tuple of frozen steps. ``_stack_changer`` carries them out; th
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from stepbridge.deployment._stack_status import StackState, stack_state
@@ -126,6 +126,8 @@ def plan_deployment(found: StackSnapshot, template: PackagedTemplate, overrides:
         case StackState.STUCK:
             text = f"{status}: {found.status_reason}".rstrip(": ")
             raise DeploymentError(f"stack {found.stack_name}", text, "", _STUCK_REMEDY[status])
+        case StackState.ABSENT:
+            found = replace(found, template=None, parameters=None)  # what a deleted stack had is not kept
     parameters = effective_parameters(found, template, overrides)
     unchanged = template.document == found.template and _with_defaults(template, parameters) == found.parameters
     if state is StackState.DEPLOYED and unchanged:
@@ -138,7 +140,7 @@ def plan_deployment(found: StackSnapshot, template: PackagedTemplate, overrides:
         body=None if upload else template.body,
         uploaded_to=upload,
         adopt=found.retained if state is StackState.ABSENT else (),
-        changes=_additions(template) if state is StackState.ABSENT else _changes(found, template, parameters),
+        changes=_changes(found, template, parameters),
     )
     return Plan((upload, step) if upload else (step,))
 
@@ -151,10 +153,9 @@ def effective_parameters(
     An earlier value equal to the old template's default was not set by anybody: it follows the new default.
     """
     old = (found.template or {}).get("Parameters", {})
-    current = (found.parameters or {}) if stack_state(found.status) is not StackState.ABSENT else {}
     given = {
         name: value
-        for name, value in current.items()
+        for name, value in (found.parameters or {}).items()
         if name in template.parameters and value != _default(old.get(name, {}))
     }
     parameters = given | dict(overrides)
@@ -177,17 +178,14 @@ def _upload(found: StackSnapshot, template: PackagedTemplate) -> UploadTemplate 
     return UploadTemplate(found.bucket, f"stepbridge/templates/{template.digest[:16]}.json", template.body)
 
 
-def _additions(template: PackagedTemplate) -> tuple[str, ...]:
-    return tuple(_change("add", name, template.document["Resources"]) for name in template.document["Resources"])
-
-
 def _changes(found: StackSnapshot, template: PackagedTemplate, parameters: Mapping[str, str]) -> tuple[str, ...]:
     old = (found.template or {}).get("Resources", {})
     new = template.document["Resources"]
     lines = [_change("add", name, new) for name in new if name not in old]
     lines += [_change("modify", name, new) for name in new if name in old and new[name] != old[name]]
     lines += [_change("remove", name, old) for name in old if name not in new]
-    before, after = found.parameters or {}, _with_defaults(template, parameters)
+    after = _with_defaults(template, parameters)
+    before = after if found.parameters is None else found.parameters
     lines += [
         f"set {name} from {before.get(name)!r} to {after[name]!r}" for name in after if before.get(name) != after[name]
     ]

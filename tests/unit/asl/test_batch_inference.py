@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tests.unit.asl.definition_walk import EXECUTION_ARN, StateError, Walk
 
 from stepbridge.asl.validation import load_definition
+from stepbridge.core.defaults import STAGE_TIMEOUT_MARGIN_SECONDS
 from stepbridge.core.execution_input import ExecutionInput
-from stepbridge.core.fields import STAGE_TIMEOUT_MARGIN_SECONDS
 from stepbridge.core.names import STAGES, job_name
 from stepbridge_local.services.stepfunctions.jsonata import compile_expression, evaluate
 
@@ -205,7 +205,7 @@ def test_null_and_numbers_as_texts_are_taken():
     assert len(jobs.requests) == 3
 
 
-def test_the_defaults_are_those_of_core_fields():
+def test_the_defaults_are_those_of_core_defaults():
     """What an execution input leaves out is filled in as a card and ``ExecutionInput`` fill it in."""
     prepare = DEFINITION["States"]["Prepare"]["Output"]
     filled = evaluate(prepare[2:-2].strip(), {"states": {"input": {}}})
@@ -222,7 +222,7 @@ def test_the_defaults_are_those_of_core_fields():
 
 
 def test_a_stage_has_a_margin_beyond_its_maximum_runtime():
-    """The margin of ``core.fields``."""
+    """The margin of ``core.defaults``."""
     for stage in STAGES:
         timeout = DEFINITION["States"][stage.capitalize()]["TimeoutSeconds"]
         assert timeout == f"{{% $number($max_runtime) + {STAGE_TIMEOUT_MARGIN_SECONDS} %}}"

@@ -92,9 +92,22 @@ def test_a_denial_names_the_statement_to_add() -> None:
     error = error_of(answered("AccessDeniedException", message), "states:StartExecution", ARN)
     assert (error.action, error.resource) == ("kms:Decrypt", "arn:aws:kms:us-east-1:123456789012:key/k")
     assert error.remedy == (
-        "allow kms:Decrypt on arn:aws:kms:us-east-1:123456789012:key/k "
-        "in a policy of arn:aws:sts::123456789012:assumed-role/airflow/s"
+        'A permission is missing: add {"Effect": "Allow", "Action": "kms:Decrypt", '
+        '"Resource": "arn:aws:kms:us-east-1:123456789012:key/k"} to a policy of role airflow, '
+        "or run 'stepbridge deploy' again if the stack's roles were changed by hand"
     )
+
+
+def test_an_explicit_denial_is_not_remedied_by_another_statement() -> None:
+    """No Allow overrules a Deny, so none is advised."""
+    message = (
+        "User: arn:aws:iam::123456789012:user/jane is not authorized to perform: s3:PutObject on resource: "
+        '"arn:aws:s3:::data/key" with an explicit deny in a service control policy'
+    )
+    error = error_of(answered("AccessDenied", message, 403), "s3:PutObject", "s3://data/key")
+    assert (error.action, error.resource) == ("s3:PutObject", "arn:aws:s3:::data/key")
+    assert error.remedy.startswith("A Deny statement of a policy is in the way, which no other statement overrules")
+    assert "arn:aws:iam::123456789012:user/jane" in error.remedy
 
 
 def test_a_denied_head_says_that_the_object_may_only_be_missing() -> None:
