@@ -6,12 +6,12 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Final
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from stepbridge_local.errors import ImageBuildError
@@ -20,6 +20,7 @@ from stepbridge_local.fault_injection.active_faults import FaultInjection
 from stepbridge_local.fault_injection.faults import IamFault
 from stepbridge_local.http.admission import Admission, admitted
 from stepbridge_local.http.server import HttpServer
+from stepbridge_local.pages.application import ADDRESSES as PAGE_ADDRESSES
 from stepbridge_local.pages.application import PREFIX, Pages
 from stepbridge_local.pages.objects import Download
 from stepbridge_local.persistence.data_folder import DataFolder
@@ -45,7 +46,7 @@ from stepbridge_local.services.s3.moto.store import MotoObjectStore
 from stepbridge_local.services.sagemaker.service import ProcessingService
 from stepbridge_local.settings import LocalAwsSettings
 
-__all__ = ["LocalAws"]
+__all__ = ["LocalAws", "own_addresses"]
 
 _log = logging.getLogger(__name__)
 _PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
@@ -169,17 +170,13 @@ def _routes(services: LocalServices, moto: MotoApplication) -> WSGIApplication:
     room = with_room(moto, services.settings.data_dir.resolve())
     aws = with_injected_faults(authorized(room, services.permissions, services.directory), services.fault_injection)
     pages = Pages(_clients(moto))
-    routes: dict[tuple[str, str], Callable[[], tuple[str, object]]] = {
-        ("GET", "/_stepbridge/health"): lambda: _health(services),
-        ("POST", "/_stepbridge/prebuilt-images"): lambda: _build_prebuilt_images(services),
-    }
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         started = time.monotonic()
         path = environ["PATH_INFO"]
-        route = routes.get((environ["REQUEST_METHOD"], path))
+        route = _ROUTES.get((environ["REQUEST_METHOD"], path))
         if route is not None:
-            answer = _send(start_response, *route())
+            answer = _send(start_response, *route(services))
         elif path.startswith(FAULTS_PATH):
             answer = _send(start_response, *_faults(services, environ))
         elif (path.startswith(PREFIX) or _is_of_a_person(environ)) and environ["REQUEST_METHOD"] in ("GET", "HEAD"):
@@ -237,6 +234,17 @@ def _build_prebuilt_images(services: LocalServices) -> tuple[str, object]:
     except ImageBuildError as error:
         return "500 Internal Server Error", {"message": str(error), "log": lines}
     return "200 OK", {"sagemaker-scikit-learn": image_id, "log": lines}
+
+
+_ROUTES: Final[Mapping[tuple[str, str], Callable[[LocalServices], tuple[str, object]]]] = {
+    ("GET", "/_stepbridge/health"): _health,
+    ("POST", "/_stepbridge/prebuilt-images"): _build_prebuilt_images,
+}
+
+
+def own_addresses() -> Sequence[tuple[str, str]]:
+    """Method and path of every address that is the local AWS's own; parts in angle brackets stand for any text."""
+    return [*_ROUTES, *admin.ADDRESSES, *(("GET", PREFIX + address) for address in PAGE_ADDRESSES)]
 
 
 def _clients(application: WSGIApplication) -> Callable[[str, str], Callable[[str], Any]]:

@@ -11,8 +11,9 @@ The response to a change is the new list. The response to an invalid body is 400
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final
 from urllib.parse import unquote
 
 from pydantic import ValidationError
@@ -31,32 +32,55 @@ from stepbridge_local.fault_injection.faults import (
 )
 from stepbridge_local.fault_injection.operation_names import operation_problems
 
-__all__ = ["answer", "parse_faults"]
+__all__ = ["ADDRESSES", "answer", "parse_faults"]
 
 
-def answer(
-    fault_injection: FaultInjection, method: str, path: str, content_type: str, body: bytes
-) -> tuple[str, object]:
+_Answer = tuple[str, object]
+
+
+def answer(fault_injection: FaultInjection, method: str, path: str, content_type: str, body: bytes) -> _Answer:
     """The HTTP status line and the JSON of an answer."""
     name = unquote(path.removeprefix(FAULTS_PATH).lstrip("/"))
-    if method == "GET" and not name:
-        return "200 OK", {"faults": fault_injection.listing()}
-    if method in ("POST", "PUT") and not name:
-        # A web page can send a form to this machine's ports, but not JSON.
-        if content_type.partition(";")[0].strip().lower() != "application/json":
-            return "415 Unsupported Media Type", {"message": "expected a body of Content-Type application/json"}
-        try:
-            faults = parse_faults(body)
-        except FaultSettingsError as error:
-            return "400 Bad Request", {"message": str(error)}
-        fault_injection.set(faults, replacing=method == "PUT")
-        return "200 OK", {"faults": fault_injection.listing()}
-    if method == "DELETE":
-        if not fault_injection.clear(name or None):
-            present = ", ".join(fault["name"] for fault in fault_injection.listing()) or "nothing"
-            return "404 Not Found", {"message": f"no fault is named {name!r}; set are: {present}"}
-        return "200 OK", {"faults": fault_injection.listing()}
-    return "405 Method Not Allowed", {"message": f"{method} {path}: expected GET, POST, PUT or DELETE"}
+    change = _ANSWERS.get((method, "<name>" if name else ""))
+    if change is None:
+        return "405 Method Not Allowed", {"message": f"{method} {path}: expected GET, POST, PUT or DELETE"}
+    return change(fault_injection, name, content_type, body)
+
+
+def _list(fault_injection: FaultInjection, _name: str = "", _content_type: str = "", _body: bytes = b"") -> _Answer:
+    return "200 OK", {"faults": fault_injection.listing()}
+
+
+def _set(
+    fault_injection: FaultInjection, _name: str, content_type: str, body: bytes, *, replacing: bool = False
+) -> _Answer:
+    # A web page can send a form to this machine's ports, but not JSON.
+    if content_type.partition(";")[0].strip().lower() != "application/json":
+        return "415 Unsupported Media Type", {"message": "expected a body of Content-Type application/json"}
+    try:
+        faults = parse_faults(body)
+    except FaultSettingsError as error:
+        return "400 Bad Request", {"message": str(error)}
+    fault_injection.set(faults, replacing=replacing)
+    return _list(fault_injection)
+
+
+def _clear(fault_injection: FaultInjection, name: str, _content_type: str, _body: bytes) -> _Answer:
+    if not fault_injection.clear(name or None):
+        present = ", ".join(fault["name"] for fault in fault_injection.listing()) or "nothing"
+        return "404 Not Found", {"message": f"no fault is named {name!r}; set are: {present}"}
+    return _list(fault_injection)
+
+
+# By method, and by what follows the path.
+_ANSWERS: Final[Mapping[tuple[str, str], Callable[[FaultInjection, str, str, bytes], _Answer]]] = {
+    ("GET", ""): _list,
+    ("POST", ""): _set,
+    ("PUT", ""): partial(_set, replacing=True),
+    ("DELETE", ""): _clear,
+    ("DELETE", "<name>"): _clear,
+}
+ADDRESSES: Final = tuple((method, f"{FAULTS_PATH}/{rest}".rstrip("/")) for method, rest in _ANSWERS)
 
 
 def parse_faults(body: bytes | str) -> Sequence[Fault]:

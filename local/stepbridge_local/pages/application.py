@@ -21,7 +21,7 @@ from stepbridge_local.pages.overview import overview
 from stepbridge_local.pages.templates import rendered
 from stepbridge_local.pages.timeline import StateVisit, chart, duration, event_details, read_history
 
-__all__ = ["PREFIX", "Page", "Pages"]
+__all__ = ["ADDRESSES", "PREFIX", "Page", "Pages"]
 
 PREFIX: Final = "/_stepbridge/"
 ACCOUNT: Final = "123456789012"
@@ -34,6 +34,9 @@ BRIEF_LENGTH: Final = 200
 MISSING: Final = frozenset({
     "ExecutionDoesNotExist", "NoSuchBucket", "NoSuchKey", "ResourceNotFoundException", "StateMachineDoesNotExist",
 })  # fmt: skip
+
+Asked = Mapping[str, str]
+"""The parameters of an address; ``account`` and ``region`` are always there."""
 
 Clients = Callable[[str, str], Callable[[str], Any]]
 """``clients(account, region)(service)`` is a boto3 client."""
@@ -75,35 +78,23 @@ class Pages:
 
     def page(self, path: str, query: str) -> Page | Download | None:
         """The page or object at ``path`` (as it came, still percent-encoded); None when nothing has that address."""
-        parts = [unquote(part) for part in path.removeprefix(PREFIX).split("/")]
-        asked = parse_qs(query)
-        account, region = (asked.get(key, [default])[0] for key, default in (("account", ACCOUNT), ("region", REGION)))
+        word, *parts = [unquote(part) for part in path.removeprefix(PREFIX).split("/")]
+        make = next((make for address, make in _PAGES.items() if _is_at(address, word, parts)), None)
+        if make is None:
+            return None
+        asked = {"account": ACCOUNT, "region": REGION, **{key: values[0] for key, values in parse_qs(query).items()}}
         try:
-            match parts:
-                case [""]:
-                    return self._index(account, region)
-                case ["executions", arn]:
-                    return self._execution(arn)
-                case ["jobs", name]:
-                    return self._job(account, region, name)
-                case ["logs", group, prefix]:
-                    return self._logs(account, region, group, prefix)
-                case ["builds", build_id]:
-                    return self._build(account, region, build_id)
-                case ["buckets", bucket]:
-                    return self._objects(account, region, bucket, asked.get("prefix", [""])[0])
-                case ["objects", bucket, key]:
-                    return download(self._clients(account, region)("s3"), bucket, key)
+            return make(self, asked, *parts)
         except ClientError as error:
             return _refused(error)
-        return None
 
-    def _index(self, account: str, region: str) -> Page:
+    def index(self, asked: Asked) -> Page:
+        account, region = asked["account"], asked["region"]
         found = overview(self._clients(account, region), _place(account, region))
         values = {"title": "Local AWS", "account": account, "region": region, "refresh_seconds": REFRESH_SECONDS}
         return Page("200 OK", rendered("index", at=_moment, found=found, **values))
 
-    def _execution(self, arn: str) -> Page:
+    def execution(self, _asked: Asked, arn: str) -> Page:
         parts = arn.split(":")
         if len(parts) != 8 or parts[5] != "execution":
             return _problem("400 Bad Request", f"{arn!r} is not the ARN of an execution.")
@@ -132,7 +123,8 @@ class Pages:
         }
         return Page("200 OK", rendered("execution", at=_moment, indented=_indented, **values))
 
-    def _job(self, account: str, region: str, name: str) -> Page:
+    def job(self, asked: Asked, name: str) -> Page:
+        account, region = asked["account"], asked["region"]
         client = self._clients(account, region)
         job = client("sagemaker").describe_processing_job(ProcessingJobName=name)
         brief = _job("", job)
@@ -152,13 +144,15 @@ class Pages:
         }
         return Page("200 OK", rendered("job", **values))
 
-    def _logs(self, account: str, region: str, group: str, prefix: str) -> Page:
+    def logs(self, asked: Asked, group: str, prefix: str) -> Page:
+        account, region = asked["account"], asked["region"]
         streams = list(_streams(self._clients(account, region), group, prefix))
         place = f"account {account}, {region}"
         html = rendered("logs", title=f"Log {prefix}", place=place, group=group, prefix=prefix, streams=streams)
         return Page("200 OK", html)
 
-    def _build(self, account: str, region: str, build_id: str) -> Page:
+    def build(self, asked: Asked, build_id: str) -> Page:
+        account, region = asked["account"], asked["region"]
         client = self._clients(account, region)
         builds = client("codebuild").batch_get_builds(ids=[build_id])["builds"]
         if not builds:
@@ -176,10 +170,32 @@ class Pages:
         }
         return Page("200 OK", rendered("build", at=_moment, brief=_brief, **values))
 
-    def _objects(self, account: str, region: str, bucket: str, prefix: str) -> Page:
+    def objects(self, asked: Asked, bucket: str) -> Page:
+        account, region, prefix = asked["account"], asked["region"], asked.get("prefix", "")
         found = listing(self._clients(account, region)("s3"), bucket, prefix, _place(account, region))
         values = {"title": f"s3://{bucket}/{prefix}", "place": f"account {account}, {region}"}
         return Page("200 OK", rendered("objects", at=_moment, found=found, **values))
+
+    def object(self, asked: Asked, bucket: str, key: str) -> Download:
+        return download(self._clients(asked["account"], asked["region"])("s3"), bucket, key)
+
+
+# By address below the prefix; each part in angle brackets is one percent-encoded part of it.
+_PAGES: Final[Mapping[str, Callable[..., Page | Download]]] = {
+    "": Pages.index,
+    "executions/<ARN>": Pages.execution,
+    "jobs/<name>": Pages.job,
+    "logs/<group>/<stream prefix>": Pages.logs,
+    "builds/<id>": Pages.build,
+    "buckets/<bucket>": Pages.objects,
+    "objects/<bucket>/<key>": Pages.object,
+}
+ADDRESSES: Final = tuple(_PAGES)
+
+
+def _is_at(address: str, word: str, parts: Sequence[str]) -> bool:
+    first, *names = address.split("/")
+    return first == word and len(names) == len(parts)
 
 
 def _place(account: str, region: str) -> str:

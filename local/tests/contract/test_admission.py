@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import socket
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import moto as moto_package
 import pytest
+from botocore.loaders import create_loader
 
+from stepbridge_local.server import own_addresses
+from stepbridge_local.services.operations import SERVICES
 from stepbridge_local.testing import LocalAwsProcess
 
 JSON = "application/x-amz-json-1.1"
@@ -37,32 +45,102 @@ def projects(local_aws: LocalAwsProcess) -> list[str]:
     return listed
 
 
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("POST", "/"),
-        ("OPTIONS", "/"),
-        ("PUT", "/some-bucket"),
-        ("GET", "/"),
-        ("POST", "/_stepbridge/prebuilt-images"),
-        ("POST", "/_stepbridge/faults"),
-        ("GET", "/_stepbridge/health"),
-        ("GET", "/_stepbridge/"),
-        ("GET", "/moto-api/"),
-    ],
-)
-@pytest.mark.parametrize(
-    "headers",
-    [PAGE, {"Origin": "null"}, {"Host": "attacker.example"}, {"Sec-Fetch-Site": "cross-site"}],
-    ids=["origin", "null", "host", "site"],
-)
-def test_a_web_page_is_refused_everywhere(
-    local_aws: LocalAwsProcess, method: str, path: str, headers: dict[str, str]
-) -> None:
-    """Services, the admin API and the pages alike, without a CORS header."""
-    status, answered = ask(local_aws, method, path, "", headers)
-    assert status == 403
-    assert not [name for name in answered if name.lower().startswith("access-control-")]
+# --- every address ----------------------------------------------------------------------------------------------------
+FOREIGN = [
+    PAGE,
+    {"Origin": "null"},
+    {"Origin": "http://127.0.0.1"},  # another port
+    {"Host": "attacker.example"},
+    {"Host": "127.0.0.1.attacker.example"},
+    {"Sec-Fetch-Site": "cross-site"},
+]
+SIGNED = "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/{}/aws4_request, SignedHeaders=host, Signature=0"
+Address = tuple[str, str, dict[str, str]]
+
+
+def addresses_of_aws() -> Iterator[Address]:
+    """Method, path and headers of every operation that the local AWS has, as clients send them."""
+    loader = create_loader()
+    for service, offer in SERVICES.items():
+        model = loader.load_service_model(offer.model, "service-2")
+        signed = {"Authorization": SIGNED.format(service)}
+        for name in sorted(offer.offered - offer.unmodelled):
+            http_part = model["operations"][name]["http"]
+            method, path = http_part["method"], re.sub(r"\{[^}]*\}", "x-x", http_part["requestUri"])
+            if prefix := model["metadata"].get("targetPrefix"):
+                yield method, path, {**signed, "X-Amz-Target": f"{prefix}.{name}", "Content-Type": JSON}
+            elif model["metadata"]["protocol"] == "query":
+                yield method, f"{path}?Action={name}", signed
+            else:
+                yield method, path, signed
+        yield "POST", "/", signed
+
+
+def addresses_of_moto() -> Iterator[Address]:
+    """Every path for which moto has a handler, in the services of the local AWS and in its own API."""
+    moto = Path(moto_package.__path__[0])
+    for package in (*(offer.model for offer in SERVICES.values()), "moto_api/_internal"):
+        paths = re.findall(r'"((?:\{0\}|/).*)"[ :]', (moto / package / "urls.py").read_text())
+        assert paths, package
+        for path in paths:
+            text = re.sub(r"\(\?P<\w+>[^()]*\)|<[^>]*>", "123456789012", path.replace("{0}", ""))
+            for method in ("GET", "POST"):
+                yield method, "/" + re.sub(r"[^\w/.-]", "", text).strip("/"), {}
+
+
+def all_addresses() -> list[Address]:
+    own = [(method, re.sub("<[^>]*>", "x-x", path), {}) for method, path in own_addresses()]
+    others: list[Address] = [("OPTIONS", "/", {}), ("OPTIONS", "/x-x/x-x", {}), ("HEAD", "/", {})]
+    return [*own, *addresses_of_aws(), *addresses_of_moto(), *others]
+
+
+@pytest.fixture(scope="module")
+def verbose_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAwsProcess]:
+    """One whose log has a line for every request that gets as far as being routed."""
+    process = LocalAwsProcess(tmp_path_factory.mktemp("verbose") / "data", ("--verbose",))
+    process.start()
+    yield process
+    process.stop()
+
+
+def test_a_web_page_is_refused_everywhere(verbose_aws: LocalAwsProcess) -> None:
+    """At the address of every page, of the admin API and of every operation and path of AWS's services.
+
+    The list is made from the tables from which requests are answered. Each request announces a body that never comes:
+    it is refused before that is read, and before anything is routed.
+    """
+    addresses = all_addresses()
+    paths = {path for _, path, _ in addresses}
+    assert {"/_stepbridge/faults/x-x", "/_stepbridge/objects/x-x/x-x", "/x-x/x-x?tagging", "/moto-api/reset"} <= paths
+    for method, path, headers in addresses:
+        for foreign in FOREIGN:
+            sent = {"Host": "127.0.0.1", **headers, **foreign, "Content-Length": "100000"}
+            head = f"{method} {path} HTTP/1.1\r\n" + "".join(f"{name}: {text}\r\n" for name, text in sent.items())
+            answer = whole_answer(verbose_aws, f"{head}\r\n".encode())
+            assert answer.startswith(b"HTTP/1.1 403 "), (method, path, foreign, answer[:300])
+            assert b"access-control-" not in answer.lower(), (method, path, foreign, answer[:300])
+    routed = [line for line in verbose_aws.log.read_text().splitlines() if line.endswith(" ms")]
+    assert routed == []
+
+
+def test_every_address_of_the_list_is_one(verbose_aws: LocalAwsProcess) -> None:
+    """The same pages and admin addresses answer others, and the log has a line for each."""
+    for method, path in own_addresses():
+        if path == "/_stepbridge/prebuilt-images":
+            continue  # it builds for a long time
+        status, _ = ask(verbose_aws, method, re.sub("<[^>]*>", "x-x", path), "", {})
+        assert status in (200, 400, 404, 415), (method, path, status)
+        assert f"{method} {path.partition('<')[0]}" in verbose_aws.log.read_text()
+
+
+def whole_answer(local_aws: LocalAwsProcess, head: bytes) -> bytes:
+    """Everything that comes until the server closes the connection; what came within a minute if it does not."""
+    answer = b""
+    with socket.create_connection(address(local_aws), timeout=60) as connection, suppress(TimeoutError):
+        connection.sendall(head)
+        while part := connection.recv(65536):
+            answer += part
+    return answer
 
 
 def test_a_page_cannot_create_a_build_project(local_aws: LocalAwsProcess) -> None:
