@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from stepbridge_local.errors import Problem
-from stepbridge_local.runtimes.process.dockerfile import parse_dockerfile
+from stepbridge_local.runtimes.process.dockerfile.parser import parse_dockerfile
 
 __all__ = ["GET_BUILDKIT", "LATEST", "unmet_needs"]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from stepbridge_local.errors import LocalAwsError, Problem
 from stepbridge_local.runtimes.process.build_context import BuildContext
-from stepbridge_local.runtimes.process.dockerfile import parse_dockerfile
+from stepbridge_local.runtimes.process.dockerfile.instructions import CopyFiles, base_of, plan_dockerfile
+from stepbridge_local.runtimes.process.dockerfile.parser import parse_dockerfile
 from stepbridge_local.runtimes.process.errors import USE_DOCKER
 from stepbridge_local.runtimes.process.image import ImageConfig
-from stepbridge_local.runtimes.process.plan import CopyFiles, base_of, plan_dockerfile
 
 __all__ = ["BuildCheck", "check_build"]
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from stepbridge_local.errors import Problem
+from stepbridge_local.runtimes.process.dockerfile.instructions import CopyFiles
 from stepbridge_local.runtimes.process.dockerignore import DockerIgnore, ignore_file_names, parse_dockerignore
-from stepbridge_local.runtimes.process.plan import CopyFiles
 
 __all__ = ["BuildContext", "ContextEntry", "Source", "copied", "digest_of", "resolve_in_root"]
 

@@ -13,7 +13,16 @@ from typing import Any, Final
 from stepbridge_local.errors import ImageBuildError, Problem
 from stepbridge_local.protocols import BuiltImage, ServiceError
 from stepbridge_local.runtimes.process.build_context import BuildContext, Source, copied, digest_of, resolve_in_root
-from stepbridge_local.runtimes.process.dockerfile import Dockerfile, parse_dockerfile
+from stepbridge_local.runtimes.process.dockerfile.instructions import (
+    BaseReference,
+    CopyFiles,
+    InstallPackages,
+    MakeFolder,
+    Plan,
+    base_of,
+    plan_dockerfile,
+)
+from stepbridge_local.runtimes.process.dockerfile.parser import Dockerfile, parse_dockerfile
 from stepbridge_local.runtimes.process.dockerignore import DockerignoreError
 from stepbridge_local.runtimes.process.environment_builder import EnvironmentBuilder
 from stepbridge_local.runtimes.process.errors import USE_DOCKER, DockerfileError, PythonNotFoundError
@@ -25,15 +34,6 @@ from stepbridge_local.runtimes.process.image import (
     python_image_config,
 )
 from stepbridge_local.runtimes.process.image_store import ImageStore, Layer, StoredImage
-from stepbridge_local.runtimes.process.plan import (
-    BaseReference,
-    CopyFiles,
-    InstallPackages,
-    MakeFolder,
-    Plan,
-    base_of,
-    plan_dockerfile,
-)
 from stepbridge_local.runtimes.process.python_installation import describe_other, find_python, own_python
 from stepbridge_local.runtimes.process.sandbox import host_layout
 

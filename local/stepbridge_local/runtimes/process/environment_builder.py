@@ -14,12 +14,12 @@ from uv import find_uv_bin
 
 from stepbridge_local.errors import ImageBuildError
 from stepbridge_local.runtimes.process.containers import RunningContainers
+from stepbridge_local.runtimes.process.dockerfile.instructions import InstallPackages
+from stepbridge_local.runtimes.process.dockerfile.pip_command import PipInstall
 from stepbridge_local.runtimes.process.folders import SessionFolder, link_tree, remove_tree, tree_size
 from stepbridge_local.runtimes.process.image import ENVIRONMENT_PATH, PythonInstallation, python_image_config
 from stepbridge_local.runtimes.process.image_store import ImageStore, Layer
 from stepbridge_local.runtimes.process.package_index import cache_folder, index_binds, index_environment, translated
-from stepbridge_local.runtimes.process.pip_command import PipInstall
-from stepbridge_local.runtimes.process.plan import InstallPackages
 from stepbridge_local.runtimes.process.sandbox import Bind, LaunchSpec, host_layout, launch_spec
 
 __all__ = ["EnvironmentBuilder"]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from stepbridge_local.runtimes.process.build_context import BuildContext, copied, digest_of, resolve_in_root
+from stepbridge_local.runtimes.process.dockerfile.instructions import CopyFiles
 from stepbridge_local.runtimes.process.dockerignore import DockerignoreError
-from stepbridge_local.runtimes.process.plan import CopyFiles
 
 
 @pytest.fixture

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from stepbridge_local.runtimes.process.pip_command import CommandRefusedError, PipInstall, pip_installs, shell_commands
+from stepbridge_local.runtimes.process.dockerfile.pip_command import (
+    CommandRefusedError,
+    PipInstall,
+    pip_installs,
+    shell_commands,
+)
 
 
 def installs(text: str, **variables: str) -> tuple[PipInstall, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from stepbridge_local.runtimes.process.dockerfile import expand
+from stepbridge_local.runtimes.process.dockerfile.parser import expand
 
 __all__ = ["CommandRefusedError", "PipInstall", "pip_installs", "shell_commands"]
 

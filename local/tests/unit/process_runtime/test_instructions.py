@@ -5,11 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stepbridge_local.errors import Problem
-from stepbridge_local.runtimes.process.dockerfile import parse_dockerfile
-from stepbridge_local.runtimes.process.errors import USE_DOCKER
-from stepbridge_local.runtimes.process.image import ImageConfig, command_of, python_image_config
-from stepbridge_local.runtimes.process.pip_command import PipInstall
-from stepbridge_local.runtimes.process.plan import (
+from stepbridge_local.runtimes.process.dockerfile.instructions import (
     BaseReference,
     CopyFiles,
     InstallPackages,
@@ -18,6 +14,10 @@ from stepbridge_local.runtimes.process.plan import (
     base_of,
     plan_dockerfile,
 )
+from stepbridge_local.runtimes.process.dockerfile.parser import parse_dockerfile
+from stepbridge_local.runtimes.process.dockerfile.pip_command import PipInstall
+from stepbridge_local.runtimes.process.errors import USE_DOCKER
+from stepbridge_local.runtimes.process.image import ImageConfig, command_of, python_image_config
 
 
 def planned(text: str, **build_args: str) -> Plan:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stepbridge_local.runtimes.process.dockerfile import (
+from stepbridge_local.runtimes.process.dockerfile.parser import (
     Instruction,
     exec_form,
     expand,

@@ -1,4 +1,4 @@
-"""The steps that the process runtime takes for a Dockerfile, as values, or all problems that it finds. Pure."""
+"""What the process runtime does for each instruction of a Dockerfile, or why it refuses it and what to write. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from stepbridge_local.errors import Problem
-from stepbridge_local.runtimes.process.dockerfile import (
+from stepbridge_local.runtimes.process.dockerfile.parser import (
     Dockerfile,
     Instruction,
     exec_form,
@@ -19,9 +19,14 @@ from stepbridge_local.runtimes.process.dockerfile import (
     split_words,
     unquoted,
 )
+from stepbridge_local.runtimes.process.dockerfile.pip_command import (
+    CommandRefusedError,
+    PipInstall,
+    pip_installs,
+    shell_commands,
+)
 from stepbridge_local.runtimes.process.errors import USE_DOCKER
 from stepbridge_local.runtimes.process.image import ENVIRONMENT_PATH, ImageConfig
-from stepbridge_local.runtimes.process.pip_command import CommandRefusedError, PipInstall, pip_installs, shell_commands
 
 __all__ = ["BaseReference", "CopyFiles", "InstallPackages", "MakeFolder", "Plan", "Step", "base_of", "plan_dockerfile"]
 
