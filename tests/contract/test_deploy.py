@@ -20,6 +20,7 @@ from stepbridge.deployment import StackDeployer
 from stepbridge.deployment.scikit_image import project_version
 from stepbridge.errors import StackFailedError
 from stepbridge_local.testing import LocalAwsProcess
+from tests.small_disk import MIB, small_disk
 
 PROJECT = Path(__file__).parents[2]
 REGION = "us-east-1"
@@ -256,3 +257,20 @@ def test_the_command_prints_nothing_but_the_deployment(project: DeployedProject)
     assert deployment == parse_deployment(output.read_text())
     assert f"/sagemaker-scikit-learn:{project_version(PROJECT)}-cpu-py3" in deployment.scikit_image_uri
     assert f"create stack {project.stack_name}" in done.stderr
+
+
+def test_an_output_that_cannot_be_written_is_as_it_was(project: DeployedProject, tmp_path: Path) -> None:
+    """On a full disk the deployment is printed, and the file of the last deploy is still whole."""
+    shutil.copytree(PROJECT / "containers" / "scikit_learn", project.folder / "containers" / "scikit_learn")
+    with small_disk(tmp_path / "disk", MIB) as disk:
+        (disk.seen / "last.json").write_text("sound")
+        disk.fill()
+        output = f"{disk.folder}/last.json"
+        command = ("deploy", "--endpoint-url", project.aws.endpoint_url, "--stack-name", project.stack_name)
+        done = disk.run(*command, "--output", output, project=project.folder)
+        assert done.returncode == 1
+        last_line = done.stderr.splitlines()[-1]
+        assert last_line == f"{output}: No space left on device; make room on its disk, then run it again"
+        assert parse_deployment(done.stdout).stack_name == project.stack_name
+        assert disk.files() == ["last.json"]
+        assert (disk.seen / "last.json").read_text() == "sound"

@@ -10,7 +10,10 @@ from stepbridge_local.processes.background import (
     lock_file,
     lock_owner,
     start_in_background,
+    stop_in_background,
+    unwind_on_end_signals,
 )
+from stepbridge_local.processes.disk import DiskFullError, has_room, requiring_room
 from stepbridge_local.processes.postgres import start_postgres
 from stepbridge_local.processes.tree import Child, ChildEndedError, ProcessTree, is_running, kill_tree
 
@@ -18,13 +21,18 @@ __all__ = [
     "BackgroundError",
     "Child",
     "ChildEndedError",
+    "DiskFullError",
     "ProcessTree",
     "free_port",
+    "has_room",
     "in_background",
     "is_running",
     "kill_tree",
     "lock_file",
     "lock_owner",
+    "requiring_room",
     "start_in_background",
     "start_postgres",
+    "stop_in_background",
+    "unwind_on_end_signals",
 ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
+import signal
 import socket
 import subprocess
 import threading
@@ -13,14 +15,27 @@ from pathlib import Path
 from typing import IO, TypeVar
 
 from stepbridge_local.errors import LocalAwsError
+from stepbridge_local.processes.tree import kill_tree
 
-__all__ = ["BackgroundError", "free_port", "in_background", "lock_file", "lock_owner", "start_in_background"]
+__all__ = [
+    "BackgroundError",
+    "free_port",
+    "in_background",
+    "lock_file",
+    "lock_owner",
+    "start_in_background",
+    "stop_in_background",
+    "unwind_on_end_signals",
+]
+
+_END_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_STOP_SECONDS = 40.0
 
 Found = TypeVar("Found")
 
 
 class BackgroundError(LocalAwsError):
-    """A program in the background ended before it was ready."""
+    """A program in the background ended before it was ready, or does not end."""
 
 
 def lock_file(file: Path) -> IO[str]:
@@ -31,15 +46,18 @@ def lock_file(file: Path) -> IO[str]:
     import fcntl  # not on Windows
 
     file.parent.mkdir(parents=True, exist_ok=True)
-    lock = file.open("a+")
+    lock = os.fdopen(os.open(file, os.O_RDWR | os.O_CREAT, 0o644), "r+")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         lock.close()
         raise
-    lock.truncate(0)
-    lock.write(str(os.getpid()))
-    lock.flush()
+    try:
+        os.pwrite(lock.fileno(), b"%-10d" % os.getpid(), 0)  # as long as any other: at no moment is it half of one
+    except OSError as error:
+        lock.close()
+        error.filename = str(file)
+        raise
     return lock
 
 
@@ -49,10 +67,15 @@ def lock_owner(file: Path) -> int | None:
 
     try:
         with file.open() as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return int(lock.read())
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    if owner := lock.read():  # otherwise it was locked for the first time just now
+                        return int(owner)
+                    time.sleep(0.01)
+                else:
+                    return None
     except FileNotFoundError:
         pass
     return None
@@ -117,3 +140,41 @@ def start_in_background(
         keeper.terminate()
         keeper.wait()
         raise
+
+
+def stop_in_background(lock: Path, log_file: Path, say: Callable[[str], None]) -> bool:
+    """End the program that has locked the file, with all that it started; False when there is none.
+
+    Raises BackgroundError for what not even SIGKILL ends.
+    """
+    pid = lock_owner(lock)
+    if pid is None:
+        return False
+    os.kill(pid, signal.SIGTERM)
+    if not _is_free_within(lock, _STOP_SECONDS):
+        say(f"It still runs {_STOP_SECONDS:.0f} s after SIGTERM and is killed; see {log_file}")
+        left = kill_tree(pid, _STOP_SECONDS)
+        if not _is_free_within(lock, 1.0):
+            found = f"still runs after SIGKILL, and so do {left}"
+            raise BackgroundError(f"process {pid}", found, "", "state D waits for a disk: run the same command later")
+    return True
+
+
+def _is_free_within(lock: Path, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while (owner := lock_owner(lock)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return owner is None
+
+
+def unwind_on_end_signals() -> None:
+    """SIGTERM and SIGINT raise KeyboardInterrupt, once: a second one must not cut the clean-up short."""
+    for number in _END_SIGNALS:
+        signal.signal(number, _interrupt)
+
+
+def _interrupt(*_: object) -> None:
+    for number in _END_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    faulthandler.dump_traceback_later(_STOP_SECONDS / 2)  # into the log: where a clean-up that hangs does so
+    raise KeyboardInterrupt

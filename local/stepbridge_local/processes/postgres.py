@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import ctypes
+import errno
 import hashlib
 import os
 import shutil
@@ -35,15 +36,23 @@ def start_postgres(tree: ProcessTree, data: Path, user: str) -> Path:
 
     made_by = data / "PG_VERSION"
     programs = POSTGRES_VERSIONS[int(made_by.read_text()) if made_by.exists() else TARGET_POSTGRES_VERSION]
-    data.mkdir(parents=True, exist_ok=True, mode=0o700)
     environment = {"PATH": os.environ.get("PATH", ""), "TZ": "UTC", "LC_ALL": "C"}
     if not made_by.exists():
-        command = [str(programs / "initdb"), "-D", str(data), "-U", user, "--auth=trust", "--encoding=utf8"]
-        tree.run("postgres-initdb", command, environment, data, _as_nobody)
+        if data.exists() and any(data.iterdir()):
+            raise FileExistsError(errno.EEXIST, "exists but is not empty and holds no database", str(data))
+        # One that is interrupted leaves PG_VERSION in a folder that is no database.
+        new = data.with_name(f"{data.name}.new")
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(parents=True, mode=0o700)
+        command = [str(programs / "initdb"), "-D", str(new), "-U", user, "--auth=trust", "--encoding=utf8"]
+        tree.run("postgres-initdb", command, environment, new, _as_nobody)
+        new.replace(data)
     folder = _socket_folder(data)
     command = [str(programs / "postgres"), "-D", str(data), "-k", str(folder)]
     # A power cut may lose the last moments, but never the order of writes.
     command += ["-c", "listen_addresses=", "-c", "synchronous_commit=off"]
+    # Airflow's statements hardly ever wait for a lock: one that waits as long as a person notices stands in the log.
+    command += ["-c", "log_lock_waits=on", "-c", "deadlock_timeout=100ms"]
     # SIGINT: disconnects clients that are still connected.
     server = tree.start("postgres", command, environment, data, before=_as_nobody, end_signal=signal.SIGINT)
     deadline = time.monotonic() + 60

@@ -15,11 +15,13 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn, Self
+from typing import NoReturn, Self, TypeVar
 
 from stepbridge_local.errors import LocalAwsError
+from stepbridge_local.processes.disk import has_room
 
 __all__ = ["MOST_RESTARTS", "Child", "ChildEndedError", "ProcessTree", "is_running", "kill_tree"]
 
@@ -27,6 +29,9 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 MOST_RESTARTS = 5
 RESTARTS_SECONDS = 600.0  # MOST_RESTARTS applies to this time
+
+
+Found = TypeVar("Found")
 
 
 class ChildEndedError(LocalAwsError):
@@ -113,6 +118,8 @@ class ProcessTree:
         """By a child's name: what has to be done once it was started again."""
         self._children: list[Child] = []
         self._not_ours: frozenset[int] = frozenset()
+        self._waiting: set[str] = set()
+        """Names of children that are restarted when the disk has room."""
 
     def __enter__(self) -> Self:
         self._log_folder.mkdir(parents=True, exist_ok=True)
@@ -172,16 +179,35 @@ class ProcessTree:
         for child in self._children:
             child.check()
 
+    def result(self, future: Future[Found]) -> Found:
+        """The future's result. Raises ChildEndedError if any of the children ends before."""
+        while not future.done():
+            self.check()
+            time.sleep(0.1)
+        return future.result()
+
     def revive(self, say: Callable[[str], None]) -> None:
         """Restart children that have ended, and say so. Raises ChildEndedError if that does not help.
 
-        Processes that a child left behind are ended first: a scheduler's orphans would wait for tasks for ever.
+        While the disk of the logs is full nothing is restarted: it would only end again. Processes that a child left
+        behind are ended first: a scheduler's orphans would wait for tasks for ever.
         """
         for child in self._children:
-            if child.process.poll() is not None:
+            if child.process.poll() is not None and self._may_restart(child, say):
                 _kill_below(self._not_ours | {each.process.pid for each in self._children})
                 say(child.restart())
                 self.after_restart.get(child.name, lambda: None)()
+
+    def _may_restart(self, child: Child, say: Callable[[str], None]) -> bool:
+        if has_room(self._log_folder):
+            self._waiting.discard(child.name)
+            return True
+        if child.name not in self._waiting:
+            self._waiting.add(child.name)
+            say(
+                f"{child.name} ended; the disk of {self._log_folder} is full, so it is started again when there is room"
+            )
+        return False
 
     def run(
         self,

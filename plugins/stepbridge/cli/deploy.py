@@ -8,6 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
+from stepbridge.atomic_write import write_atomically
 from stepbridge.cli import aws_options as aws
 from stepbridge.cli.exit_codes import OptionError
 from stepbridge.core.deployment import Deployment
@@ -61,7 +62,7 @@ def deploy(
         deployment = deployer.deploy()
     typer.echo(deployment.to_json())
     if output is not None:
-        output.write_text(deployment.to_json() + "\n", encoding="utf-8")
+        write_atomically(output, deployment.to_json() + "\n")
     if airflow_variable:
         _set_airflow_variable(deployment)
 

@@ -1,5 +1,6 @@
 """The ``stepbridge`` command. A subcommand is imported when it is called, not before."""
 
+import errno
 import importlib
 import importlib.metadata
 import sys
@@ -72,9 +73,11 @@ def main() -> None:
     except StepbridgeError as error:
         _fail(str(error), error.exit_code if isinstance(error, OptionError | MissingExtraError) else ExitCode.ERROR)
     except OSError as error:
-        if error.filename is None:
+        if full := error.errno in (errno.ENOSPC, errno.EDQUOT):
+            error.strerror = f"{error.strerror}; make room on its disk, then run it again"
+        if error.filename is None and not full:
             raise
-        _fail(f"{error.filename}: {error.strerror}")
+        _fail(f"{error.filename or 'output'}: {error.strerror}")
     except Exception as error:
         local_errors = sys.modules.get("stepbridge_local.errors")  # imported by what raised one of them
         if local_errors is None or not isinstance(error, local_errors.LocalAwsError):

@@ -1,12 +1,9 @@
 """``stepbridge up`` and ``stepbridge down``: the local site, kept by a process in the background."""
 
-import faulthandler
-import os
 import shlex
-import signal
 import sys
 import time
-from functools import partial
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -23,12 +20,8 @@ from stepbridge.cli.local_site.site import (
     find_running_site,
     lock_state,
     record_site,
-    state_owner,
 )
 from stepbridge.cli.local_site.start import start_site
-
-_END_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-_STOP_SECONDS = 40.0
 
 StateOption = Annotated[
     Path, typer.Option("--state", help="Folder that keeps data, database and logs.", file_okay=False)
@@ -108,28 +101,13 @@ def up(
 def down(state: StateOption = Path(".stepbridge")) -> None:
     """Stop what `stepbridge up` started."""
     settings = use_project("down", state)
-    from stepbridge_local.processes import kill_tree
+    from stepbridge_local.processes import stop_in_background
 
-    pid = state_owner(settings)
-    if pid is None:
+    if not stop_in_background(settings.lock, settings.logs / "up.log", typer.echo):
         typer.echo("Nothing is running.")
         return
-    os.kill(pid, signal.SIGTERM)
-    if not _is_free_within(settings, _STOP_SECONDS):
-        typer.echo(f"It still runs {_STOP_SECONDS:.0f} s after SIGTERM and is killed; see {settings.logs}/up.log")
-        left = kill_tree(pid, _STOP_SECONDS)
-        if not _is_free_within(settings, 1.0):
-            found = f"still runs after SIGKILL, and so do {left}"
-            raise SiteError(f"process {pid}", found, "", "state D waits for a disk: run `stepbridge down` later")
-        settings.record.unlink(missing_ok=True)
+    settings.record.unlink(missing_ok=True)
     typer.echo(f"Airflow and the local AWS are down; data, database and logs stay in {settings.state}")
-
-
-def _is_free_within(settings: SiteSettings, seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while (owner := state_owner(settings)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return owner is None
 
 
 def keep_site(
@@ -141,11 +119,13 @@ def keep_site(
 ) -> None:
     """Keep the local site until SIGTERM; what `stepbridge up` runs."""
     settings = use_project("up", state, port, aws_port, runtime, base_image)
-    from stepbridge_local.processes import ProcessTree
+    from stepbridge_local.processes import ProcessTree, unwind_on_end_signals
 
-    for number in _END_SIGNALS:
-        signal.signal(number, _interrupt)
-    say = partial(print, flush=True)
+    unwind_on_end_signals()
+
+    def say(line: str) -> None:
+        with suppress(OSError):  # a full disk ends no site
+            print(line, flush=True)
 
     def prepare(ready: RunningSite) -> None:
         build_prebuilt_images(ready, say)
@@ -164,28 +144,21 @@ def keep_site(
         settings.record.unlink(missing_ok=True)
 
 
-def _interrupt(*_: object) -> None:
-    """Unwind to the ``with`` block once; a second signal must not cut its clean-up short."""
-    for number in _END_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-    faulthandler.dump_traceback_later(_STOP_SECONDS / 2)  # into up.log: where a clean-up that hangs does so
-    raise KeyboardInterrupt
-
-
 def _start_in_background(settings: SiteSettings) -> RunningSite:
-    from stepbridge_local.processes import start_in_background
+    from stepbridge_local.processes import requiring_room, start_in_background
 
-    settings.logs.mkdir(parents=True, exist_ok=True)
-    lock_state(settings).close()  # a log that another one writes is not emptied
     command = [sys.executable, "-m", "stepbridge.cli.main", "keep-site", "--state", str(settings.state)]
     command += ["--port", str(settings.airflow_port), "--aws-port", str(settings.aws_port)]
     command += ["--runtime", settings.runtime] if settings.runtime else []
     command += ["--base-image", settings.base_image] if settings.base_image else []
-    return start_in_background(
-        "local site",
-        command,
-        settings.project,
-        settings.logs / "up.log",
-        lambda line: typer.echo(f"  {line}"),
-        lambda: find_running_site(settings),
-    )
+    with requiring_room(settings.state):
+        settings.logs.mkdir(parents=True, exist_ok=True)
+        lock_state(settings).close()  # a log that another one writes is not emptied
+        return start_in_background(
+            "local site",
+            command,
+            settings.project,
+            settings.logs / "up.log",
+            lambda line: typer.echo(f"  {line}"),
+            lambda: find_running_site(settings),
+        )

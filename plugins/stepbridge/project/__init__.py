@@ -4,10 +4,10 @@ In the repository these files stand at its root, which is a project itself. A wh
 (``force-include`` in pyproject.toml). What only a new project gets is under ``template``.
 """
 
-import shutil
 from pathlib import Path
 from typing import Final
 
+from stepbridge.atomic_write import write_atomically
 from stepbridge.errors import ConfigurationError
 
 __all__ = ["PROJECT_FILES", "packaged_project", "write_project"]
@@ -46,7 +46,8 @@ def packaged_project() -> Path:
 def write_project(folder: Path) -> list[str]:
     """Write a new project into ``folder``, which is made if need be; return the files' names below it.
 
-    Raises ConfigurationError, and writes nothing, when one of the files is there already.
+    Raises ConfigurationError, and writes nothing, when one of the files is there already, and OSError, which names the
+    file, where one cannot be written: then none stays.
     """
     sources = {name: packaged_project() / name for name in PROJECT_FILES}
     sources |= {name: _PACKAGE / "template" / source for name, source in _TEMPLATE_FILES.items()}
@@ -54,8 +55,13 @@ def write_project(folder: Path) -> list[str]:
     if existing:
         remedy = "name another folder; nothing was written"
         raise ConfigurationError(str(folder), f"{', '.join(existing)} exist already", "a new project", remedy)
-    for name, source in sources.items():
-        target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
+    try:
+        for name, source in sources.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(folder / name, source.read_bytes())
+    except OSError:
+        for file in (folder / name for name in sources):
+            if file.is_file():
+                file.unlink()
+        raise
     return sorted(sources)

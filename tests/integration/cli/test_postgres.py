@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -123,3 +125,24 @@ def test_a_database_of_sqlite_is_kept(tmp_path: Path) -> None:
     with ProcessTree(tmp_path / "logs") as tree:
         assert start_database(tree, tmp_path / "airflow", lines.append) is None
     assert str(tmp_path / "airflow/airflow.db") in lines[0]
+
+
+def test_a_statement_that_waits_for_a_lock_stands_in_the_log(tmp_path: Path) -> None:
+    """With its text; the test of thirty runs at once relies on it."""
+    with ProcessTree(tmp_path / "logs") as tree:
+        url = start_database(tree, tmp_path / "airflow", print)
+        assert url is not None
+        query(url, "create table rows as select 1 as number")
+        engine = sqlalchemy.create_engine(url)
+        log = tmp_path / "logs/postgres.log"
+        with ThreadPoolExecutor(1) as other, engine.connect() as holder:
+            holder.execute(sqlalchemy.text("update rows set number = 2"))
+            waiting = other.submit(query, url, "update rows set number = 3")
+            deadline = time.monotonic() + 60
+            while "still waiting for ShareLock" not in (text := log.read_text()):
+                assert time.monotonic() < deadline, text
+                time.sleep(0.05)
+            holder.rollback()
+            waiting.result(60)
+        engine.dispose()
+    assert "STATEMENT:  update rows set number = 3" in log.read_text()

@@ -12,7 +12,7 @@ import pytest
 
 from stepbridge.cli import up
 from stepbridge.cli.local_site.site import SiteError, SiteSettings, lock_state, state_owner
-from stepbridge_local.processes import is_running
+from stepbridge_local.processes import background, is_running
 
 # Locks the state folder and starts something in a tree, as `up` and `demo` do before they record a site.
 STARTING = """
@@ -52,7 +52,7 @@ def test_down_ends_a_site_that_is_starting(
     project: Path, starting: tuple[subprocess.Popen[str], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also one that does not end by SIGTERM; there is nothing to end afterwards."""
-    monkeypatch.setattr(up, "_STOP_SECONDS", 10.0)
+    monkeypatch.setattr(background, "_STOP_SECONDS", 10.0)
     process, sleeper = starting
     assert state_owner(SiteSettings.of(project)) == process.pid
     with pytest.raises(SiteError, match=f"process {process.pid} starts or keeps a site in this folder"):
@@ -69,7 +69,7 @@ def test_down_says_that_nothing_runs(project: Path, capsys: pytest.CaptureFixtur
     lock_state(SiteSettings.of(project)).close()
     up.down()
     assert capsys.readouterr().out.splitlines() == ["Nothing is running."] * 2
-    assert (project / ".stepbridge/site.lock").read_text() == str(os.getpid())
+    assert (project / ".stepbridge/site.lock").read_text().strip() == str(os.getpid())
 
 
 def test_a_second_start_leaves_the_log_of_the_first_alone(

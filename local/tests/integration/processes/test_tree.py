@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from stepbridge_local.processes import DiskFullError, disk, lock_file, lock_owner
 from stepbridge_local.processes.tree import (
     MOST_RESTARTS,
     ChildEndedError,
@@ -205,3 +206,47 @@ def test_what_ends_again_and_again_is_given_up(tmp_path: Path) -> None:
         with pytest.raises(ChildEndedError, match=r"broken: ended with exit code 1[\s\S]*no database"):
             tree.revive(lines.append)
     assert len(lines) == MOST_RESTARTS
+
+
+def test_what_ends_on_a_full_disk_is_started_again_when_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Said once; the waiting counts as no restart."""
+    lines: list[str] = []
+    with ProcessTree(tmp_path) as tree:
+        child = tree.start("broken", [sys.executable, "-c", "raise SystemExit(1)"], {}, tmp_path)
+        child.process.wait()
+        with monkeypatch.context() as patch:
+            patch.setattr(disk, "RESERVED_BYTES", 1 << 62)  # no disk has so much
+            for _ in range(MOST_RESTARTS + 1):
+                tree.revive(lines.append)
+        assert lines == [
+            f"broken ended; the disk of {tmp_path} is full, so it is started again when there is room",
+        ]
+        tree.revive(lines.append)
+        assert "started again (1 of" in lines[1]
+
+
+def test_a_block_that_fails_for_a_full_disk_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise its own error is raised; a folder that is yet to be made is on its parent's disk."""
+    folder = tmp_path / "state" / "to be made"
+    with pytest.raises(ValueError, match="its own"), disk.requiring_room(folder):
+        raise ValueError("its own")
+
+    def fill_the_disk() -> None:
+        monkeypatch.setattr(disk, "RESERVED_BYTES", 1 << 62)
+        raise ValueError("no child runs")
+
+    with pytest.raises(DiskFullError, match=f"{folder}: .*; what is stored there is sound"):  # noqa: SIM117
+        with disk.requiring_room(folder):
+            fill_the_disk()
+
+
+def test_a_lock_names_its_owner_and_is_never_half_written(tmp_path: Path) -> None:
+    """Also over a longer name that an earlier version left."""
+    file = tmp_path / "lock"
+    file.write_text("9999999")
+    assert lock_owner(file) is None
+    with lock_file(file):
+        assert lock_owner(file) == os.getpid()
+    assert lock_owner(file) is None

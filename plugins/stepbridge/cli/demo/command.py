@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from stepbridge.atomic_write import write_atomically
 from stepbridge.aws.arns import S3Uri
 from stepbridge.aws.s3 import S3
 from stepbridge.aws.step_functions import StepFunctions
@@ -77,8 +78,9 @@ def run_demo(settings: SiteSettings, day: date, console: Console) -> None:
             _prepare(settings, site, day, say)
             check = partial(_require_running, settings)
         else:
-            from stepbridge_local.processes import ProcessTree
+            from stepbridge_local.processes import ProcessTree, requiring_room
 
+            stack.enter_context(requiring_room(settings.state))
             stack.enter_context(lock_state(settings))
             tree = stack.enter_context(ProcessTree(settings.logs, guarded=True))
             site = start_site(tree, settings, say, lambda ready: _prepare(settings, ready, day, say))
@@ -177,7 +179,7 @@ def _download(s3: S3, prefix: S3Uri, folder: Path) -> None:
         name = found.key.removeprefix(prefix.key)
         if not name.startswith("_stepbridge/"):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes(b"".join(s3.read(S3Uri(prefix.bucket, found.key))))
+            write_atomically(folder / name, b"".join(s3.read(S3Uri(prefix.bucket, found.key))))
 
 
 def _show_result(report: RunReport, folder: Path, console: Console) -> None:

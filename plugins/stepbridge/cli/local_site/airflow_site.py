@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from stepbridge.cli.local_site.site import write_private
+from stepbridge.atomic_write import write_atomically
 
 if TYPE_CHECKING:
     from stepbridge_local.processes import ProcessTree
@@ -59,7 +59,7 @@ class AirflowSite:
         """The environment of every Airflow component and command of this site."""
         self.home.mkdir(parents=True, exist_ok=True)
         passwords = self.home / "passwords.json"
-        write_private(passwords, json.dumps({self.user: self.password()}))
+        write_atomically(passwords, json.dumps({self.user: self.password()}), mode=0o600)
         extra = {"region_name": self.region, "endpoint_url": self.aws_endpoint_url}
         connection = {"conn_type": "aws", "login": ACCESS_KEY_ID, "password": SECRET_ACCESS_KEY, "extra": extra}
         database = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self.database_url} if self.database_url else {}
@@ -110,7 +110,7 @@ class AirflowSite:
         variables |= {"AWS_ACCESS_KEY_ID": ACCESS_KEY_ID, "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY}
         lines = [f"export {key}={shlex.quote(value)}" for key, value in variables.items()]
         lines.append(f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"')
-        write_private(file, "\n".join(lines) + "\n")
+        write_atomically(file, "\n".join(lines) + "\n", mode=0o600)
 
     def migrate_database(self, tree: ProcessTree, environment: Mapping[str, str]) -> None:
         """Create or migrate the metadata database. Raises ChildEndedError with the end of its output."""
@@ -134,5 +134,5 @@ def _airflow(*arguments: str) -> list[str]:
 def _kept_secret(file: Path, size_bytes: int) -> str:
     if not file.exists() or not file.stat().st_size:
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_private(file, secrets.token_urlsafe(size_bytes))
+        write_atomically(file, secrets.token_urlsafe(size_bytes), mode=0o600)
     return file.read_text()

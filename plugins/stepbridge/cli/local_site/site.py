@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Literal
 
+from stepbridge.atomic_write import write_atomically
 from stepbridge.cli.local_site.airflow_client import AirflowClient
 from stepbridge.core.deployment import Deployment
 from stepbridge.errors import StepbridgeError
@@ -120,12 +120,4 @@ def find_running_site(settings: SiteSettings) -> RunningSite | None:
 
 def record_site(settings: SiteSettings, site: RunningSite) -> None:
     """Write the record that ``find_running_site`` reads; it holds the password."""
-    write_private(settings.record, json.dumps(asdict(site)))
-
-
-def write_private(file: Path, text: str) -> None:
-    """Write the file whole or not at all, readable by its owner only."""
-    temporary = file.with_suffix(".new")
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
-        stream.write(text)
-    temporary.replace(file)
+    write_atomically(settings.record, json.dumps(asdict(site)), mode=0o600)

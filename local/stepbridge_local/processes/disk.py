@@ -1,0 +1,48 @@
+"""Room on a disk: what needs it is refused, or waits, before it breaks in the middle."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from stepbridge_local.errors import LocalAwsError
+
+__all__ = ["DiskFullError", "has_room", "requiring_room"]
+
+RESERVED_BYTES: Final = 32 * 1024 * 1024  # PostgreSQL writes ahead in files of 16 MiB
+_MIB: Final = 1024 * 1024
+
+
+class DiskFullError(LocalAwsError):
+    """A disk has no room for what has to be written."""
+
+
+def has_room(folder: Path) -> bool:
+    """Whether programs that write below the folder, or will when it is made, can go on doing so."""
+    return _free_bytes(folder) >= RESERVED_BYTES
+
+
+@contextmanager
+def requiring_room(folder: Path) -> Iterator[None]:
+    """Raises DiskFullError instead of entering the block, or of what it raises, while the folder's disk is full."""
+    _require_room(folder)
+    try:
+        yield
+    except Exception as error:
+        _require_room(folder, error)
+        raise
+
+
+def _require_room(folder: Path, cause: Exception | None = None) -> None:
+    if not has_room(folder):
+        found = f"{_free_bytes(folder) / _MIB:.1f} MB are free on its disk"
+        remedy = "make room on that disk, then run it again; what is stored there is sound"
+        raise DiskFullError(str(folder), found, f"at least {RESERVED_BYTES / _MIB:.0f} MB", remedy) from cause
+
+
+def _free_bytes(folder: Path) -> int:
+    there = next(each for each in (folder, *folder.parents) if each.exists())
+    return shutil.disk_usage(there).free
