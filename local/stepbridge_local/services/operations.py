@@ -191,8 +191,11 @@ _STATES = Service(
         "CreateStateMachine": (
             "JSONata and JSONPath; tasks are `sagemaker:createProcessingJob` (`.sync`), `states:startExecution`, "
             "`sns:publish`, `sqs:sendMessage`, `events:putEvents` and `aws-sdk:*` of the services on this page; "
-            "others, Lambda functions, activities and ResultWriter are refused"
+            "others, Lambda functions and activities are refused; "
+            "see [distributed Maps](services.md#distributed-maps)"
         ),
+        "ListExecutions": "of a state machine, or of a Map run (`mapRunArn`)",
+        "ValidateStateMachineDefinition": "all problems, with AWS's codes and the places",
         "UpdateStateMachine": "`publish` creates a version",
         "CreateStateMachineAlias": "with two versions, each execution uses one of them according to their weights",
     },

@@ -78,7 +78,9 @@ def test_integrations(client: Callable[..., Any], name: str, region: str, partit
             states.update_state_machine(stateMachineArn=machine, definition=foreign)
         validated = states.validate_state_machine_definition(definition=foreign)
         assert validated["result"] == "FAIL"
-        for text in (str(created.value), str(updated.value), validated["diagnostics"][0]["message"]):
+        (problem,) = validated["diagnostics"]
+        shown = f"{problem['code']}: {problem['message']} at {problem['location']}"
+        for text in (str(created.value), str(updated.value), shown):
             assert f"SCHEMA_VALIDATION_FAILED: The resource provided arn:{other}:states:::" in text
             assert "the resource is not available in this region. at /States/A/Resource" in text
     assert json.loads(states.describe_state_machine(stateMachineArn=machine)["definition"]) == json.loads(

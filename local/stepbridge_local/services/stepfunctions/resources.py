@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from stepbridge_local.partitions import partition
+from stepbridge_local.services.stepfunctions.definition_checks import Problem
 from stepbridge_local.services.stepfunctions.transitions import inner_machines
 
-__all__ = ["check_resources"]
+__all__ = ["resource_problems"]
+
+_NOT_IN_EXPRESS: Final = frozenset({"sync", "sync:2", "waitForTaskToken"})
 
 
-def check_resources(definition: Any, region: str) -> None:
-    """Raises ValueError for the ARN of an integration of another partition than the region's, such as China's."""
+def resource_problems(definition: Any, region: str, machine_type: str = "STANDARD") -> Iterator[Problem]:
+    """Yields resources of another partition than the region's, and those that Express workflows do not have."""
     own = f"arn:{partition(region)}:"
     for resource, place in _resources(definition, ""):
+        pattern = resource.rpartition(".")[2]
         if not resource.startswith(own):
-            raise ValueError(
-                f"SCHEMA_VALIDATION_FAILED: The resource provided {resource} is not recognized. The value is not a "
-                f"valid resource ARN, or the resource is not available in this region. at {place}/Resource"
+            yield Problem(
+                f"The resource provided {resource} is not recognized. The value is not a valid resource ARN, or the "
+                "resource is not available in this region.",
+                f"{place}/Resource",
             )
+        elif machine_type == "EXPRESS" and pattern in _NOT_IN_EXPRESS:
+            message = f"Express state machine does not support '.{pattern}' service integration"
+            yield Problem(message, f"{place}/Resource")
+        elif machine_type == "EXPRESS" and ":activity:" in resource:
+            yield Problem("Activities are not supported by Express state machines", f"{place}/Resource")
 
 
 def _resources(machine: Any, place: str) -> Iterator[tuple[str, str]]:

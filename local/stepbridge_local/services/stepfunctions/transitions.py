@@ -5,23 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-__all__ = ["check_transitions", "inner_machines"]
+from stepbridge_local.services.stepfunctions.definition_checks import Problem
+
+__all__ = ["inner_machines", "transition_problems"]
 
 _ENDING: Final = frozenset({"Succeed", "Fail", "Choice"})  # which have neither Next nor End
 
 
-def check_transitions(definition: Any) -> None:
-    """Raises ValueError for a state without a valid next state, or that cannot be reached."""
-    for problem in _problems(definition, ""):
-        raise ValueError(problem)
+def transition_problems(definition: Any) -> Iterator[Problem]:
+    """Yields each state without a valid next state, each that cannot be reached, and each machine without an end."""
+    yield from _problems(definition, "")
 
 
-def _problems(machine: Any, where: str) -> Iterator[str]:
+def _problems(machine: Any, where: str) -> Iterator[Problem]:
     states = machine.get("States") if isinstance(machine, Mapping) else None
     if not isinstance(states, Mapping):
-        return  # the parser reports it
-    if machine.get("StartAt") not in states:
-        yield f"MISSING_TRANSITION_TARGET: Missing 'StartAt' target: {machine.get('StartAt')} at {where}/StartAt"
+        return  # the check of the fields reports it
+    if "StartAt" in machine and machine["StartAt"] not in states:
+        yield _missing(f"Missing 'StartAt' target: {machine.get('StartAt')}", f"{where}/StartAt")
     reached = {machine.get("StartAt")}
     for name, state in states.items():
         if not isinstance(state, Mapping):
@@ -30,14 +31,25 @@ def _problems(machine: Any, where: str) -> Iterator[str]:
         for target, place in _targets(state):
             reached.add(target)
             if target not in states:
-                yield f"MISSING_TRANSITION_TARGET: Missing 'Next' target: {target} at {here}{place}"
+                yield _missing(f"Missing 'Next' target: {target}", f"{here}{place}")
         if state.get("Type") not in _ENDING and "Next" not in state and state.get("End") is not True:
-            yield f"SCHEMA_VALIDATION_FAILED: A state must have 'Next' or 'End' at {here}"
+            yield Problem("A state must have 'Next' or 'End'", here)
         for inner, place in inner_machines(state):
             yield from _problems(inner, f"{here}{place}")
+    if states and not any(_ends(state) for state in states.values() if isinstance(state, Mapping)):
+        yield Problem("Workflow has no terminal state", where, "MISSING_END_STATE")
+        return
     for name in states:
         if name not in reached:
-            yield f'MISSING_TRANSITION_TARGET: State "{name}" is not reachable. at {where}/States/{name}'
+            yield _missing(f'State "{name}" is not reachable.', f"{where}/States/{name}")
+
+
+def _missing(message: str, place: str) -> Problem:
+    return Problem(message, place, "MISSING_TRANSITION_TARGET")
+
+
+def _ends(state: Mapping[str, Any]) -> bool:
+    return state.get("End") is True or state.get("Type") in ("Succeed", "Fail")
 
 
 def _targets(state: Mapping[str, Any]) -> Iterator[tuple[Any, str]]:

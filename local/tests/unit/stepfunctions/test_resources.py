@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stepbridge_local.services.stepfunctions.resources import check_resources
+from stepbridge_local.services.stepfunctions.resources import resource_problems
 
 TASK = "states:::sagemaker:createProcessingJob.sync"
 READER = "states:::s3:listObjectsV2"
@@ -30,19 +30,24 @@ def definition(task: str, reader: str) -> dict[str, Any]:
 )
 def test_only_resources_of_the_own_partition_are_recognised(region: str, own: str, others: list[str]) -> None:
     """At any depth, in AWS's words, with the place."""
-    check_resources(definition(f"arn:{own}:{TASK}", f"arn:{own}:{READER}"), region)
+    assert not list(resource_problems(definition(f"arn:{own}:{TASK}", f"arn:{own}:{READER}"), region))
     for other in others:
         task, reader = f"arn:{other}:{TASK}", f"arn:{other}:{READER}"
-        with pytest.raises(ValueError, match="SCHEMA_VALIDATION_FAILED: The resource provided") as caught:
-            check_resources(definition(task, f"arn:{own}:{READER}"), region)
-        assert f"{task} is not recognized" in str(caught.value)
-        assert str(caught.value).endswith("at /States/P/Branches[0]/States/M/ItemProcessor/States/T/Resource")
-        with pytest.raises(ValueError, match="not available in this region") as caught:
-            check_resources(definition(f"arn:{own}:{TASK}", reader), region)
-        assert str(caught.value).endswith("at /States/P/Branches[0]/States/M/ItemReader/Resource")
+        (problem,) = map(str, resource_problems(definition(task, f"arn:{own}:{READER}"), region))
+        assert problem.startswith(f"SCHEMA_VALIDATION_FAILED: The resource provided {task} is not recognized")
+        assert problem.endswith("at /States/P/Branches[0]/States/M/ItemProcessor/States/T/Resource")
+        (problem,) = map(str, resource_problems(definition(f"arn:{own}:{TASK}", reader), region))
+        assert "not available in this region" in problem
+        assert problem.endswith("at /States/P/Branches[0]/States/M/ItemReader/Resource")
+
+
+def test_express_workflows_do_not_wait_for_jobs() -> None:
+    """Refused with the place."""
+    (problem,) = resource_problems(definition(f"arn:aws:{TASK}", f"arn:aws:{READER}"), "eu-west-1", "EXPRESS")
+    assert "Express state machine does not support '.sync'" in problem.message
 
 
 @pytest.mark.parametrize("what", [None, [], "x", {}, {"States": []}, {"States": {"A": 1, "B": {"Resource": {}}}}])
 def test_what_is_no_definition_is_left_to_the_parser(what: Any) -> None:
     """Nothing is found in it."""
-    check_resources(what, "cn-north-1")
+    assert not list(resource_problems(what, "cn-north-1"))

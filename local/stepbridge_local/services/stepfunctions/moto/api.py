@@ -5,9 +5,6 @@ https://docs.aws.amazon.com/step-functions/latest/apireference/API_Operations.ht
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
@@ -19,13 +16,13 @@ from moto.stepfunctions.responses import StepFunctionResponse
 from stepbridge_local.services.moto.api_errors import ApiError
 from stepbridge_local.services.moto.replacement import replace
 from stepbridge_local.services.stepfunctions.moto.executions import Execution
+from stepbridge_local.services.stepfunctions.moto.map_runs import child_description, find_child, list_children
+from stepbridge_local.services.stepfunctions.moto.pages import page_of, page_size, page_token, read_token
 from stepbridge_local.services.stepfunctions.moto.restored import RestoredExecutions
 from stepbridge_local.services.stepfunctions.moto.start_execution import check_arn, executions_of, resolve
 
-__all__ = ["install", "page_size", "page_token", "read_token"]
+__all__ = ["install"]
 
-MAXIMUM_PAGE: Final = 1_000
-DEFAULT_PAGE: Final = 100
 _EXECUTION_DATA: Final = frozenset({"input", "output", "inputDetails", "outputDetails", "parameters"})
 
 
@@ -97,8 +94,11 @@ def start_execution(self: StepFunctionResponse) -> ActionResult:
 
 
 def describe_execution(self: StepFunctionResponse) -> ActionResult:
-    execution = _execution(self)
-    return ActionResult(_full_description(execution, self._get_param("includedData") != "METADATA_ONLY"))
+    with_data = self._get_param("includedData") != "METADATA_ONLY"
+    child = find_child(_backend(self), self._get_param("executionArn"))
+    if child is not None:
+        return ActionResult(child_description(*child, with_data))
+    return ActionResult(_full_description(_execution(self), with_data))
 
 
 def stop_execution(self: StepFunctionResponse) -> ActionResult:
@@ -116,8 +116,12 @@ def redrive_execution(self: StepFunctionResponse) -> ActionResult:
 def list_executions(self: StepFunctionResponse) -> ActionResult:
     """Newest first; a token names the last execution of a page, so that new ones do not shift the next page."""
     arn = self._get_param("stateMachineArn")
+    if self._get_param("mapRunArn"):
+        if arn:
+            raise ApiError("ValidationException", "Only one of 'stateMachineArn' and 'mapRunArn' can be specified")
+        return list_children(self)
     if not arn:
-        raise ApiError("ValidationException", "mapRunArn: the local AWS lists executions by stateMachineArn only")
+        raise ApiError("ValidationException", "One of 'stateMachineArn' and 'mapRunArn' must be specified")
     machine, version, alias_arn = resolve(_backend(self), arn)
     if machine.type == "EXPRESS":
         raise ApiError("StateMachineTypeNotSupported", "This operation is not supported by this type of state machine")
@@ -130,7 +134,7 @@ def list_executions(self: StepFunctionResponse) -> ActionResult:
         and _redrive_matches(execution, self._get_param("redriveFilter"))
     ]
     wanted.sort(key=_position, reverse=True)
-    after = read_token(self._get_param("nextToken"))
+    after = read_token(self._get_param("nextToken"), str, str)
     if after is not None:
         wanted = [execution for execution in wanted if _position(execution) < tuple(after)]
     size = page_size(self)
@@ -141,19 +145,16 @@ def list_executions(self: StepFunctionResponse) -> ActionResult:
 
 
 def get_execution_history(self: StepFunctionResponse) -> ActionResult:
-    execution = _execution(self)
-    history = execution.events.get_event_history()
+    child = find_child(_backend(self), self._get_param("executionArn"))
+    manager = _execution(self).events if child is None else child[0].events
+    history = manager.get_event_history()
     if self._get_param("reverseOrder"):
         history.reverse()
-    offset = (read_token(self._get_param("nextToken")) or [0])[0]
-    size = page_size(self)
-    events = [{**event, "timestamp": _moment(event["timestamp"])} for event in history[offset : offset + size]]
+    page, token = page_of(self, history)
+    events = [{**event, "timestamp": _moment(event["timestamp"])} for event in page]
     if self._get_param("includeExecutionData") is False:
         events = [_without_data(event) for event in events]
-    answer: dict[str, Any] = {"events": events}
-    if len(history) > offset + size:
-        answer["nextToken"] = page_token([offset + size])
-    return ActionResult(answer)
+    return ActionResult({"events": events, **token})
 
 
 def describe_state_machine_for_execution(self: StepFunctionResponse) -> ActionResult:
@@ -197,32 +198,6 @@ def _without_data(event: dict[str, Any]) -> dict[str, Any]:
         else value
         for key, value in event.items()
     }
-
-
-# --- pages ------------------------------------------------------------------------------------------------------------
-def page_size(response: StepFunctionResponse) -> int:
-    size = response._get_param("maxResults")
-    if size is not None and not 0 <= int(size) <= MAXIMUM_PAGE:
-        raise ApiError(
-            "ValidationException",
-            f"1 validation error detected: Value '{size}' at 'maxResults' failed to satisfy constraint: "
-            f"Member must have value less than or equal to {MAXIMUM_PAGE}",
-        )
-    return int(size) if size else DEFAULT_PAGE
-
-
-def page_token(position: list[Any]) -> str:
-    return base64.urlsafe_b64encode(json.dumps(position).encode()).decode()
-
-
-def read_token(token: str | None) -> list[Any] | None:
-    if token is None:
-        return None
-    try:
-        position: list[Any] = json.loads(base64.urlsafe_b64decode(token))
-    except (ValueError, binascii.Error) as error:
-        raise ApiError("InvalidToken", "Invalid Token: 'Invalid token'") from error
-    return position
 
 
 _OPERATIONS: Final[list[Callable[[StepFunctionResponse], ActionResult]]] = [

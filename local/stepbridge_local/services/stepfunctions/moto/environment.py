@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
 from moto.stepfunctions.parser.api import HistoryEventType
-from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration import distributed_iteration_component
 from moto.stepfunctions.parser.asl.eval.environment import Environment
 from moto.stepfunctions.parser.asl.eval.event.event_manager import EventHistoryContext, EventManager
 
@@ -190,12 +189,8 @@ class LocalEventManager(EventManager):
             return len(self._history_event_list)
 
 
-def install(pace: Pace) -> None:
-    """Make an environment end only once, and call its listeners however it ends.
-
-    ``pace`` is how fast the iterations of a distributed Map wait. moto creates a separate history for them.
-    """
+def install() -> None:
+    """Make an environment end only once, and call its listeners however it ends."""
     for name, method in {**_ENDINGS, **_POSITIONS}.items():
         replace(Environment, name, method)
     replace(Environment, "as_inner_frame_of", classmethod(_inner_frame))
-    replace(distributed_iteration_component, "EventManager", lambda: LocalEventManager(pace))

@@ -66,9 +66,7 @@ def error_name_of(error_name: str | None) -> ErrorName:
     try:
         return StatesErrorName(StatesErrorNameType.from_name(error_name or ""))
     except ValueError:
-        name = CustomErrorName(None)
-        vars(name)["error_name"] = error_name
-        return name
+        return CustomErrorName(error_name)
 
 
 def query_failure(env: Environment, cause: str, location: str = "") -> FailureEventException:
@@ -104,6 +102,11 @@ def task_failure(
     )
 
 
+def _any_name(self: CustomErrorName, error_name: str | None) -> None:
+    """Replaces CustomErrorName.__init__, which refuses ``States.`` names that it does not know; AWS takes them."""
+    vars(self)["error_name"] = error_name
+
+
 def _match_error(self: ErrorEqualsDecl, env: Environment) -> None:
     error: ErrorName | None = env.stack.pop()
     error_equals = [name.error_name for name in self.error_names]
@@ -130,6 +133,7 @@ def _retry(self: RetrierDecl, env: Environment) -> None:
 def install() -> None:
     """Match errors and wait between attempts as the States language specifies."""
     replace(ErrorEqualsDecl, "_eval_body", _match_error)
+    replace(CustomErrorName, "__init__", _any_name)
     replace(RetrierDecl, "_eval_body", _retry)
     for module in (branches_decl, iteration_worker, state_fail):
         replace(module, "CustomErrorName", error_name_of)

@@ -23,6 +23,7 @@ from stepbridge_local.fault_injection.execution_time import Pace
 from stepbridge_local.persistence.executions import ExecutionRecords
 from stepbridge_local.protocols import LogSink
 from stepbridge_local.services.moto.api_errors import ApiError
+from stepbridge_local.services.stepfunctions.moto.distributed_map import attach_settings
 from stepbridge_local.services.stepfunctions.moto.environment import LocalEventManager, event_details
 from stepbridge_local.services.stepfunctions.moto.execution_logs import logging_session
 from stepbridge_local.services.stepfunctions.moto.preprocessor import for_the_parser
@@ -47,6 +48,7 @@ def parse_definition(definition: str) -> Program:
     program = AmazonStateLanguageParser.parse(for_the_parser(definition))[0]
     if not isinstance(program, Program):
         raise TypeError(f"not a state machine but {type(program).__name__}")
+    attach_settings(program, json.loads(definition))
     return program
 
 
@@ -138,6 +140,11 @@ class Execution:
         if self._env is None:
             self._env = self._new_environment()
         return self._env
+
+    @property
+    def map_runs(self) -> list[Any]:
+        """moto's records of the Map runs since the last start or redrive."""
+        return [] if self._env is None else list(self._env.map_run_record_pool_manager.get_all())
 
     @property
     def status(self) -> str:

@@ -33,9 +33,11 @@ def install(
         from stepbridge_local.services.stepfunctions.moto import (
             api,
             branches,
+            distributed_map,
             environment,
             errors,
             intrinsics,
+            map_runs,
             paths,
             processing_jobs,
             queries,
@@ -53,18 +55,21 @@ def install(
         default_user_config["stepfunctions"]["execute_state_machine"] = True
         execution_services = ExecutionServices(records, logs, StatusChanges().announce, fault_injection.pace)
         restored = RestoredExecutions(execution_services)
-        environment.install(fault_injection.pace)
+        environment.install()
         errors.install()
         queries.install()
         paths.install()
         intrinsics.install()
         states.install()
         branches.install()
-        service_integrations.install(service_integrations.RoleClients(application, permissions, directory))
+        clients = service_integrations.RoleClients(application, permissions, directory)
+        service_integrations.install(clients)
+        distributed_map.install(clients, fault_injection.pace)
         processing_jobs.install(processing, fault_injection, permissions)
         state_machines.install(restored)
         start_execution.install(execution_services)
         api.install(restored)
+        map_runs.install()
         versions.install()
         role_permissions.install(permissions)  # last: it wraps methods that the others replace
 

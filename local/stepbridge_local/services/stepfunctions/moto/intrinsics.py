@@ -24,7 +24,7 @@ from moto.stepfunctions.parser.asl.component.intrinsic.function.statesfunction.e
 )
 from moto.stepfunctions.parser.asl.component.intrinsic.function.statesfunction.generic.string_format import StringFormat
 from moto.stepfunctions.parser.asl.eval.environment import Environment
-from moto.stepfunctions.parser.asl.parse.asl_parser import ASLParserException, SyntaxErrorListener
+from moto.stepfunctions.parser.asl.parse.asl_parser import SyntaxErrorListener
 from moto.stepfunctions.parser.asl.parse.intrinsic.intrinsic_parser import IntrinsicParser
 from moto.stepfunctions.parser.asl.parse.intrinsic.preprocessor import Preprocessor
 
@@ -38,6 +38,13 @@ MAXIMUM_CHARACTERS: Final = 10_000
 _BRACES: Final = {"{": "\ue001", "}": "\ue002"}
 _UNESCAPED: Final = {ord(mark): brace for brace, mark in _BRACES.items()}
 _CONTROL_CHARACTERS: Final = {"n": "\n", "t": "\t", "r": "\r"}
+_FUNCTIONS: Final = (
+    "Format, StringToJson, JsonToString, Array, ArrayPartition, ArrayContains, ArrayRange, ArrayGetItem, ArrayLength, "
+    "ArrayUnique, Base64Encode, Base64Decode, Hash, JsonMerge, MathRandom, MathAdd, StringSplit, UUID"
+)
+_ESCAPES: Final = {character: f"\\{letter}" for letter, character in _CONTROL_CHARACTERS.items()}
+_CONTROL: Final = re.compile("[\n\t\r]")
+_STRING: Final = re.compile(r"'(?:\\.|[^'\\])*'", re.DOTALL)
 
 
 def _escaped_character(match: re.Match[str]) -> str:
@@ -47,7 +54,11 @@ def _escaped_character(match: re.Match[str]) -> str:
 
 
 def _parse(src: str) -> tuple[Function, Any]:
-    """Replaces IntrinsicParser.parse, which leaves out the arguments that it cannot read. Raises ASLParserException."""
+    """Replaces IntrinsicParser.parse, which leaves out the arguments that it cannot read. Raises ValueError.
+
+    Its grammar has no line feeds, tabs and the like in strings; they are escaped for it.
+    """
+    src = _STRING.sub(lambda text: _CONTROL.sub(lambda found: _ESCAPES[found[0]], text[0]), src)
     listener = SyntaxErrorListener()  # type: ignore[no-untyped-call]
     lexer = ASLIntrinsicLexer(InputStream(src))
     parser: Any = ASLIntrinsicParser(CommonTokenStream(lexer))
@@ -58,7 +69,10 @@ def _parse(src: str) -> tuple[Function, Any]:
     if parser.getCurrentToken().type != Token.EOF:
         listener.errors.append(f"at {parser.getCurrentToken().text}, behind the end of the call")
     if listener.errors:
-        raise ASLParserException([f"{src}: {error}" for error in listener.errors])
+        raise ValueError(
+            f"The intrinsic function call {src} is not valid. Expected States.FUNCTION(ARGUMENTS) with one of "
+            f"{_FUNCTIONS}; arguments are paths, numbers, 'texts' and calls"
+        )
     function: Function = Preprocessor().visit(tree)
     return function, tree
 

@@ -17,7 +17,7 @@ from moto.stepfunctions.parser.asl.utils.json_path import NoSuchJsonPathError
 
 from stepbridge_local.services.moto.replacement import replace
 
-__all__ = ["evaluate_path", "install"]
+__all__ = ["check_path", "evaluate_path", "install"]
 
 LENGTH: Final = ".length()"
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_]*|\*")
@@ -57,6 +57,11 @@ def evaluate_path(path: str, data: Any) -> Any:
     if not found:
         raise NoSuchJsonPathError(json_path=path, data=data)
     return found[0].value
+
+
+def check_path(path: str) -> None:
+    """Raise JSONPathError for a path that cannot be read."""
+    _parsed(path.removesuffix(LENGTH))
 
 
 def _length(path: str, data: Any) -> int:

@@ -16,6 +16,8 @@ from moto.stepfunctions.parser.asl.component.common.string.string_expression imp
 from moto.stepfunctions.parser.asl.parse.intrinsic.intrinsic_parser import IntrinsicParser
 from moto.stepfunctions.parser.asl.parse.preprocessor import Preprocessor
 
+from stepbridge_local.services.stepfunctions.map_settings import is_distributed, without_settings
+
 __all__ = ["LocalPreprocessor", "for_the_parser"]
 
 _KEYWORD: Final = "RoleArn.$"
@@ -29,8 +31,31 @@ def for_the_parser(definition: str) -> str:
     moto's parser also reads JSON strings as Python ones, and stumbles over ``\\/`` and over characters beyond U+FFFF
     written as two escapes.
     """
-    text = json.dumps(_marked(json.loads(definition)), ensure_ascii=False)
+    text = json.dumps(_marked(_adapted(json.loads(definition), "JSONPath")), ensure_ascii=False)
     return text.replace(f'"{_MARK}{_KEYWORD}"', _ESCAPED)
+
+
+def _adapted(machine: Any, language: str) -> Any:
+    """The machine with only what moto's grammar takes in Maps, and with the query language of every state.
+
+    In moto the states in a Map or Parallel state inherit its language. On AWS they have the state machine's.
+    """
+    states = machine.get("States") if isinstance(machine, dict) else None
+    if not isinstance(states, dict):
+        return machine
+    language = machine.get("QueryLanguage", language)
+    return {**machine, "States": {name: _adapted_state(state, language) for name, state in states.items()}}
+
+
+def _adapted_state(state: Any, language: str) -> Any:
+    if not isinstance(state, dict):
+        return state
+    adapted = without_settings(state) if is_distributed(state) else dict(state)
+    for member in {"ItemProcessor", "Iterator"} & adapted.keys():
+        adapted[member] = _adapted(adapted[member], language)
+    if isinstance(adapted.get("Branches"), list):
+        adapted["Branches"] = [_adapted(branch, language) for branch in adapted["Branches"]]
+    return {"QueryLanguage": language, **adapted}
 
 
 def _marked(value: Any, is_credentials: bool = False) -> Any:
@@ -55,6 +80,12 @@ class LocalPreprocessor(Preprocessor):
 
     def __init__(self) -> None:
         self._query_language_per_scope = []
+
+    def _open_query_language_scope(self, parse_tree: Any) -> None:
+        """Each state has its own language (see ``_adapted``), also one inside a state with another language."""
+        outer, self._query_language_per_scope = self._query_language_per_scope, []
+        super()._open_query_language_scope(parse_tree)
+        self._query_language_per_scope = outer + self._query_language_per_scope
 
     @staticmethod
     def _inner_string_of(parser_rule_context: Any) -> str | None:

@@ -17,23 +17,15 @@ from typing import Any, Final
 import botocore.session
 from botocore.exceptions import UnknownServiceError
 from botocore.model import OperationModel, StructureShape
-from moto.stepfunctions.parser.asl.component.state.exec.state_map.item_reader.eval.resource_eval_s3 import (
-    ResourceEvalS3 as ItemReaderS3,
-)
-from moto.stepfunctions.parser.asl.component.state.exec.state_map.result_writer.result_writer_decl import ResultWriter
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import state_task_factory
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.credentials import StateCredentials
-from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.resource import ResourceRuntimePart
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service import StateTaskService
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_aws_sdk import (
     StateTaskServiceAwsSdk,
 )
-from moto.stepfunctions.parser.asl.eval.environment import Environment
-from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 
 from stepbridge_local.services.iam.moto.authorization import MotoDirectory, authorized_as_role
 from stepbridge_local.services.iam.permissions import Permissions
-from stepbridge_local.services.moto.api_errors import ApiError
 from stepbridge_local.services.moto.application import MotoApplication
 from stepbridge_local.services.moto.in_process_clients import in_process_clients
 from stepbridge_local.services.moto.replacement import replace
@@ -60,8 +52,6 @@ SDK_SERVICES: Final = {
 SESSION: Final = "StepFunctions"
 _PACKAGE: Final = "moto.stepfunctions.parser.asl.component.state.exec"
 _CLIENT_USERS: Final = (
-    f"{_PACKAGE}.state_map.item_reader.eval.resource_eval_s3",
-    f"{_PACKAGE}.state_map.result_writer.resource_eval.resource_eval_s3",
     f"{_PACKAGE}.state_task.service.state_task_service_aws_sdk",
     f"{_PACKAGE}.state_task.service.state_task_service_events",
     f"{_PACKAGE}.state_task.service.state_task_service_sfn",
@@ -152,43 +142,6 @@ def _milliseconds(moment: datetime) -> int:
     return round(moment.timestamp() * 1000)
 
 
-# --- distributed Map --------------------------------------------------------------------------------------------------
-def _list_objects(env: Environment, client: Any) -> None:
-    """Replaces ResourceEvalS3._handle_list_objects_v2, which reads only one page and fails if there are no objects.
-
-    https://docs.aws.amazon.com/step-functions/latest/dg/input-output-itemreader.html
-    """
-    pages = client.get_paginator("list_objects_v2").paginate(**env.stack.pop())
-    env.stack.append(
-        [
-            {
-                "Etag": found["ETag"],
-                "Key": found["Key"],
-                "LastModified": int(found["LastModified"].timestamp()),
-                "Size": found["Size"],
-                "StorageClass": found["StorageClass"],
-            }
-            for page in pages
-            for found in page.get("Contents", [])
-        ]
-    )
-
-
-def _describe_map_run(self: StepFunctionsParserBackend, map_run_arn: str) -> dict[str, Any]:
-    """Replaces StepFunctionsParserBackend.describe_map_run, which crashes if the Map run does not exist."""
-    for execution in self._get_executions():
-        record = execution.exec_worker.env.map_run_record_pool_manager.get(map_run_arn)
-        if record is not None:
-            description: dict[str, Any] = record.describe()
-            return description
-    raise ApiError("ResourceNotFound", f"Resource not found: '{map_run_arn}'")
-
-
-def _refuse_result_writer(*_arguments: object, **_keywords: object) -> None:
-    """Replaces ResultWriter.__init__, because moto writes a manifest without the results."""
-    raise ValueError("ResultWriter: the local AWS gives a Map's results as its output; it does not write them to S3")
-
-
 # --- aws-sdk ----------------------------------------------------------------------------------------------------------
 def _validate_sdk_integration(self: StateTaskServiceAwsSdk) -> None:
     """Replaces the method that accepts every integration until it runs. Raises ValueError."""
@@ -228,9 +181,6 @@ class _NotHere:
 def install(clients: RoleClients) -> None:
     """Let tasks call the services of the local AWS, with their roles."""
 
-    def list_objects(env: Environment, resource: ResourceRuntimePart, state_credentials: StateCredentials) -> None:
-        _list_objects(env, clients.client_for(resource.region, "s3", state_credentials))
-
     for name in _CLIENT_USERS:
         replace(importlib.import_module(name), "boto_client_for", clients.client_for)
     replace(StateTaskService, "_normalise_parameters", _normalise_parameters)
@@ -238,8 +188,5 @@ def install(clients: RoleClients) -> None:
     replace(StateTaskService, "_get_boto_service_name", _sdk_service)
     replace(StateTaskServiceAwsSdk, "_validate_service_integration_is_supported", _validate_sdk_integration)
     replace(StateTaskServiceAwsSdk, "_normalise_service_error_name", staticmethod(_error_prefix))
-    replace(ItemReaderS3, "_handle_list_objects_v2", staticmethod(list_objects))
-    replace(StepFunctionsParserBackend, "describe_map_run", _describe_map_run)
-    replace(ResultWriter, "__init__", _refuse_result_writer)
     for state in ("StateTaskLambda", "StateTaskActivity"):
         replace(state_task_factory, state, _NotHere)

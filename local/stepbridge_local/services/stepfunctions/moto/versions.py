@@ -9,14 +9,15 @@ from typing import Any, Final
 
 from moto.core.responses import ActionResult, EmptyResult
 from moto.stepfunctions.models import StateMachine, StateMachineVersion
-from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 from moto.stepfunctions.responses import StepFunctionResponse
 
 from stepbridge_local.services.moto.api_errors import ApiError
-from stepbridge_local.services.stepfunctions.moto.api import page_size, page_token, read_token
-from stepbridge_local.services.stepfunctions.moto.state_machines import check_partition
+from stepbridge_local.services.stepfunctions.moto.definitions import problems_of
+from stepbridge_local.services.stepfunctions.moto.pages import page_size, page_token, read_token
 
 __all__ = ["install"]
+
+MAXIMUM_DIAGNOSTICS: Final = 100
 
 # The parts of a state machine in a version. Publishing the same again returns the existing version.
 _REVISION: Final = ("definition", "roleArn", "loggingConfiguration", "tracingConfiguration", "encryptionConfiguration")
@@ -35,7 +36,7 @@ def publish_state_machine_version(self: StepFunctionResponse) -> ActionResult:
 def list_state_machine_versions(self: StepFunctionResponse) -> ActionResult:
     """Newest first; a token names the last version of a page."""
     machine = _machine(self, self._get_param("stateMachineArn"))
-    before = (read_token(self._get_param("nextToken")) or [machine.latest_version_number + 1])[0]
+    before = (read_token(self._get_param("nextToken"), int) or [machine.latest_version_number + 1])[0]
     numbers = sorted((number for number in machine.versions if number < before), reverse=True)
     shown = numbers[: page_size(self)]
     answer: dict[str, Any] = {
@@ -72,15 +73,22 @@ def delete_state_machine_version(self: StepFunctionResponse) -> EmptyResult:
 
 
 def validate_state_machine_definition(self: StepFunctionResponse) -> ActionResult:
-    """OK if CreateStateMachine would accept it, otherwise FAIL with its error."""
-    try:
-        StepFunctionsParserBackend._validate_definition(self._get_param("definition"))
-        check_partition(self._get_param("definition"), self.region)
-    except ApiError as error:
-        message = str(error.message)
-        diagnostics = [{"severity": "ERROR", "code": "SCHEMA_VALIDATION_FAILED", "message": message}]
-        return ActionResult({"result": "FAIL", "diagnostics": diagnostics, "truncated": False})
-    return ActionResult({"result": "OK", "diagnostics": [], "truncated": False})
+    """OK if CreateStateMachine would accept it, otherwise FAIL with a diagnostic for each problem."""
+    kind = self._get_param("type") or "STANDARD"
+    problems = problems_of(self._get_param("definition"), self.region, kind)
+    maximum = self._get_param("maxResults") or MAXIMUM_DIAGNOSTICS
+    diagnostics = [
+        {"severity": "ERROR", "code": problem.code, "message": problem.message}
+        | ({"location": problem.place} if problem.place else {})
+        for problem in problems[:maximum]
+    ]
+    return ActionResult(
+        {
+            "result": "FAIL" if problems else "OK",
+            "diagnostics": diagnostics,
+            "truncated": len(problems) > len(diagnostics),
+        }
+    )
 
 
 def _machine(response: StepFunctionResponse, arn: str) -> StateMachine:
