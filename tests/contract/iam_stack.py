@@ -25,6 +25,7 @@ from botocore.config import Config
 from stepbridge.aws.arns import S3Uri
 from stepbridge.aws.codebuild import CodeBuild
 from stepbridge.aws.ecr import Ecr
+from stepbridge.aws.iam import policy_decision
 from stepbridge.aws.logs import CloudWatchLogs
 from stepbridge.aws.s3 import S3
 from stepbridge.aws.sagemaker import SageMaker
@@ -49,6 +50,8 @@ for source in pathlib.Path("/opt/ml/processing/input").glob("*.txt"):
     pathlib.Path("/opt/ml/processing/output", source.name).write_text(source.read_text() + "{stage}\\n")
 """
 STAGES = ("preprocessing", "inference", "postprocessing")
+KEYS = [f"arn:aws:kms:{REGION}:{ACCOUNT}:key/{name}" for name in ("of-read", "of-write")]
+OTHER_KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/of-somebody-else"
 FURTHER_IMAGES, FURTHER_READ, FURTHER_WRITE = "further-images", "further-read", "further-write"
 WITHIN_SECONDS = 180.0
 
@@ -101,6 +104,7 @@ class Stack:
             "PullRepositoryArns": repository,
             "ReadBucketArns": f"arn:aws:s3:::{FURTHER_READ}",
             "WriteBucketArns": f"arn:aws:s3:::{FURTHER_WRITE}",
+            "KmsKeyArns": ",".join(KEYS),
         }
         stack = cls(aws, folder, "iam", _deployed(aws, folder, "iam", parameters), keys)
         s3.put_object(Bucket=stack.deployment.bucket, Key="input/a.txt", Body=b"a\n")
@@ -267,6 +271,11 @@ class Stack:
         """Publish to a topic whose name begins with the stack's."""
         topic = self.aws.client("sns").create_topic(Name=f"{self.name}-failures")["TopicArn"]
         self.client("sns").publish(TopicArn=topic, Message="failed")
+
+    def may(self, role: str, action: str, resource: str) -> str:
+        """What IAM says of the stack's role of that name: allowed, implicitDeny or explicitDeny."""
+        role_arn = f"arn:aws:iam::{ACCOUNT}:role/{self.name}-{REGION}-{role}"
+        return policy_decision(self.aws.client("iam"), role_arn, action, resource, {})
 
     def copy_image(self) -> str:
         """Put the image into the further repository too; its URI there."""

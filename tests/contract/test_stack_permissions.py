@@ -13,7 +13,16 @@ from stepbridge.aws.s3 import S3
 from stepbridge.deployment._template import parse_template
 from stepbridge.errors import AwsError, StackFailedError
 from stepbridge_local.testing import LocalAwsProcess
-from tests.contract.iam_stack import FURTHER_READ, FURTHER_WRITE, PROJECT, Stack, StepFailedError, statements_of
+from tests.contract.iam_stack import (
+    FURTHER_READ,
+    FURTHER_WRITE,
+    KEYS,
+    OTHER_KEY,
+    PROJECT,
+    Stack,
+    StepFailedError,
+    statements_of,
+)
 
 TEMPLATE = PROJECT / "infra" / "stack.yaml"
 STATEMENTS = [name for name, _, _ in statements_of(parse_template(TEMPLATE.read_text(), str(TEMPLATE)))]
@@ -73,6 +82,30 @@ def report_in_another_bucket(stack: Stack) -> None:
     assert s3.objects(uri, 10)[0]
     assert b"".join(s3.read(uri)) == b"further\n"
     s3.write(S3Uri(FURTHER_WRITE, "output/_stepbridge/run.json"), b"{}", "application/json")
+
+
+# What S3 asks of whoever reads or writes an object that a key encrypts. The local S3 encrypts nothing, so IAM is asked.
+NEEDS_OF_S3 = ("kms:Decrypt", "kms:GenerateDataKey")
+OTHER_USES = ("kms:Encrypt", "kms:DescribeKey", "kms:CreateGrant", "kms:ScheduleKeyDeletion", "kms:PutKeyPolicy")
+
+
+def use_keys(stack: Stack, role: str) -> None:
+    """Exactly that, with exactly those keys that the parameter names."""
+    for action, key in ((action, key) for action in NEEDS_OF_S3 for key in KEYS):
+        if (found := stack.may(role, action, key)) != "allowed":
+            raise StepFailedError(f"{role}: {action} on {key} is {found}")
+    asked = [(action, OTHER_KEY) for action in NEEDS_OF_S3] + [(action, KEYS[0]) for action in OTHER_USES]
+    assert {stack.may(role, action, key) for action, key in asked} == {"implicitDeny"}
+
+
+def use_keys_in_jobs(stack: Stack) -> None:
+    """What a job's container does where a bucket of its data is encrypted."""
+    use_keys(stack, "processing")
+
+
+def use_keys_in_airflow(stack: Stack) -> None:
+    """Likewise, when it counts outputs and writes reports."""
+    use_keys(stack, "airflow")
 
 
 def override_the_buildspec(stack: Stack) -> None:
@@ -137,6 +170,8 @@ PARTS: Mapping[str, tuple[Callable[[Stack], None], str]] = {
     "AirflowPolicy.ListBucketsToWrite": (report_in_another_bucket, "s3:ListBucket"),
     "AirflowPolicy.ReadWrittenData": (report_in_another_bucket, "s3:GetObject"),
     "AirflowPolicy.WriteReports": (report_in_another_bucket, "s3:PutObject"),
+    "UseKmsKeys.0": (use_keys_in_jobs, "kms:Decrypt"),
+    "AirflowPolicy.UseKmsKeys": (use_keys_in_airflow, "kms:Decrypt"),
     "AirflowPolicy.FindImages": (build, "ecr:DescribeImages"),
     "AirflowPolicy.DescribeJobs": (execute, "sagemaker:DescribeProcessingJob"),
     "AirflowPolicy.ReadLogs": (build, "logs:GetLogEvents"),
@@ -145,8 +180,6 @@ NOT_EXERCISED: Mapping[str, str] = {
     "BuildRole.FindTheBucket": "CodeBuild looks at a bucket's owner and region before it reads the source; the local "
     "AWS reads the object only",
     "ProcessingRole.PublishInstanceMetrics": "the local AWS publishes no instance metrics of jobs",
-    "UseKmsKeys.0": "S3 of the local AWS keeps the keys' names and encrypts nothing, so it asks no key",
-    "AirflowPolicy.UseKmsKeys": "likewise",
     "TraceExecutions.SendTraces": "the local AWS sends no traces to X-Ray",
 }
 
@@ -222,6 +255,13 @@ def test_a_role_is_only_for_the_stacks_account(
     with pytest.raises((AwsError, StepFailedError)) as caught:
         part(stack)
     assert said in str(caught.value)
+
+
+def test_builds_and_the_state_machine_use_no_key(stack: Stack) -> None:
+    """Only jobs and Airflow reach data that is encrypted with them."""
+    stack.change("")
+    for role in ("build-image", "batch-inference"):
+        assert {stack.may(role, action, key) for action in NEEDS_OF_S3 for key in KEYS} == {"implicitDeny"}
 
 
 def test_the_deployed_project_is_the_repositorys(tmp_path: Path, stack: Stack) -> None:
