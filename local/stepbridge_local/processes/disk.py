@@ -10,10 +10,11 @@ from typing import Final
 
 from stepbridge_local.errors import LocalAwsError
 
-__all__ = ["DiskFullError", "has_room", "requiring_room"]
+__all__ = ["DiskFullError", "has_room", "is_full", "requiring_room"]
 
-RESERVED_BYTES: Final = 32 * 1024 * 1024  # PostgreSQL writes ahead in files of 16 MiB
 _MIB: Final = 1024 * 1024
+RESERVED_BYTES: Final = 32 * _MIB  # PostgreSQL writes ahead in files of 16 MiB
+FULL_BYTES: Final = _MIB
 
 
 class DiskFullError(LocalAwsError):
@@ -23,6 +24,11 @@ class DiskFullError(LocalAwsError):
 def has_room(folder: Path) -> bool:
     """Whether programs that write below the folder, or will when it is made, can go on doing so."""
     return _free_bytes(folder) >= RESERVED_BYTES
+
+
+def is_full(folder: Path) -> bool:
+    """Whether programs that write below the folder have probably failed to."""
+    return _free_bytes(folder) < FULL_BYTES
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NoReturn, Self, TypeVar
 
 from stepbridge_local.errors import LocalAwsError
-from stepbridge_local.processes.disk import has_room
+from stepbridge_local.processes.disk import has_room, is_full
 
 __all__ = ["MOST_RESTARTS", "Child", "ChildEndedError", "ProcessTree", "is_running", "kill_tree"]
 
@@ -29,6 +29,7 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 MOST_RESTARTS = 5
 RESTARTS_SECONDS = 600.0  # MOST_RESTARTS applies to this time
+_END_SECONDS = 10.0
 
 
 Found = TypeVar("Found")
@@ -76,6 +77,7 @@ class Child:
     log_file: Path
     spawn: Callable[[], subprocess.Popen[bytes]]
     end_signal: signal.Signals
+    distrusted: bool
     process: subprocess.Popen[bytes] = field(init=False)
     restarts: list[float] = field(default_factory=list)
 
@@ -120,6 +122,7 @@ class ProcessTree:
         self._not_ours: frozenset[int] = frozenset()
         self._waiting: set[str] = set()
         """Names of children that are restarted when the disk has room."""
+        self._was_full = False
 
     def __enter__(self) -> Self:
         self._log_folder.mkdir(parents=True, exist_ok=True)
@@ -144,10 +147,12 @@ class ProcessTree:
         *,
         before: Callable[[], None] | None = None,
         end_signal: signal.Signals = signal.SIGTERM,
+        distrusted: bool = False,
     ) -> Child:
         """Start ``command`` in a session of its own, so that a Ctrl-C at the terminal reaches only this program.
 
-        ``before`` is called in the new process; ``end_signal`` is what ends it in good order.
+        ``before`` is called in the new process; ``end_signal`` is what ends it in good order. ``distrusted``: it may
+        hang for ever once it could not write to a disk, so it is restarted after one was full.
         """
         log_file = self._log_folder / f"{name}.log"
         log_file.unlink(missing_ok=True)
@@ -170,7 +175,7 @@ class ProcessTree:
                     preexec_fn=prepare,
                 )
 
-        child = Child(name, log_file, spawn, end_signal)
+        child = Child(name, log_file, spawn, end_signal, distrusted)
         self._children.append(child)
         return child
 
@@ -192,11 +197,27 @@ class ProcessTree:
         While the disk of the logs is full nothing is restarted: it would only end again. Processes that a child left
         behind are ended first: a scheduler's orphans would wait for tasks for ever.
         """
+        self._end_what_a_full_disk_broke(say)
         for child in self._children:
             if child.process.poll() is not None and self._may_restart(child, say):
                 _kill_below(self._not_ours | {each.process.pid for each in self._children})
                 say(child.restart())
                 self.after_restart.get(child.name, lambda: None)()
+
+    def _end_what_a_full_disk_broke(self, say: Callable[[str], None]) -> None:
+        """Once there is room again: what wrote to the disk while it was full may hang, and is restarted then."""
+        if is_full(self._log_folder):
+            self._was_full = True
+        elif self._was_full and has_room(self._log_folder):
+            self._was_full = False
+            broken = [child for child in self._children if child.distrusted]
+            say(f"The disk of {self._log_folder} was full: restarting {', '.join(child.name for child in broken)}")
+            _end(broken, time.monotonic() + _END_SECONDS)
+            for child in broken:
+                child.restarts.clear()
+                with contextlib.suppress(ProcessLookupError):
+                    child.process.kill()
+                child.process.wait()
 
     def _may_restart(self, child: Child, say: Callable[[str], None]) -> bool:
         if has_room(self._log_folder):
@@ -236,16 +257,21 @@ class ProcessTree:
         """End the children in reverse order of their start, the first when no other is left, then kill the rest."""
         deadline = time.monotonic() + grace_seconds
         for group in (self._children[:0:-1], self._children[:1]):
-            for child in group:
-                if child.process.poll() is None:
-                    child.process.send_signal(child.end_signal)
-            while time.monotonic() < deadline and any(child.process.poll() is None for child in group):
-                time.sleep(0.05)
+            _end(group, deadline)
             deadline = max(deadline, time.monotonic() + 2.0)
         _kill_below(self._not_ours)
         for child in self._children:
             child.process.poll()  # never wait(): where an exception interrupted a poll, its lock stays taken for ever
         self._children.clear()
+
+
+def _end(children: Sequence[Child], deadline: float) -> None:
+    """Ask the children to end, and wait for it until the deadline."""
+    for child in children:
+        if child.process.poll() is None:
+            child.process.send_signal(child.end_signal)
+    while time.monotonic() < deadline and any(child.process.poll() is None for child in children):
+        time.sleep(0.05)
 
 
 def _guard(program: int) -> NoReturn:

@@ -119,7 +119,7 @@ class AirflowSite:
     def start(self, tree: ProcessTree, environment: Mapping[str, str]) -> None:
         """Start the scheduler, the DAG processor, the triggerer and the API server."""
         for name, arguments in COMPONENTS.items():
-            tree.start(f"airflow-{name}", _airflow(*arguments), environment, self.project)
+            tree.start(f"airflow-{name}", _airflow(*arguments), environment, self.project, distrusted=True)
 
 
 def airflow_environment(host: Mapping[str, str]) -> dict[str, str]:
