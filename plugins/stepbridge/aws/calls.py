@@ -53,16 +53,15 @@ _MISSING: Final = (
     "check the name, account, region and endpoint; `stepbridge deploy` creates what stepbridge needs",
 )  # fmt: skip
 _NO_CREDENTIALS: Final = (
-    errors.CredentialsError, "AWS credentials",
-    "put credentials or a role into the Airflow connection aws_default, or give the worker a role",
+    errors.CredentialsError, "valid AWS credentials",
+    "put valid credentials or a role into the Airflow connection (or the profile), or give the worker a role",
 )  # fmt: skip
 _NO_ANSWER: Final = (
     errors.EndpointUnreachableError, "an answer from the service",
     "check the network and the connection's endpoint_url and region_name; for the local AWS: `stepbridge local up`",
 )  # fmt: skip
 _MEANINGS: Final[tuple[tuple[frozenset[str], _Meaning], ...]] = (
-    (_CREDENTIALS, (errors.CredentialsError, "valid AWS credentials",
-     "renew the credentials of the Airflow connection (or of the profile), then run again")),
+    (_CREDENTIALS, _NO_CREDENTIALS),
     (_NOT_REDRIVABLE, (errors.NotRedrivableError, "an execution that AWS can redrive", "")),
     (_ALREADY_EXISTS, (errors.AlreadyExistsError, "a name that is free", "")),
     (_NOT_FOUND, _MISSING),

@@ -148,19 +148,23 @@ EXECUTION_FAILURES: Final[tuple[ExecutionFailure, ...]] = (
          remedy="The image lacks the system library {library}: install the Debian package that has it in the "
          f"container's Dockerfile, or take a package that brings its own; {MENDED}."),
     _Row("AlgorithmError", "a script asks for a file that is not there", Retry.NEVER, why=_SCRIPT,
-         text=r"FileNotFoundError: .*?(?P<path>/opt/ml/processing/\S+?)['\"]?(?:\n|$)",
-         remedy="The script asked for {path}, which is not there: compare the name with the objects below the stage's "
-         "input, and remember that an input lands in /opt/ml/processing/input. Correct the objects and clear "
-         "start_execution and the tasks after it, or correct the script and clear {source} and the tasks after it."),
+         text=r"FileNotFoundError: .*?(?P<path>/opt/ml/processing/[^\s'\"]+|(?<=['\"])[^'\"\n]+(?=['\"]))",
+         remedy="The script asked for {path}, which is not there: its input lands in /opt/ml/processing/input, "
+         "and nothing else comes from the machine where the script ran. Correct the objects and clear start_execution "
+         "and the tasks after it, or correct the script and clear {source} and the tasks after it."),
     _Row("AlgorithmError", "a stage runs out of memory", Retry.NEVER, why=_SCRIPT,
          text=r"(?i)exit(ed with)? (code|status):? 137|\bMemoryError\b|out of memory|\bOOM\b",
          remedy=f"The stage ran out of memory: choose a larger instance_type {_VALUE}; or let the script read less at "
          f"once, {MENDED}."),
     _Row("AlgorithmError", "a job's volume is full", Retry.NEVER, why=_SCRIPT, text="No space left on device",
          remedy=f"The job's volume is full: raise volume_size {_VALUE}."),
+    _Row("AlgorithmError", "compiled code crashes", Retry.NEVER, why=_SCRIPT, text=r"exit (?:code|status):? 13[1-9]\b",
+         remedy="A signal ended the process (the exit code less 128), mostly for a crash in the compiled code of a "
+         f"package: take a version of it that suits the image's Python, {MENDED}."),
     _Row("AlgorithmError", "a script or a container fails", Retry.NEVER, why=_SCRIPT,
-         remedy="The stage's own code ended with an error; its last log lines say where. It is not retried, since it "
-         f"would fail again: correct the script or the image, {MENDED}; or correct the data, {_ANEW}."),
+         remedy="The stage's own code ended with an error; its last log lines say where, if it wrote any. It is not "
+         "retried, since it would fail again: correct the script or the image, "
+         f"{MENDED}; or correct the data, {_ANEW}."),
     # What SageMaker could not use.
     _Row("ClientError", "the input is empty or missing", Retry.NEVER, why=_UNUSABLE,
          text=NO_INPUT.pattern,

@@ -1,22 +1,24 @@
 """Why an image build failed and what to do about it. Pure."""
 
+import itertools
 import re
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from stepbridge.errors import BrokenImageError, ImageBuildError
 
 LAST_LINES: Final = 50
 
+SCRIPT_BEGINS: Final = ': "${IMAGE_TAG:?'
 BUILD_BEGINS: Final = "stepbridge: docker build begins"
-"""What the buildspec prints in front of docker's output. What comes before it are the buildspec's own lines."""
+"""How the buildspec's script begins, which CodeBuild logs first, and what it prints in front of docker's output."""
 
 _CLEAR: Final = "clear build_image and the tasks after it"
 _COMMAND_FAILED: Final = re.compile(r"\[Container\] \S+ \S+ Command did not exit successfully")
 _EXIT_CODE: Final = re.compile(r"exit (?:status|code):? (\d+)")
 _ERROR_LINE: Final = re.compile(
-    r"^(?:#\d+ [\d.]+ )?(?:ERROR|error|Error)\b:?|^\S*Dockerfile:\d+: |\b[A-Z]\w*(?:Error|Exception): "
+    r"^(?:#\d+ [\d.]+ )?(?:ERROR|error|Error|\s+cause)\b:?|^\S*Dockerfile:\d+: |\b[A-Z]\w*(?:Error|Exception): "
 )
 _COMMAND_PHASES: Final = frozenset({"INSTALL", "PRE_BUILD", "BUILD", "POST_BUILD"})
 
@@ -37,18 +39,14 @@ _HINTS: Final = (
                 re.IGNORECASE), True,
      "the network, a package index or a registry did not answer: clear build_image and the tasks after it later"),
     (re.compile(r"No matching distribution found|Could not find a version that satisfies|there is no version of|"
-                r"No solution found when resolving|not found in the package (?:registry|index)", re.IGNORECASE), False,
+                r"not found in the package (?:registry|index)", re.IGNORECASE), False,
      "a requirement does not exist for the image's Python: check requirements.txt and the FROM line"),
+    (re.compile(r"(?:cause:|╰─▶) Because|No solution found when|conflicting dependencies"), False,
+     "some requirements exclude each other: loosen or remove a version in requirements.txt"),
     (re.compile(r"COPY failed|failed to compute cache key|not (?:found )?in (?:the )?build context|"
                 r"^.*\bCOPY\b.*(?:no file|no such file|nothing).*$", re.IGNORECASE | re.MULTILINE), False,
      "a COPY names a file that is not in the build context: check the path and .dockerignore"),
 )  # fmt: skip
-
-
-def exit_code_of(message: str) -> int | None:
-    """The exit code that CodeBuild names in a phase's message (``… Reason: exit status 137``)."""
-    named = _EXIT_CODE.search(message)
-    return int(named[1]) if named else None
 
 
 def hint_for(exit_code: int | None, log_lines: Sequence[str]) -> tuple[str, bool]:
@@ -58,39 +56,43 @@ def hint_for(exit_code: int | None, log_lines: Sequence[str]) -> tuple[str, bool
 
 
 def cause_in(log_lines: Sequence[str]) -> str:
-    """The line that says why, as far as one does; else the last one."""
-    known = (line for pattern, _, _ in _HINTS for line in reversed(log_lines) if pattern.search(line))
-    errors = (line for line in reversed(log_lines) if _ERROR_LINE.search(line))
-    last = (line for line in reversed(log_lines) if line.strip())
-    return next((line.strip() for lines in (known, errors, last) for line in lines), "")
+    """The line that says why, with those that are indented below it, as far as one does; else the last one."""
+    last_first = range(len(log_lines) - 1, -1, -1)
+    known = (at for pattern, _, _ in _HINTS for at in last_first if pattern.search(log_lines[at]))
+    errors = (at for at in last_first if _ERROR_LINE.search(log_lines[at]))
+    last = (at for at in last_first if log_lines[at].strip())
+    at = next((at for found in (known, errors, last) for at in found), 0)
+    more = itertools.takewhile(lambda line: line.startswith(" " * 6), log_lines[at + 1 :])
+    return " ".join(line.strip() for line in [*log_lines[at : at + 1], *more])
 
 
 class CommandOutput:
     """The last lines of a build's log from ``BUILD_BEGINS``, if it comes, up to the command that failed.
 
     After it CodeBuild repeats the whole failed command, a script of the buildspec, and logs the phases that follow.
-    Those are more than fifty lines, which would push out the command's own output.
+    ``on_line`` gets all other lines as they come.
     """
 
-    def __init__(self) -> None:
-        self._lines: deque[str] = deque(maxlen=LAST_LINES)
-        self._failed = False
+    def __init__(self, on_line: Callable[[str], None]) -> None:
+        self.lines: deque[str] = deque(maxlen=LAST_LINES)
+        self._on_line = on_line
+        self._failed = self._is_script = False
 
     def add(self, line: str) -> None:
         self._failed = self._failed or bool(_COMMAND_FAILED.match(line))
+        self._is_script = (self._is_script or line.startswith(SCRIPT_BEGINS)) and line.strip() != BUILD_BEGINS
         if line.strip() == BUILD_BEGINS:
-            self._lines.clear()
+            self.lines.clear()
         elif not self._failed:
-            self._lines.append(line)
-
-    @property
-    def lines(self) -> list[str]:
-        return list(self._lines)
+            self.lines.append(line)
+            if not self._is_script:
+                self._on_line(line)
 
 
 def build_failure(build_id: str, status: str, phase: str, message: str, log_lines: Sequence[str]) -> ImageBuildError:
     """The error for a build that ended with ``status`` in ``phase``; ``message`` is what CodeBuild says about it."""
-    exit_code = exit_code_of(message)
+    named = _EXIT_CODE.search(message)  # ``… Reason: exit status 137``
+    exit_code = int(named[1]) if named else None
     code = "" if exit_code is None else f" with exit code {exit_code}"
     ended = f"{status} in phase {phase}{code}"
     cause = cause_in(log_lines) or message.rpartition("Reason: ")[2]  # before it comes the script of the buildspec
@@ -101,5 +103,5 @@ def build_failure(build_id: str, status: str, phase: str, message: str, log_line
     found = f"{cause} ({ended})" if cause else ended
     error = (ImageBuildError if again else BrokenImageError)(f"image build {build_id}", found, "", remedy)
     error.status, error.phase, error.exit_code = status, phase, exit_code
-    error.log_lines = tuple(log_lines[-LAST_LINES:])
+    error.log_lines = tuple(log_lines)[-LAST_LINES:]
     return error

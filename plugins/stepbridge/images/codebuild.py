@@ -74,8 +74,8 @@ class CodeBuildBuilder:
         return self.codebuild.start(self.project, location, environment, request.idempotency_token)
 
     def wait(self, build: Build, on_line: Callable[[str], None]) -> ImageBuildError | None:
-        """Return once the build has ended: its failure, or None. ``on_line`` gets each line of its log."""
-        output = CommandOutput()
+        """Return its failure or None once it has ended. ``on_line`` gets each line of its commands."""
+        output = CommandOutput(on_line)
         tail: LogTail | None = None
         pause = FIRST_POLL_SECONDS
         while True:
@@ -89,9 +89,8 @@ class CodeBuildBuilder:
                 tail = self.logs.tail(found.log_group, found.log_stream)
             for line in tail.new_lines() if tail else []:
                 output.add(line)
-                on_line(line)
             if found.ended:
-                return None if found.succeeded else _failure(found, output.lines)
+                return None if found.succeeded else _failure(found, [*output.lines])
 
     def stop(self, build: Build) -> None:
         """Stop the build; nothing happens to one that has ended."""

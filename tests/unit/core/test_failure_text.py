@@ -39,10 +39,10 @@ def test_failed_script_word_for_word():
         f"  last 2 log lines of {job}:",
         f"    | {TRACEBACK[0]}",
         f"    | {TRACEBACK[1]}",
-        "  what to do: The script asked for /opt/ml/processing/input/x.csv, which is not there: compare the name with "
-        "the objects below the stage's input, and remember that an input lands in /opt/ml/processing/input. Correct "
-        "the objects and clear start_execution and the tasks after it, or correct the script and clear upload_scripts "
-        "and the tasks after it.",
+        "  what to do: The script asked for /opt/ml/processing/input/x.csv, which is not there: its input lands in "
+        "/opt/ml/processing/input, and nothing else comes from the machine where the script ran. Correct the objects "
+        "and clear start_execution and the tasks after it, or correct the script and clear upload_scripts and the "
+        "tasks after it.",
         "  finished before and run again by a new execution: preprocessing, inference",
     ]
 
@@ -152,6 +152,30 @@ def test_cause_of_many_lines_is_indented():
         ),
         ("AlgorithmError", "AlgorithmError: , exit code: 137", "ran out of memory: choose a larger instance_type"),
         ("AlgorithmError", "OSError: [Errno 28] No space left on device", "raise volume_size"),
+        (
+            "AlgorithmError",
+            ", exit code: 139",
+            "A signal ended the process (the exit code less 128), mostly for a crash",
+        ),
+        ("AlgorithmError", ", exit code: 134", "A signal ended the process"),
+        ("AlgorithmError", ", exit code: 137", "The stage ran out of memory"),
+        ("AlgorithmError", ", exit code: 3", "its last log lines say where, if it wrote any"),
+        (
+            "AlgorithmError",
+            "FileNotFoundError: [Errno 2] No such file or directory: '/home/jane/my data/in.csv'",
+            "The script asked for /home/jane/my data/in.csv, which is not there: its input lands in "
+            "/opt/ml/processing/input, and nothing else comes from the machine where the script ran.",
+        ),
+        (
+            "AlgorithmError",
+            r"FileNotFoundError: [Errno 2] No such file or directory: 'C:\\Users\\me\\data.csv'",
+            r"The script asked for C:\\Users\\me\\data.csv, which is not there",
+        ),
+        (
+            "AlgorithmError",
+            "FileNotFoundError: File /opt/ml/processing/input/x.csv is missing",
+            "x.csv, which is not there",
+        ),
         ("AlgorithmError", "ValueError: 3", "its last log lines say where"),
         ("ClientError", 'No S3 objects found under S3 URL "s3://b/x"', "check input_uri"),
         ("ClientError", "ClientError: image r/m:1 not found", "could not be pulled"),

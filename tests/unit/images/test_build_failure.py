@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,10 @@ from airflow.sdk import RetryAction
 from stepbridge.errors import BrokenImageError
 from stepbridge.images.build_failure import (
     BUILD_BEGINS,
+    SCRIPT_BEGINS,
     CommandOutput,
     build_failure,
     cause_in,
-    exit_code_of,
     hint_for,
 )
 from stepbridge.operators.retry_policy import decide
@@ -101,6 +102,40 @@ def test_what_was_interrupted_is_tried_again(status: str, phase: str, broken: bo
     assert (decision.action is RetryAction.FAIL) is broken
 
 
+UV = """error: No solution found when resolving dependencies
+  cause: Because requests==2.31.0 depends on urllib3>=1.21.1 and you require requests==2.31.0, and
+         because you require urllib3==1.20, we can conclude that your requirements are unsatisfiable.
+ERROR: failed to build: Dockerfile:3: RUN"""
+OLDER_UV = """  x No solution found when resolving dependencies:
+  ╰─▶ Because requests==2.31.0 depends on urllib3>=1.21.1 and you require
+      urllib3==1.20, we can conclude that your requirements are unsatisfiable."""
+PIP = """ERROR: Cannot install requests==2.31.0, urllib3==1.20 because these have conflicting dependencies.
+
+The conflict is caused by:
+    The user requested urllib3==1.20
+    requests 2.31.0 depends on urllib3>=1.21.1
+ERROR: ResolutionImpossible: for help visit the documentation"""
+
+
+@pytest.mark.parametrize("log", [UV, OLDER_UV, PIP])
+def test_requirements_that_exclude_each_other(log: str) -> None:
+    """Both of them are named, and that they exist is not doubted."""
+    error = build_failure("p:1", "FAILED", "BUILD", "Reason: exit status 1", log.splitlines())
+    assert "requests==2.31.0" in error.summary
+    assert "urllib3==1.20" in error.summary
+    assert "some requirements exclude each other: loosen or remove a version in requirements.txt" in error.summary
+    assert "No solution found" not in error.summary
+
+
+def test_a_file_that_a_requirements_file_includes_is_named() -> None:
+    """uv names it in its second line."""
+    log = [
+        "error: Error parsing included file in `requirements.txt` at position 0",
+        "  cause: failed to read from file `/other.txt`: No such file or directory (os error 2)",
+    ]
+    assert "/other.txt" in build_failure("p:1", "FAILED", "BUILD", "Reason: exit status 2", log).summary
+
+
 def test_an_unknown_cause_leads_to_the_log() -> None:
     """No guess is made: of several lines the last error, else the last line."""
     lines = ["error: in a function", "ERROR: failed to build", "note: bye"]
@@ -110,26 +145,45 @@ def test_an_unknown_cause_leads_to_the_log() -> None:
     )
     assert cause_in(["make: error", ""]) == "make: error"
     assert "(the build wrote no log)" in str(build_failure("p:1", "TIMED_OUT", "QUEUED", "", []))
-    assert exit_code_of("no code here") is None
+    assert build_failure("p:1", "FAILED", "BUILD", "no code here", []).exit_code is None
 
 
 def test_the_buildspec_s_own_lines_are_left_out() -> None:
     """CodeBuild prints the whole script before it runs it; docker's output begins behind a line of its own."""
-    output = CommandOutput()
+    shown: list[str] = []
+    output = CommandOutput(shown.append)
     for line in [
+        "[Container] Entering phase PRE_BUILD",
         "[Container] Running command set -eu",
+        ': "${IMAGE_TAG:?expected the tag}"',
         f'  print("{BUILD_BEGINS}", flush=True)',
+        "Login Succeeded",
         BUILD_BEGINS,
         "Step 1/2",
+        "[Container] 2026/11/22 13:36:58.9 Command did not exit successfully set -eu",
+        ': "${IMAGE_TAG:?expected the tag}"',
+        "[Container] 2026/11/22 13:36:58.9 Phase complete: BUILD State: FAILED",
     ]:
         output.add(line)
-    assert output.lines == ["Step 1/2"]
+    assert [*output.lines] == ["Step 1/2"]
+    assert shown == ["[Container] Entering phase PRE_BUILD", "[Container] Running command set -eu", "Step 1/2"]
     assert BUILD_BEGINS in STACK.read_text()
+    assert re.search(rf"set -eu\n\s*{re.escape(SCRIPT_BEGINS)}", STACK.read_text())
+
+
+def test_all_lines_of_another_buildspec_are_shown() -> None:
+    """A project that the stack did not make prints no line of ours."""
+    shown: list[str] = []
+    output = CommandOutput(shown.append)
+    lines = ["[Container] Running command docker build .", "Step 1/2", "[Container] Phase complete: BUILD"]
+    for line in lines:
+        output.add(line)
+    assert shown == [*output.lines] == lines
 
 
 def test_codebuild_s_last_lines_do_not_push_out_the_command_s_output() -> None:
     """It repeats the failed script and logs the phases that follow."""
-    output = CommandOutput()
+    output = CommandOutput(lambda _: None)
     for line in [
         "[Container] 2026/11/22 13:36:57.1 Running command set -eu",
         "Dockerfile:2: RUN apt-get: not found",
