@@ -43,7 +43,7 @@ _HINTS: Final = (
      "a requirement does not exist for the image's Python: check requirements.txt and the FROM line"),
     (re.compile(r"(?:cause:|╰─▶) Because|No solution found when|conflicting dependencies"), False,
      "some requirements exclude each other: loosen or remove a version in requirements.txt"),
-    (re.compile(r"COPY failed|failed to compute cache key|not (?:found )?in (?:the )?build context|"
+    (re.compile(r"COPY failed|failed to compute cache key|not (?:found )?in (?:the )?(?:build )?context|"
                 r"^.*\bCOPY\b.*(?:no file|no such file|nothing).*$", re.IGNORECASE | re.MULTILINE), False,
      "a COPY names a file that is not in the build context: check the path and .dockerignore"),
 )  # fmt: skip

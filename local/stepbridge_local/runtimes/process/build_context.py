@@ -5,7 +5,9 @@ https://docs.docker.com/reference/dockerfile/#copy; ``dockerignore`` decides wha
 
 from __future__ import annotations
 
+import difflib
 import hashlib
+import itertools
 import os
 import posixpath
 import shutil
@@ -22,6 +24,7 @@ from stepbridge_local.runtimes.process.dockerignore import DockerIgnore, ignore_
 __all__ = ["BuildContext", "ContextEntry", "Source", "copied", "digest_of", "resolve_in_root"]
 
 _GLOB: Final = frozenset("*?[")
+_MOST_COMPARED: Final = 1000  # files, to find one with a similar name
 _MAX_LINKS: Final = 40  # as the kernel
 
 
@@ -97,12 +100,14 @@ class BuildContext:
             return f"{pattern}, which is outside of the context"
         if _GLOB & set(relative):
             found = sorted(path for path in self.folder.glob(relative) if not self._ignored_path(path))
-            missing = f"{pattern}, which matches no file of the context {self.folder}"
+            missing = f"{pattern}, which matches no file of the context"
         else:
             path = self.folder / relative
             found = [path] if os.path.lexists(path) and not self._hidden(path) else []
             ignored = ", which .dockerignore leaves out" if os.path.lexists(path) else ""
-            missing = f"{pattern}{ignored}" if ignored else f"{pattern}, which is not in the context {self.folder}"
+            missing = (
+                f"{pattern}{ignored}" if ignored else f"{pattern}, which is not in the context{self._like(relative)}"
+            )
         if not found:
             return missing
         outside = [path for path in found if not path.resolve().is_relative_to(self.folder)]
@@ -110,6 +115,12 @@ class BuildContext:
             return f"{pattern}, a symbolic link to outside of the context"
         broken = [path for path in found if not path.exists()]
         return f"{pattern}, a symbolic link to nothing" if broken else found
+
+    def _like(self, name: str) -> str:
+        """What the context has under a similar name, as the end of a sentence."""
+        paths = (entry.path for entry in itertools.islice(self._entries(self.folder), _MOST_COMPARED))
+        close = difflib.get_close_matches(name, list(paths), n=2, cutoff=0.7)
+        return f"; it has {' and '.join(close)}" if close else ""
 
     def _hidden(self, path: Path) -> bool:
         """Whether all of it is ignored. An ignored folder may still contain files that ``!`` includes again."""

@@ -76,7 +76,9 @@ def test_dockerignore_is_anchored_and_the_last_match_decides(context: Path, tmp_
 @pytest.mark.parametrize(
     ("source", "found"),
     [
-        ("missing.py", "missing.py, which is not in the context"),
+        ("missing.bin", "missing.bin, which is not in the context;"),
+        ("requirement.txt", "requirement.txt, which is not in the context; it has requirements.txt;"),
+        ("pkg/b.py", "pkg/b.py, which is not in the context; it has pkg/a.py and pkg/deep/b.py;"),
         ("*.csv", "*.csv, which matches no file"),
         ("../other", "../other, which is outside of the context"),
         ("pkg/../../x", "pkg/../../x, which is outside of the context"),

@@ -222,7 +222,7 @@ def test_what_buildkit_alone_knows_is_refused_with_a_way(lines: str, way: str) -
         ("ENTRYPOINT", "no command"),
         ("ONBUILD RUN x", "an instruction that the process runtime does not honour"),
         ("RUN --network=none pip install x", "the option --network=none"),
-        ("FRM python", "an instruction that the process runtime does not honour"),
+        ("FRM python", "an instruction that Docker does not know either"),
     ],
 )
 def test_single_refusals(line: str, found: str) -> None:

@@ -34,6 +34,8 @@ RESERVED_FOLDER: Final = "/opt/ml"
 UNREACHABLE_FOLDERS: Final = ("/proc", "/dev", "/sys", ENVIRONMENT_PATH)
 PREDEFINED_ARGS: Final = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"})
 _VERSION: Final = re.compile(r"(\d+(?:\.\d+){0,2})(?=$|[-.a-z])")
+# https://docs.docker.com/reference/dockerfile/: those that are refused here, and run with Docker.
+DOCKER_INSTRUCTIONS: Final = frozenset({"HEALTHCHECK", "MAINTAINER", "ONBUILD", "SHELL", "STOPSIGNAL", "VOLUME"})
 _HONOURED: Final = "FROM, ARG, ENV, WORKDIR, COPY, RUN pip install, ENTRYPOINT, CMD, LABEL, EXPOSE or USER"
 
 
@@ -188,6 +190,8 @@ class _Planner:
             if not self.stages and instruction.name not in ("FROM", "ARG"):
                 raise _RefusedError("it stands before FROM", "FROM first", "move it")
             handler = _HANDLERS.get(instruction.name)
+            if handler is None and instruction.name not in DOCKER_INSTRUCTIONS:
+                raise _RefusedError("an instruction that Docker does not know either", _HONOURED, "correct it")
             if handler is None:
                 raise _RefusedError("an instruction that the process runtime does not honour", _HONOURED)
             handler(self, instruction)
