@@ -26,6 +26,7 @@ from stepbridge_local.pages.objects import Download
 from stepbridge_local.persistence.data_folder import DataFolder
 from stepbridge_local.persistence.executions import RECORDS_FILE as EXECUTIONS_FILE
 from stepbridge_local.persistence.executions import ExecutionRecords
+from stepbridge_local.persistence.reserve import DiskReserve
 from stepbridge_local.protocols import ContainerRuntime
 from stepbridge_local.runtimes.selection import build_sandbox, open_containers, plain_containers
 from stepbridge_local.services import installation
@@ -112,7 +113,9 @@ class LocalAws:
             else open_containers(settings, lambda uri: registry.resolve(uri), cleanup)
         )
         runtime = containers.runtime
-        store = MotoObjectStore(settings.s3_folder.resolve())
+        reserve = DiskReserve(settings.data_dir.resolve() / "reserve")
+        reserve.hold()
+        store = MotoObjectStore(settings.s3_folder.resolve(), reserve)
         cleanup.callback(store.close)
         registry = MotoImageRegistry(
             settings.registry_folder.resolve(),
@@ -120,6 +123,7 @@ class LocalAws:
             settings.scikit_learn_folder,
             settings.base_image,
             containers.holder,
+            reserve,
         )
         cleanup.callback(registry.close)
         logs = MotoLogSink(settings.work_folder)
@@ -138,16 +142,18 @@ class LocalAws:
             settings.max_concurrent_jobs,
             fault_injection=fault_injection,
             permissions=permissions,
+            reserve=reserve,
         )
         cleanup.callback(processing.stop_all)
         builds = BuildService(
             BuildServices(store, registry, containers.docker_commands, containers.sandbox),
             logs,
             permissions=permissions,
-            history=BuildHistory(settings.data_dir.resolve() / "builds" / BUILDS_FILE),
+            history=BuildHistory(settings.data_dir.resolve() / "builds" / BUILDS_FILE, reserve),
         )
         cleanup.callback(builds.stop_all)
-        executions = ExecutionRecords(settings.data_dir.resolve() / "executions" / EXECUTIONS_FILE, datetime.now(UTC))
+        executions_file = settings.data_dir.resolve() / "executions" / EXECUTIONS_FILE
+        executions = ExecutionRecords(executions_file, datetime.now(UTC), reserve)
         cleanup.callback(executions.close)  # first, so that the executions do not end because their jobs are stopped
         return LocalServices(
             settings,
@@ -162,12 +168,13 @@ class LocalAws:
             fault_injection,
             directory,
             permissions,
+            reserve,
         )
 
 
 def _routes(services: LocalServices, moto: MotoApplication) -> WSGIApplication:
     """The local AWS's own paths, and AWS's APIs below all others."""
-    room = with_room(moto, services.settings.data_dir.resolve())
+    room = with_room(moto, services.settings.data_dir.resolve(), services.reserve)
     aws = with_injected_faults(authorized(room, services.permissions, services.directory), services.fault_injection)
     pages = Pages(_clients(moto))
 

@@ -15,6 +15,7 @@ from threading import Lock
 from typing import Any, Final
 
 from stepbridge_local.persistence.records import Document
+from stepbridge_local.persistence.reserve import DiskReserve
 
 __all__ = ["INTERRUPTED_CAUSE", "INTERRUPTED_ERROR", "RECORDS_FILE", "ExecutionRecords"]
 
@@ -41,9 +42,11 @@ class ExecutionRecords:
     A record is a JSON document with at least ``arn``, ``state_machine_arn`` and ``status``. Opening the file ends what
     is RUNNING in it, at ``now``: FAILED with INTERRUPTED_ERROR and INTERRUPTED_CAUSE, in the record's ``error``,
     ``cause`` and ``stop_date``, and with the event that says so. Raises sqlite3.DatabaseError for any other file.
+    ``reserve`` is where changes go on a full disk.
     """
 
-    def __init__(self, file: Path, now: datetime) -> None:
+    def __init__(self, file: Path, now: datetime, reserve: DiskReserve | None = None) -> None:
+        self._reserve = reserve or DiskReserve()
         file.parent.mkdir(parents=True, exist_ok=True)
         self._lock = Lock()
         self._closed = False
@@ -115,7 +118,7 @@ class ExecutionRecords:
     def _write(self, statement: str, values: tuple[Any, ...]) -> None:
         with self._lock:
             if not self._closed:
-                self._database.execute(statement, values)
+                self._reserve.write(lambda: self._database.execute(statement, values))
 
     def _rows(self, query: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         with self._lock:

@@ -10,6 +10,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from stepbridge_local.persistence.reserve import DiskReserve
+
 __all__ = ["Change", "Document", "RecordName", "Records"]
 
 Document = Mapping[str, Any]
@@ -27,10 +29,12 @@ CREATE TABLE IF NOT EXISTS records (
 class Records:
     """A list of documents under each name. Thread safe.
 
-    A change survives the end of the process, but perhaps not a power cut: writes are not synced to disk.
+    A change survives the end of the process, but perhaps not a power cut: writes are not synced to disk. ``reserve`` is
+    where changes go on a full disk.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, reserve: DiskReserve | None = None) -> None:
+        self._reserve = reserve or DiskReserve()
         file.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
         self._database = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
@@ -40,8 +44,10 @@ class Records:
 
     def replace(self, changes: Sequence[Change]) -> None:
         """Make each name hold exactly these documents, none of them to forget it; all changes or none."""
-        if not changes:
-            return
+        if changes:
+            self._reserve.write(lambda: self._replace(changes))
+
+    def _replace(self, changes: Sequence[Change]) -> None:
         with self._lock:
             self._database.execute("BEGIN")
             try:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from stepbridge_local.fault_injection.active_faults import FaultInjection
 from stepbridge_local.persistence.executions import ExecutionRecords
+from stepbridge_local.persistence.reserve import DiskReserve
 from stepbridge_local.protocols import ContainerRuntime
 from stepbridge_local.services.codebuild.service import BuildService
 from stepbridge_local.services.ecr.moto.registry import MotoImageRegistry
@@ -35,3 +36,4 @@ class LocalServices:
     fault_injection: FaultInjection
     directory: MotoDirectory
     permissions: Permissions
+    reserve: DiskReserve

@@ -209,6 +209,7 @@ class BuildCommands:
 
         status = self._run(["push", self._local(uri)], call, read_digest)
         if status or not pushed:
+            self._engine.oci.remove_unfinished()
             return status or FAILED
         found = _PUSHED.fullmatch(pushed[-1])
         assert found is not None

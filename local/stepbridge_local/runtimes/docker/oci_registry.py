@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import shutil
 import signal
 import socket
@@ -28,6 +29,7 @@ _MANIFEST_TYPES = (
     "application/vnd.oci.image.index.v1+json",
 )
 _PR_SET_PDEATHSIG = 1
+_LARGEST_MANIFEST_BYTES = 4 * 1024 * 1024  # the registry's bound
 _CONFIGURATION = """\
 version: 0.1
 log: {{level: warn}}
@@ -61,6 +63,7 @@ class OciRegistry:
                 "install Debian's package docker-registry, or use --runtime process",
             )
         self._folder.mkdir(parents=True, exist_ok=True)
+        self.remove_unfinished()
         self.address = f"127.0.0.1:{self._port()}"
         configuration = self._folder / "registry.yml"
         port = self.address.rpartition(":")[2]
@@ -99,6 +102,21 @@ class OciRegistry:
                 raise KeyError(f"{name}:{reference}") from None
             raise
         return content
+
+    def remove_unfinished(self) -> None:
+        """Remove what could not be written to its end, because the disk was full.
+
+        The registry takes it for content: a manifest that was cut off could never be pushed again. Layers are moved to
+        their place once they are whole.
+        """
+        root = self._folder / "docker" / "registry" / "v2"
+        for link in root.glob("repositories/**/link"):
+            if link.stat().st_size == 0:
+                link.unlink(missing_ok=True)
+        for blob in root.glob("blobs/sha256/*/*/data"):
+            is_small = blob.stat().st_size <= _LARGEST_MANIFEST_BYTES
+            if is_small and hashlib.sha256(blob.read_bytes()).hexdigest() != blob.parent.name:
+                blob.unlink(missing_ok=True)
 
     def stop(self) -> None:
         """End it. Idempotent."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from stepbridge_local.persistence.records import Records
+from stepbridge_local.persistence.reserve import DiskReserve
 from stepbridge_local.protocols import Scope
 from stepbridge_local.services.codebuild.record import BuildRecord, PhaseRecord
 
@@ -20,10 +21,10 @@ _KIND: Final = "build"
 
 
 class BuildHistory:
-    """Build records in ``file``. Thread safe."""
+    """Build records in ``file``. Thread safe. ``reserve`` is where changes go on a full disk."""
 
-    def __init__(self, file: Path) -> None:
-        self._records = Records(file)
+    def __init__(self, file: Path, reserve: DiskReserve | None = None) -> None:
+        self._records = Records(file, reserve)
 
     def keep(self, scope: Scope, record: BuildRecord) -> None:
         """Store the record as it is now, instead of the earlier one of this build."""

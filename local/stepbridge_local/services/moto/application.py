@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import sqlite3
 from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
@@ -19,8 +20,10 @@ from moto.core.request import (
 )
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
+from stepbridge_local.http.api_call import ApiCall
+from stepbridge_local.persistence.reserve import is_disk_full
 from stepbridge_local.protocols import ServiceError
-from stepbridge_local.services.moto.free_space import disk_full, is_disk_full
+from stepbridge_local.services.moto.free_space import disk_full, needs_room, unrecorded
 from stepbridge_local.services.moto.malformed import problem_of, refusal_by_model, unreadable
 from stepbridge_local.services.moto.replacement import replace
 from stepbridge_local.services.moto.requests import call_of, send_error
@@ -68,26 +71,53 @@ class MotoApplication:
         refused = refused or unreadable(environ) or refusal_of_s3(environ, call) or refusal_by_model(environ, call)
         if refused is not None:
             return send_error(call, refused, environ, start_response)
+        started: list[Any] = []
+
+        def start(status: str, headers: list[tuple[str, str]], _exc_info: Any = None) -> Any:
+            started[:] = [status, headers]
+            return _write_nothing
+
+        try:
+            answer = self._answer(call, environ, start)
+        finally:
+            unwritten = self._record(call, environ)
+        if unwritten is not None:
+            return send_error(call, unwritten, environ, start_response)
+        start_response(*started)
+        return answer
+
+    def _answer(self, call: ApiCall, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """moto's answer, or an error instead of what moto raises. Raises OSError if the client is gone."""
         try:
             answer: Iterable[bytes] = self._dispatch(environ, start_response)
         except NotImplementedError as error:
             missing = ServiceError("NotImplemented", f"The local AWS cannot do this: {error}", 501)
             return send_error(call, missing, environ, start_response)
-        except OSError as error:
+        except Exception as error:
             if is_disk_full(error):
                 return send_error(call, disk_full(call.service), environ, start_response)
-            raise  # the client is gone
-        except Exception as error:  # noqa: BLE001  the client and the log get it; HTTP would say 500 and no more
-            if is_disk_full(error):
-                return send_error(call, disk_full(call.service), environ, start_response)
+            if isinstance(error, OSError):
+                raise
             if (problem := problem_of(environ)) is not None:
                 return send_error(call, problem, environ, start_response)
             _log.exception("%s", call.name)
             message = f"{type(error).__name__}: {error}. This is an error of the local AWS; its log says where."
             return send_error(call, ServiceError("InternalFailure", message, 500), environ, start_response)
-        finally:
-            self._on_answer(environ)
         return answer
+
+    def _record(self, call: ApiCall, environ: WSGIEnvironment) -> ServiceError | None:
+        """Write what the call changed. Returns the error if that does not fit on the disk, though the call needs it.
+
+        What was deleted is written later: it needs no room, and must go on to make some.
+        """
+        try:
+            self._on_answer(environ)
+        except (OSError, sqlite3.Error) as error:
+            if not is_disk_full(error):
+                raise
+            _log.warning("%s: its change is written when the disk has room: %s", call.name, error)
+            return unrecorded(call.service) if needs_room(call) else None
+        return None
 
     def _create_app(self, service: Any) -> Any:
         """Replaces the ``create_app`` that moto_server passes to DomainDispatcherApplication."""
@@ -111,6 +141,10 @@ class _Dispatcher(DomainDispatcherApplication):
         if host not in self._services:
             self._services[host] = super().get_backend_for_host(host)
         return self._services[host]
+
+
+def _write_nothing(_data: bytes) -> None:
+    raise NotImplementedError("answers are returned, not written")
 
 
 def _make_untracked(cls: type, *_arguments: object, **_keywords: object) -> object:

@@ -16,6 +16,7 @@ from typing import Any
 
 from stepbridge_local.fault_injection.active_faults import FaultInjection
 from stepbridge_local.fault_injection.jobs import instance_limit_exceeded
+from stepbridge_local.persistence.reserve import DiskReserve
 from stepbridge_local.protocols import ContainerRuntime, ImageRegistry, LogSink, ObjectStore, Scope
 from stepbridge_local.services.iam.permissions import UNENFORCED, Permissions, RoleNotAssumableError
 from stepbridge_local.services.iam.role_access import RoleLogs, RoleRegistry, RoleStore
@@ -53,7 +54,8 @@ class ProcessingService:
     Requests and responses are AWS's JSON shapes with datetimes for times; API errors are ServiceErrors. At most
     ``max_concurrent_jobs`` jobs run at once; others wait InProgress. Records are in ``jobs_folder`` and survive a
     restart. Unfinished jobs of an earlier process become Failed at the start. ``fault_injection`` has the injected
-    faults, and ``permissions`` checks the permissions of the jobs' roles.
+    faults, and ``permissions`` checks the permissions of the jobs' roles. ``reserve`` is where records go on a full
+    disk.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class ProcessingService:
         clock: Callable[[], datetime] = utc_now,
         fault_injection: FaultInjection | None = None,
         permissions: Permissions = UNENFORCED,
+        reserve: DiskReserve | None = None,
     ) -> None:
         self._permissions = permissions
         self._fault_injection = fault_injection or FaultInjection()
@@ -78,7 +81,7 @@ class ProcessingService:
         self._clock = clock
         self._work = jobs_folder / "work"
         remove_tree(self._work)  # what a killed process left
-        self._jobs = JobStore(jobs_folder, clock())
+        self._jobs = JobStore(jobs_folder, clock(), reserve)
         self._max_concurrent_jobs = max_concurrent_jobs
         self._running = 0
         self._waiting: deque[_ActiveJob] = deque()

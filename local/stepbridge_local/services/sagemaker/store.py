@@ -15,6 +15,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from stepbridge_local.persistence.reserve import DiskReserve
 from stepbridge_local.protocols import Scope
 from stepbridge_local.services.sagemaker.errors import BrokenRecordError, job_name_in_use, job_not_found
 from stepbridge_local.services.sagemaker.job import FINAL, INTERRUPTED, Event, ProcessingJob, Status, advance
@@ -44,10 +45,11 @@ class JobStore:
     """Records in ``folder``. Safe to use from several threads.
 
     When a folder is opened, unfinished jobs of an earlier process become Failed, at ``now``. Raises BrokenRecordError
-    if the records cannot be read.
+    if the records cannot be read. ``reserve`` is where changes go on a full disk.
     """
 
-    def __init__(self, folder: Path, now: datetime) -> None:
+    def __init__(self, folder: Path, now: datetime, reserve: DiskReserve | None = None) -> None:
+        self._reserve = reserve or DiskReserve()
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / RECORDS_FILE
         self._lock = Lock()
@@ -119,7 +121,8 @@ class JobStore:
     def _write(self, job: ProcessingJob) -> None:
         times = (_microseconds(job.creation_time), _microseconds(job.last_modified_time))
         row = (job.scope.account_id, job.scope.region, job.name, str(job.status), *times, json.dumps(_record(job)))
-        self._database.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        statement = "INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?)"
+        self._reserve.write(lambda: self._database.execute(statement, row))
 
     def _read(self, text: str) -> ProcessingJob:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from moto.ecr.models import ECRBackend, Image, Repository, ecr_backends
 
 from stepbridge_local.errors import ImageBuildError
 from stepbridge_local.persistence.records import Change, Document, RecordName, Records
+from stepbridge_local.persistence.reserve import DiskReserve, is_disk_full
 from stepbridge_local.protocols import BuiltImage, ContainerRuntime, ImageHolder, Scope, ServiceError
 from stepbridge_local.services.ecr.image_uri import ImageUri
 from stepbridge_local.services.ecr.manifest import MANIFEST_TYPE, manifest_digest, manifest_of
@@ -29,7 +31,8 @@ class MotoImageRegistry:
 
     ``scikit_learn_folder`` holds the Dockerfile of the image that stands for every ``sagemaker-scikit-learn`` image,
     built with ``base_image`` as its BASE_IMAGE argument where given. ``holder`` has the images of a runtime that keeps
-    them under other names than their configurations' digests, or may lose them.
+    them under other names than their configurations' digests, or may lose them. ``reserve`` is where records go on a
+    full disk.
     """
 
     def __init__(
@@ -39,8 +42,9 @@ class MotoImageRegistry:
         scikit_learn_folder: Path,
         base_image: str | None = None,
         holder: ImageHolder | None = None,
+        reserve: DiskReserve | None = None,
     ) -> None:
-        self._records = Records(folder / "records.sqlite")
+        self._records = Records(folder / "records.sqlite", reserve)
         self._recorded: dict[RecordName, Document] = {}
         self._restored: dict[tuple[str, str], Repository] = {}  # until a stack takes them over
         self._runtime = runtime
@@ -118,8 +122,18 @@ class MotoImageRegistry:
                 )
             backend = ecr_backends[reference.scope.account_id][reference.scope.region]
             tag: Any = reference.tag  # None, for a push by digest: no tag
+            before = [(image, list(image.image_tags)) for image in repository.images]
             backend.put_image(repository.name, manifest, tag, media_type, digest)
-        self.flush()
+            try:
+                self.flush()
+            except (OSError, sqlite3.Error) as error:
+                if not is_disk_full(error):
+                    raise
+                repository.images = [image for image, _ in before]
+                for image, tags in before:
+                    image.image_tags = tags
+                message = f"{reference.text}: no space is left on the disk of the local AWS's data folder"
+                raise ServiceError("LimitExceededException", message) from error
         return digest
 
     def _held(self, reference: ImageUri, image: Image) -> str:

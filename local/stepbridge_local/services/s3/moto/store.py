@@ -30,6 +30,7 @@ from moto.utilities.utils import get_partition
 
 from stepbridge_local.persistence.content import ContentFiles, FileContent, IncomingContent, StoredContent, read_chunks
 from stepbridge_local.persistence.records import Records
+from stepbridge_local.persistence.reserve import DiskReserve
 from stepbridge_local.persistence.uploads import (
     ChecksumMismatchError,
     TruncatedBodyError,
@@ -242,11 +243,14 @@ def _as_s3_error(error: ChecksumMismatchError | TruncatedBodyError) -> S3ClientE
 
 
 class MotoObjectStore:
-    """The ``ObjectStore`` on moto's S3, in process, and the writing of its records. Thread safe."""
+    """The ``ObjectStore`` on moto's S3, in process, and the writing of its records. Thread safe.
 
-    def __init__(self, folder: Path) -> None:
+    ``reserve`` is where records go on a full disk.
+    """
+
+    def __init__(self, folder: Path, reserve: DiskReserve | None = None) -> None:
         self._files = ContentFiles(folder / "content")
-        self._records = Records(folder / "records.sqlite")
+        self._records = Records(folder / "records.sqlite", reserve)
         self._journal = Journal()
         self._writing = threading.Lock()
 
