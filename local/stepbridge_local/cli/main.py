@@ -18,6 +18,7 @@ import typer
 from stepbridge_local.cli import fault_injection, inspection
 from stepbridge_local.cli.exit_codes import SUMMARY, ExitCode
 from stepbridge_local.errors import LocalAwsError
+from stepbridge_local.persistence.disk import FULL_BYTES, requiring_room
 from stepbridge_local.settings import (
     DEFAULT_DATA_DIR,
     DEFAULT_PORT,
@@ -121,7 +122,8 @@ def up(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
     local_aws = LocalAws(settings)
-    local_aws.start()
+    with requiring_room(data_dir, FULL_BYTES):
+        local_aws.start()
     try:
         typer.echo(f"local AWS: {local_aws.endpoint_url}  data: {data_dir}  runtime: {local_aws.runtime_name}")
         while not ended.wait(SIGNAL_SECONDS):

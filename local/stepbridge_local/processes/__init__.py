@@ -3,6 +3,7 @@
 Linux only. This does not need the local AWS or anything of AWS.
 """
 
+from stepbridge_local.persistence.disk import DiskFullError, has_room, requiring_room
 from stepbridge_local.processes.background import (
     BackgroundError,
     free_port,
@@ -13,7 +14,6 @@ from stepbridge_local.processes.background import (
     stop_in_background,
     unwind_on_end_signals,
 )
-from stepbridge_local.processes.disk import DiskFullError, has_room, requiring_room
 from stepbridge_local.processes.postgres import start_postgres
 from stepbridge_local.processes.tree import Child, ChildEndedError, ProcessTree, is_running, kill_tree
 

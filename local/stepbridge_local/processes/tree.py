@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NoReturn, Self, TypeVar
 
 from stepbridge_local.errors import LocalAwsError
-from stepbridge_local.processes.disk import has_room, is_full
+from stepbridge_local.persistence.disk import has_room, is_full
 
 __all__ = ["MOST_RESTARTS", "Child", "ChildEndedError", "ProcessTree", "is_running", "kill_tree"]
 

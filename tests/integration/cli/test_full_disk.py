@@ -71,3 +71,13 @@ def test_a_file_is_as_it_was_or_as_it_should_be(tmp_path: Path) -> None:
     assert Path("/dev/null").is_char_device()
     with pytest.raises(OSError, match="/dev/full"):
         write_atomically(Path("/dev/full"), "x")
+
+
+def test_the_local_aws_does_not_start(disk: SmallDisk) -> None:
+    """And leaves nothing behind."""
+    disk.fill()
+    done = disk.run("local", "up", "--port", "0", "--data-dir", f"{disk.folder}/data", project=ROOT)
+    assert done.returncode == ExitCode.ERROR
+    expected = "0.0 MB are free on its disk; expected at least 1 MB; make room on that disk, then run it again; "
+    assert done.stderr == f"{disk.folder}/data: {expected}what is stored there is sound\n"
+    assert disk.files() == []

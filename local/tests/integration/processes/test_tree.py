@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from stepbridge_local.processes import DiskFullError, disk, lock_file, lock_owner
+from stepbridge_local.persistence import disk
+from stepbridge_local.processes import DiskFullError, lock_file, lock_owner
 from stepbridge_local.processes.tree import (
     MOST_RESTARTS,
     ChildEndedError,

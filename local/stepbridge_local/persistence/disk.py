@@ -10,7 +10,7 @@ from typing import Final
 
 from stepbridge_local.errors import LocalAwsError
 
-__all__ = ["DiskFullError", "has_room", "is_full", "requiring_room"]
+__all__ = ["FULL_BYTES", "DiskFullError", "has_room", "is_full", "requiring_room"]
 
 _MIB: Final = 1024 * 1024
 RESERVED_BYTES: Final = 32 * _MIB  # PostgreSQL writes ahead in files of 16 MiB
@@ -32,21 +32,25 @@ def is_full(folder: Path) -> bool:
 
 
 @contextmanager
-def requiring_room(folder: Path) -> Iterator[None]:
-    """Raises DiskFullError instead of entering the block, or of what it raises, while the folder's disk is full."""
-    _require_room(folder)
+def requiring_room(folder: Path, least_bytes: int | None = None) -> Iterator[None]:
+    """Raises DiskFullError instead of entering the block, or of what it raises, while the folder's disk is full.
+
+    ``least_bytes`` is what has to be free on it, by default RESERVED_BYTES.
+    """
+    _require_room(folder, least_bytes)
     try:
         yield
     except Exception as error:
-        _require_room(folder, error)
+        _require_room(folder, least_bytes, error)
         raise
 
 
-def _require_room(folder: Path, cause: Exception | None = None) -> None:
-    if not has_room(folder):
-        found = f"{_free_bytes(folder) / _MIB:.1f} MB are free on its disk"
+def _require_room(folder: Path, least_bytes: int | None, cause: Exception | None = None) -> None:
+    least_bytes, free = RESERVED_BYTES if least_bytes is None else least_bytes, _free_bytes(folder)
+    if free < least_bytes:
+        found = f"{free / _MIB:.1f} MB are free on its disk"
         remedy = "make room on that disk, then run it again; what is stored there is sound"
-        raise DiskFullError(str(folder), found, f"at least {RESERVED_BYTES / _MIB:.0f} MB", remedy) from cause
+        raise DiskFullError(str(folder), found, f"at least {least_bytes / _MIB:.0f} MB", remedy) from cause
 
 
 def _free_bytes(folder: Path) -> int:
