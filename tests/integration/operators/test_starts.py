@@ -91,7 +91,7 @@ def test_an_access_that_is_denied_names_the_statement(
     run = airflow.run(model.dag(failures, stages=["preprocessing"]), failures)
     assert not run.succeeded
     text = str(failures.of("start_execution"))
-    assert "allow states:StartExecution on arn:aws:states" in text
+    assert 'add {"Effect": "Allow", "Action": "states:StartExecution", "Resource": "arn:aws:states:' in text
     assert "user/airflow" in text
 
 

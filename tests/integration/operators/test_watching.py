@@ -87,7 +87,7 @@ def test_a_missing_permission_fails_the_wait_with_the_statement_to_add(proxy: Fa
     proxy.fault_for = lambda operation, _count: "deny" if operation == "ListExecutions" else "pass"
     [event] = asyncio.run(all_fired([start(0)]))
     assert event["status"] == ""
-    assert "allow states:ListExecutions on" in event["fault"]
+    assert 'add {"Effect": "Allow", "Action": "states:ListExecutions", "Resource": "arn:aws:states:' in event["fault"]
 
 
 def test_an_execution_that_does_not_exist_fails_the_wait(proxy: FaultProxy, machine: str) -> None:
