@@ -185,15 +185,19 @@ _STATES = Service(
         "ValidateStateMachineDefinition "
         "StartExecution DescribeExecution StopExecution RedriveExecution ListExecutions GetExecutionHistory "
         "DescribeStateMachineForExecution SendTaskSuccess SendTaskFailure SendTaskHeartbeat "
+        "CreateActivity DescribeActivity DeleteActivity ListActivities GetActivityTask StartSyncExecution TestState "
         "ListMapRuns DescribeMapRun TagResource UntagResource ListTagsForResource"
     ),
     notes={
         "CreateStateMachine": (
             "JSONata and JSONPath; tasks are `sagemaker:createProcessingJob` (`.sync`), `states:startExecution`, "
-            "`sns:publish`, `sqs:sendMessage`, `events:putEvents` and `aws-sdk:*` of the services on this page; "
-            "others, Lambda functions and activities are refused; "
+            "`sns:publish`, `sqs:sendMessage`, `events:putEvents`, `aws-sdk:*` of the services on this page, "
+            "and activities; others, such as Lambda functions, are refused; "
             "see [distributed Maps](services.md#distributed-maps)"
         ),
+        "GetActivityTask": "answers after 20 seconds if there is no task",
+        "StartSyncExecution": "clients need [an address](clients.md#addresses-that-begin-with-sync-)",
+        "TestState": "all types of states, with `mock`; [the same address](clients.md#addresses-that-begin-with-sync-)",
         "ListExecutions": "of a state machine, or of a Map run (`mapRunArn`)",
         "ValidateStateMachineDefinition": "all problems, with AWS's codes and the places",
         "UpdateStateMachine": "`publish` creates a version",

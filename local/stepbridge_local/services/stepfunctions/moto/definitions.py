@@ -13,6 +13,7 @@ from moto.stepfunctions.parser.asl.parse.asl_parser import ASLParserException
 from stepbridge_local.services.moto.api_errors import ApiError
 from stepbridge_local.services.stepfunctions.definition_checks import Problem, field_problems
 from stepbridge_local.services.stepfunctions.moto.executions import parse_definition
+from stepbridge_local.services.stepfunctions.moto.intrinsics import without_python
 from stepbridge_local.services.stepfunctions.moto.paths import check_path
 from stepbridge_local.services.stepfunctions.moto.preprocessor import for_the_parser
 from stepbridge_local.services.stepfunctions.resources import resource_problems
@@ -76,7 +77,7 @@ def _parser_problems(definition: str) -> Iterator[Problem]:
         for text in error.errors:
             yield Problem(_without_grammar(text, for_the_parser(definition)))
     except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        yield Problem(str(error))
+        yield Problem(without_python(str(error)))
 
 
 def _without_grammar(text: str, definition: str) -> str:

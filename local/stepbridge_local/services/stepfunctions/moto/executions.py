@@ -60,6 +60,7 @@ class ExecutionServices:
     logs: LogSink
     announce: Callable[[Execution], None]
     pace: Pace
+    activities: Callable[[str, str], Any]  # of an account and region, by their ARNs
 
 
 class Execution:
@@ -178,6 +179,16 @@ class Execution:
             self.env.set_stop(stop_date=datetime.now(UTC), cause=cause, error=error)
         self._ended.wait(STOPPING_SECONDS)
         return self.stop_date or datetime.now(UTC)
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the end. After ``seconds`` the execution times out."""
+        if not self._ended.wait(seconds):
+            self.env.set_timed_out()
+            self._ended.wait()
+
+    def callback(self, token: str) -> Any:
+        """What waits for a task token, or has waited for it since the last start or redrive. None if it is unknown."""
+        return None if self._env is None else self._env.callback_pool_manager.get(token)
 
     def redrive(self, client_token: str | None) -> datetime:
         """Continue from the unsuccessful states and return the date. Raises ExecutionNotRedrivable."""
@@ -316,7 +327,7 @@ class Execution:
             context=context,
             event_history_context=EventHistoryContext(previous_event_id=self.events.last_event_id),
             cloud_watch_logging_session=None,
-            activity_store={},
+            activity_store=self._services.activities(self.account_id, self.region_name),
         )
         env.event_manager = self.events
         # It counts as running from now on, so that a stop is never too early.

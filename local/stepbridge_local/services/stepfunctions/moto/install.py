@@ -31,8 +31,10 @@ def install(
         from moto.core.config import default_user_config
 
         from stepbridge_local.services.stepfunctions.moto import (
+            activities,
             api,
             branches,
+            checks,
             distributed_map,
             environment,
             errors,
@@ -46,6 +48,8 @@ def install(
             start_execution,
             state_machines,
             states,
+            sync_execution,
+            test_state,
             versions,
         )
         from stepbridge_local.services.stepfunctions.moto.events import StatusChanges
@@ -53,7 +57,9 @@ def install(
         from stepbridge_local.services.stepfunctions.moto.restored import RestoredExecutions
 
         default_user_config["stepfunctions"]["execute_state_machine"] = True
-        execution_services = ExecutionServices(records, logs, StatusChanges().announce, fault_injection.pace)
+        known_activities = activities.Activities()
+        pace = fault_injection.pace
+        execution_services = ExecutionServices(records, logs, StatusChanges().announce, pace, known_activities.of)
         restored = RestoredExecutions(execution_services)
         environment.install()
         errors.install()
@@ -64,13 +70,17 @@ def install(
         branches.install()
         clients = service_integrations.RoleClients(application, permissions, directory)
         service_integrations.install(clients)
-        distributed_map.install(clients, fault_injection.pace)
+        distributed_map.install(clients, pace)
         processing_jobs.install(processing, fault_injection, permissions)
         state_machines.install(restored)
         start_execution.install(execution_services)
         api.install(restored)
         map_runs.install()
+        activities.install(known_activities)
+        sync_execution.install()
+        test_state.install(known_activities, pace)
         versions.install()
+        checks.install()
         role_permissions.install(permissions)  # last: it wraps methods that the others replace
 
     application.before_first_request(connect, "stepfunctions", "cloudformation")

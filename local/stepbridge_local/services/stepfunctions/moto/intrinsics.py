@@ -31,7 +31,7 @@ from moto.stepfunctions.parser.asl.parse.intrinsic.preprocessor import Preproces
 from stepbridge_local.services.moto.replacement import replace
 from stepbridge_local.services.stepfunctions.moto.errors import task_failure
 
-__all__ = ["install"]
+__all__ = ["install", "without_python"]
 
 MAXIMUM_CHARACTERS: Final = 10_000
 # Escaped braces are represented by private use characters on their way from the parser to States.Format.
@@ -44,6 +44,8 @@ _FUNCTIONS: Final = (
 )
 _ESCAPES: Final = {character: f"\\{letter}" for letter, character in _CONTROL_CHARACTERS.items()}
 _CONTROL: Final = re.compile("[\n\t\r]")
+_CLASSES: Final = re.compile(r" for +(?:for )?function type '<class '[^']*'>'")
+_OBJECTS: Final = re.compile(r", but got:? '.*", re.DOTALL)
 _STRING: Final = re.compile(r"'(?:\\.|[^'\\])*'", re.DOTALL)
 
 
@@ -122,8 +124,14 @@ def _call(self: StringIntrinsicFunction, env: Environment) -> None:
     try:
         self.function.eval(env=env)
     except (ValueError, TypeError, LookupError, AttributeError, binascii.Error) as error:
-        cause = f"The function call '{self.intrinsic_function_derivation}' could not be evaluated: {error}"
+        reason = without_python(str(error))
+        cause = f"The function call '{self.intrinsic_function_derivation}' could not be evaluated: {reason}"
         raise task_failure(env, "States.IntrinsicFailure", cause) from error
+
+
+def without_python(text: str) -> str:
+    """A text of moto's functions without the names of its classes, and without its objects."""
+    return _OBJECTS.sub("", _CLASSES.sub("", text))
 
 
 def install() -> None:

@@ -39,10 +39,11 @@ def read_token(token: str | None, *types: type) -> list[Any] | None:
     if token is None:
         return None
     try:
-        position: Any = json.loads(base64.urlsafe_b64decode(token))
+        found: Any = json.loads(base64.urlsafe_b64decode(token))
     except (ValueError, binascii.Error):
-        position = None
-    if not isinstance(position, list) or [type(part) for part in position] != list(types):
+        found = None
+    position: list[Any] = found if isinstance(found, list) else []
+    if [type(part) for part in position] != list(types) or any(isinstance(part, int) and part < 1 for part in position):
         raise ApiError("InvalidToken", "Invalid Token: 'Invalid token'")
     return position
 
@@ -50,7 +51,5 @@ def read_token(token: str | None, *types: type) -> list[Any] | None:
 def page_of(response: StepFunctionResponse, items: Sequence[_Item]) -> tuple[Sequence[_Item], dict[str, str]]:
     """The items of the page that the request asks for, and a nextToken if there are more."""
     (offset,) = read_token(response._get_param("nextToken"), int) or [0]
-    if offset < 0:
-        raise ApiError("InvalidToken", "Invalid Token: 'Invalid token'")
     end = offset + page_size(response)
     return items[offset:end], {"nextToken": page_token([end])} if len(items) > end else {}

@@ -66,7 +66,10 @@ def refusal(service_name: str) -> str | None:
     if service_name in OPTIMISED_INTEGRATIONS:
         return None
     present = ", ".join(sorted(OPTIMISED_INTEGRATIONS))
-    return f"The local AWS cannot run tasks of the service {service_name!r}; it has {present}"
+    return (
+        f"Resource: the local AWS cannot run tasks of the service {service_name!r}; it has {present}. Run the state "
+        "machine on AWS, or test this state with TestState and a mock"
+    )
 
 
 # --- clients ----------------------------------------------------------------------------------------------------------
@@ -172,10 +175,13 @@ def _error_prefix(service_name: str) -> str:
 
 
 class _NotHere:
-    """Replaces the states of Lambda functions and activities in moto's factory."""
+    """Replaces the states of Lambda functions in moto's factory."""
 
     def __init__(self) -> None:
-        raise ValueError("The local AWS has no Lambda functions and no activities: a Task is an integration's")
+        raise ValueError(
+            "Resource: the local AWS has no Lambda functions; do the work in a Processing job or in an activity's "
+            "worker, or test the state with TestState and a mock"
+        )
 
 
 def install(clients: RoleClients) -> None:
@@ -188,5 +194,4 @@ def install(clients: RoleClients) -> None:
     replace(StateTaskService, "_get_boto_service_name", _sdk_service)
     replace(StateTaskServiceAwsSdk, "_validate_service_integration_is_supported", _validate_sdk_integration)
     replace(StateTaskServiceAwsSdk, "_normalise_service_error_name", staticmethod(_error_prefix))
-    for state in ("StateTaskLambda", "StateTaskActivity"):
-        replace(state_task_factory, state, _NotHere)
+    replace(state_task_factory, "StateTaskLambda", _NotHere)

@@ -26,6 +26,7 @@ __all__ = [
     "executions_of",
     "install",
     "resolve",
+    "validate_name",
 ]
 
 MAXIMUM_INPUT_BYTES: Final = 262_144
@@ -45,13 +46,16 @@ def _start_execution(
     """Start the execution, or return the running one with the same name and input."""
     machine, version, alias_arn = resolve(self, state_machine_arn)
     execution_name = name or str(uuid.uuid4())
-    _validate_name(execution_name)
+    validate_name(execution_name)
     input_text = "{}" if execution_input is None else execution_input
     _validate_input(input_text)
     snapshot = _snapshot(machine, version, alias_arn)
-    arn = f"{machine.arn.replace(':stateMachine:', ':execution:')}:{execution_name}"
+    is_express = machine.type == "EXPRESS"  # several of which can have one name
+    kind, suffix = ("express", f":{uuid.uuid4()}") if is_express else ("execution", "")
+    arn = f"{machine.arn.replace(':stateMachine:', f':{kind}:')}:{execution_name}{suffix}"
     with _starting:
-        existing = next((one for one in executions_of(machine) if one.name == execution_name), None)
+        named = (one for one in executions_of(machine) if one.name == execution_name and not is_express)
+        existing = next(named, None)
         if existing is not None:
             if existing.exec_status == ExecutionStatus.RUNNING and existing.execution_input == input_text:
                 return existing
@@ -127,7 +131,7 @@ def _snapshot(
     )
 
 
-def _validate_name(name: str) -> None:
+def validate_name(name: str) -> None:
     if len(name) > 80:
         raise ApiError(
             "ValidationException",

@@ -189,7 +189,13 @@ _moto_map: Final = StateMap._eval_execution
 
 def _run_map(self: StateMap, env: Environment) -> None:
     """Refuse an input that is no array where nothing else names the items."""
-    if not (self._is_language_query_jsonpath() or self.items or self.item_reader):
+    if self._is_language_query_jsonpath() and not self.item_reader and self.items_path:
+        self.items_path.eval(env)
+        items = env.stack.pop()
+        if not isinstance(items, list):
+            path = getattr(self.items_path.string_sampler, "literal_value", "$")
+            raise task_failure(env, "States.Runtime", f'Reference path "{path}" must point to array.')
+    elif not (self._is_language_query_jsonpath() or self.items or self.item_reader):
         items = env.states.get_input()
         if not isinstance(items, list):
             raise query_failure(env, f"Map state input must be an array but was: {as_json(items)}")
