@@ -71,8 +71,7 @@ class BuildImageOperator(StepbridgeOperator):
         if pinned := self._pinned(tag):
             self.log.info("%s is there as tag %s: nothing to build", pinned, tag)
             return pinned
-        build = self._builder.running(tag)
-        if build:
+        if build := self._builder.running(tag):
             self.log.info("image build %s of %s is running already: waiting for it", build.id, tag)
         elif pinned := self._pinned(tag):
             self.log.info("%s is there as tag %s: a build of it has just ended", pinned, tag)
@@ -81,6 +80,7 @@ class BuildImageOperator(StepbridgeOperator):
             request = BuildRequest(files, self.dockerfile, self.build_args, digest, tag, _token(context, tag))
             build = self._own_build = self._builder.start(request)
             self.log.info("image build %s of %s started from %d files", build.id, tag, len(files))
+            self.on_kill()  # which found nothing to stop, if it came before the answer
         return self._built(context, build, tag)
 
     def differs_from(self, image_uri: str) -> bool:

@@ -118,10 +118,19 @@ def synced(dag: DAG) -> None:
 
 def restarting(task_id: str) -> None:
     """Have the task, which runs now, as a user who clears it does: Airflow sends it SIGTERM then."""
+    set_running_task(task_id, TaskInstanceState.RESTARTING)
+
+
+def marked_failed(task_id: str) -> None:
+    """Have the task, which runs now, as a user who marks it as failed does: Airflow sends it SIGTERM then."""
+    set_running_task(task_id, TaskInstanceState.FAILED)
+
+
+def set_running_task(task_id: str, state: TaskInstanceState) -> None:
     with create_session() as session:
         found = session.execute(
             update(TaskInstance)
             .where(TaskInstance.task_id == task_id, TaskInstance.state == TaskInstanceState.RUNNING)
-            .values(state=TaskInstanceState.RESTARTING)
+            .values(state=state)
         )
         assert found.rowcount == 1, f"{task_id} does not run"

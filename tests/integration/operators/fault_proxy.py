@@ -131,7 +131,7 @@ def connection_through(proxy: FaultProxy, **elsewhere: Any) -> str:
     return json.dumps({"conn_type": "aws", "login": "local-key", "password": "local-secret-key", "extra": extra})
 
 
-def states_through(proxy: FaultProxy, endpoint_url: str) -> str:
-    """The same for Step Functions alone; everything else goes straight to the local AWS."""
-    service_config = {"stepfunctions": {"endpoint_url": proxy.url}}
+def states_through(proxy: FaultProxy, endpoint_url: str, service: str = "stepfunctions") -> str:
+    """The same for one service alone; everything else goes straight to the local AWS."""
+    service_config = {service: {"endpoint_url": proxy.url}}
     return connection_through(proxy, endpoint_url=endpoint_url, service_config=service_config)

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG
 
 from stepbridge.aws.arns import execution_arn
 from stepbridge.core.run_report.failure_text import ExecutionFailedError
-from stepbridge.operators.start_execution import StartExecutionOperator
 
 from .airflow_runs import AirflowRuns, Failures, synced
 from .fault_proxy import FaultProxy, states_through
+from .second_airflow import started_twice, starting_dag
 from .task_tries import TaskTries
 from .tiny_model import TinyModel
 
 DEADLINE_SECONDS = 60
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -114,30 +117,59 @@ def test_a_retry_of_the_wait_redrives_and_pays_for_no_finished_stage_again(
     assert stages == {"preprocessing": 1, "postprocessing": 2}
 
 
-def test_a_run_that_was_deleted_and_made_again_is_a_new_run(
-    airflow: AirflowRuns, model: TinyModel, machines: Any
-) -> None:
-    """Same DAG, same run id, same input, as in a rebuilt database or in a second Airflow on the same stack."""
-    _ = airflow
-    model.s3.put_object(Bucket=model.bucket, Key=f"code/{model.name}/preprocessing.py", Body=b"")
+@pytest.fixture
+def again(model: TinyModel, machines: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """What ``starting_dag`` needs for executions that sleep; none of them runs on after the test."""
+    model.s3.put_object(
+        Bucket=model.bucket, Key=f"code/{model.name}/preprocessing.py", Body=b"import time\ntime.sleep(900)\n"
+    )
     values = {"input_uri": model.input_uri, "output_uri": model.output_uri(), "stages": ["preprocessing"]}
-    with DAG(f"{model.name}-again", schedule=None, default_args={"retries": 1, "retry_delay": 0}) as dag:
-        StartExecutionOperator(
-            task_id="start_execution",
-            model=model.name,
-            image_uri=None,
-            code_uri=f"s3://{model.bucket}/code/{model.name}/",
-            parameters=values,
-        )
+    yield model.name, f"s3://{model.bucket}/code/{model.name}/", values
+    any_arn = machine_arn().replace(":stateMachine:", ":execution:") + ":any"
+    for arn in executions_of(machines, any_arn, model):
+        machines.stop_execution(executionArn=arn)
+
+
+def test_a_run_that_was_deleted_and_made_again_is_a_new_run(
+    airflow: AirflowRuns, model: TinyModel, machines: Any, again: tuple[str, str, dict[str, Any]]
+) -> None:
+    """Same DAG, same run id, same input."""
+    _ = airflow
+    dag = starting_dag(*again)
     synced(dag)
     run_id = f"run-{uuid.uuid4().hex[:8]}"
     arns = []
     for _number in range(2):
         run = TaskTries(dag, run_id)
-        assert run.next_try("start_execution") == "success"
-        arns.append(run.xcom("start_execution"))
-        assert run.next_try("start_execution") == "success"  # a retry of the same run finds it
-        assert run.xcom("start_execution") == arns[-1]
+        first, retried = started_twice(run)
+        assert first == retried  # a retry of the same run finds it
+        arns.append(first)
         run.delete()
     assert len(set(arns)) == 2
     assert sorted(executions_of(machines, arns[0], model)) == sorted(arns)
+
+
+@pytest.mark.long
+def test_a_rebuilt_database_and_a_second_airflow_have_executions_of_their_own(
+    airflow: AirflowRuns, model: TinyModel, machines: Any, again: tuple[str, str, dict[str, Any]], tmp_path: Path
+) -> None:
+    """Same stack, same DAG, same run id, same input, while the others' executions run: none is adopted or stopped."""
+    _ = airflow
+    dag = starting_dag(*again)
+    synced(dag)
+    run_id = f"run-{uuid.uuid4().hex[:8]}"
+    here, retried_here = started_twice(TaskTries(dag, run_id))
+    name, code_uri, values = again
+    command = [sys.executable, "-m", "tests.integration.operators.second_airflow", name, code_uri, json.dumps(values)]
+    environment = {**os.environ, "AIRFLOW_HOME": str(tmp_path / "airflow")}
+    done = subprocess.run(
+        [*command, run_id], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    there, retried_there, rebuilt, retried_rebuilt = json.loads(done.stdout.splitlines()[-1])
+    assert (here, there, rebuilt) == (retried_here, retried_there, retried_rebuilt)
+    assert len({here, there, rebuilt}) == 3
+    assert sorted(executions_of(machines, here, model)) == sorted([here, there, rebuilt])
+    for arn in (here, there, rebuilt):
+        described = machines.describe_execution(executionArn=arn)
+        assert (described["status"], described["redriveCount"]) == ("RUNNING", 0)
