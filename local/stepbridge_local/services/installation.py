@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from stepbridge_local.services.cloudformation.moto import install as cloudformation
 from stepbridge_local.services.codebuild import moto as codebuild
+from stepbridge_local.services.iam.moto import managed_policies
 from stepbridge_local.services.iam.moto import simulation as iam_simulation
 from stepbridge_local.services.local_services import LocalServices
 from stepbridge_local.services.logs import moto as logs
@@ -41,4 +42,5 @@ def install(services: LocalServices, application: MotoApplication) -> None:
     )
     codebuild.install(services.builds)
     iam_simulation.install()
+    managed_policies.install(application)
     sqs.install(application)

@@ -130,6 +130,7 @@ _IAM = Service(
         "SimulatePrincipalPolicy"
     ),
     notes={
+        "AttachRolePolicy": "own policies, and [AWS's](services.md#aws-managed-policies)",
         "PutRolePolicy": "policies of all kinds are stored, and evaluated while permissions are on (`--enforce-iam`)",
         "SimulatePrincipalPolicy": "evaluated even if permissions are not enforced",
     },

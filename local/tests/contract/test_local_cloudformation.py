@@ -301,6 +301,33 @@ def test_roles_and_policies_are_what_the_template_says(
     assert [policy for policy in iam.list_policies(Scope="Local")["Policies"] if policy["PolicyName"] == name] == []
 
 
+def test_a_topic(cloudformation: Any, client: Callable[..., Any], name: str) -> None:
+    """With its subscriptions, which an update changes; Ref is the ARN. A second stack cannot take its name."""
+    sqs, sns = client("sqs"), client("sns")
+    url = sqs.create_queue(QueueName=f"{name[:60]}-q")["QueueUrl"]
+    queue = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+
+    def body(*endpoints: str) -> str:
+        subscriptions = [{"Protocol": "sqs", "Endpoint": endpoint} for endpoint in endpoints]
+        topic = {"Type": "AWS::SNS::Topic", "Properties": {"TopicName": name, "Subscription": subscriptions}}
+        outputs = {"Arn": {"Value": {"Ref": "T"}}, "Name": {"Value": {"Fn::GetAtt": ["T", "TopicName"]}}}
+        return template({"T": topic}, Outputs=outputs)
+
+    cloudformation.create_stack(StackName=name, TemplateBody=body(queue))
+    outputs = {one["OutputKey"]: one["OutputValue"] for one in stack(cloudformation, name)["Outputs"]}
+    assert (outputs["Name"], outputs["Arn"].rsplit(":", 1)[1]) == (name, name)
+    sns.publish(TopicArn=outputs["Arn"], Message="hello")
+    (received,) = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=10)["Messages"]
+    assert json.loads(received["Body"])["Message"] == "hello"
+    cloudformation.update_stack(StackName=name, TemplateBody=body())
+    assert stack(cloudformation, name)["StackStatus"] == "UPDATE_COMPLETE"
+    assert sns.list_subscriptions_by_topic(TopicArn=outputs["Arn"])["Subscriptions"] == []
+    cloudformation.create_stack(StackName=f"{name}-2", TemplateBody=body())
+    assert "already exists" in failures(cloudformation, f"{name}-2")["T"]
+    cloudformation.delete_stack(StackName=name)
+    assert outputs["Arn"] not in [topic["TopicArn"] for topic in sns.list_topics()["Topics"]]
+
+
 def test_a_build_project(cloudformation: Any, client: Callable[..., Any], name: str) -> None:
     """Ref is its name, Arn its ARN; what an update changes CodeBuild has; a deleted one is gone."""
 

@@ -21,7 +21,6 @@ _REQUIRED: Final = ("name", "source", "artifacts", "environment", "serviceRole")
 _REFUSED: Final = (
     "secondarySources",
     "secondaryArtifacts",
-    "vpcConfig",
     "fileSystemLocations",
     "buildBatchConfig",
     "autoRetryLimit",
@@ -36,6 +35,7 @@ def checked_project(request: Mapping[str, Any]) -> dict[str, Any]:
     if not _NAME.fullmatch(request["name"]):
         problems.append(f"name: {request['name']!r}; expected 2 to 150 letters, digits, dashes and underscores")
     problems += [f"{member}: not available in the local AWS" for member in _REFUSED if request.get(member)]
+    problems += _vpc_problems(request.get("vpcConfig"))
     problems += _source_problems(request["source"])
     if request["artifacts"].get("type") != "NO_ARTIFACTS":
         problems.append(f"artifacts.type: {request['artifacts'].get('type')!r}; the local AWS has NO_ARTIFACTS")
@@ -66,6 +66,15 @@ def merged_variables(
 def plain_variables(variables: Sequence[Mapping[str, str]]) -> dict[str, str]:
     """Name and value of each variable."""
     return {variable["name"]: variable["value"] for variable in variables}
+
+
+def _vpc_problems(vpc: Mapping[str, Any] | None) -> list[str]:
+    """A VPC is stored and described, but has no effect. AWS wants all of it, or nothing."""
+    if not vpc:
+        return []
+    return [
+        f"vpcConfig.{member}: missing" for member in ("vpcId", "subnets", "securityGroupIds") if not vpc.get(member)
+    ]
 
 
 def _source_problems(source: Mapping[str, Any]) -> list[str]:

@@ -82,6 +82,14 @@ def test_what_the_local_aws_cannot_do_is_refused(builds: Builds, change: dict[st
     assert text in str(caught.value)
 
 
+def test_a_vpc_is_described(builds: Builds) -> None:
+    """It is stored, and has no effect."""
+    vpc = {"vpcId": "vpc-1", "subnets": ["subnet-1"], "securityGroupIds": ["sg-1"]}
+    name = builds.project({"build": {"commands": ["ls"]}}, vpcConfig=vpc)
+    (project,) = builds.codebuild.batch_get_projects(names=[name])["projects"]
+    assert project["vpcConfig"] == vpc
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_nothing_of_a_build_outlives_the_local_aws(own_local_aws: LocalAwsProcess, number: int) -> None:
     """However the local AWS ends, the commands of its builds end with it."""

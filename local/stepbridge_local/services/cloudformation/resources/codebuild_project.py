@@ -57,6 +57,7 @@ RESOURCE_TYPE: Final = ResourceType(
             "SourceVersion",
             "Tags",
             "TimeoutInMinutes",
+            "VpcConfig",
         }
     ),
     create=_create,
