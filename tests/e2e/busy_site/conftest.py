@@ -21,6 +21,13 @@ from pathlib import Path
 time.sleep(float(Path("/opt/ml/processing/input/seconds").read_text()))
 Path("/opt/ml/processing/output/rows.csv").write_text("a,b\\n1,2\\n")
 """
+TALKS = """\
+import time
+print("the first of them", flush=True)
+time.sleep(5)
+print("\\n".join(f"row {number}" for number in range(3000)), flush=True)
+time.sleep(3000)
+"""
 CARD = """\
 stages: [preprocessing]
 scripts: scripts/rows
@@ -47,6 +54,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     project = copy_project(tmp_path_factory.mktemp("project"))
     (project / "scripts/rows").mkdir()
     (project / "scripts/rows/preprocessing.py").write_text(SCRIPT)
+    (project / "scripts/talks").mkdir()
+    (project / "scripts/talks/preprocessing.py").write_text(TALKS)
+    (project / "dags/models/talks.yaml").write_text(CARD.replace("scripts: scripts/rows\n", ""))
     for name, more in CARDS.items():
         text = CARD.replace("short/", "long/") if name == "long_run" else CARD
         (project / f"dags/models/{name}.yaml").write_text(text + more)
