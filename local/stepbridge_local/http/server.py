@@ -21,6 +21,9 @@ from cheroot.connections import ConnectionManager
 from cheroot.server import ChunkedRFile, HTTPConnection, HTTPRequest
 
 from stepbridge_local.errors import ConfigurationError, PortInUseError
+from stepbridge_local.http.api_call import ApiCall, error_answer
+from stepbridge_local.http.errors import MalformedBodyError
+from stepbridge_local.protocols import ServiceError
 from stepbridge_local.settings import LOOPBACK
 
 __all__ = ["HttpServer"]
@@ -31,6 +34,7 @@ _THREADS = 24  # at the start, and as many more whenever all are busy
 _MOST_THREADS = 1000  # a client that sends slowly holds one
 _HEAD_SECONDS = 10  # for a whole head, from its first byte on
 _LARGEST_HEAD_BYTES = 128 * 1024
+_LARGEST_DROPPED_BYTES = 64 * 1024 * 1024  # of a request that is refused, so that its client reads the answer
 _LONGEST_CHUNK_HEAD = 4096
 _PIECE_BYTES = 1024 * 1024
 _OPEN_FILES = 65536  # every connection is one; systems begin with 1024
@@ -41,7 +45,7 @@ _BACKLOG = 256
 
 
 class _ChunkedBody:
-    """The content of a chunked body, as a file. Raises ValueError if the chunks are malformed.
+    """The content of a chunked body, as a file. Raises MalformedBodyError if the chunks are malformed.
 
     The class of cheroot 11.1 hangs if a line feed comes first, and keeps a chunk in memory, however long it is.
     """
@@ -77,10 +81,10 @@ class _ChunkedBody:
 
     def _take(self, block: bytes) -> bytes:
         if not block:
-            raise ValueError("the body ended within a chunk")
+            raise MalformedBodyError("the body ended within a chunk")
         self._left -= len(block)
         if self._left == 0 and self._stream.read(2) != b"\r\n":
-            raise ValueError("a chunk without its line end")
+            raise MalformedBodyError("a chunk without its line end")
         return block
 
     def _begin_chunk(self) -> bool:
@@ -89,7 +93,7 @@ class _ChunkedBody:
             line = self._stream.readline(_LONGEST_CHUNK_HEAD)
             digits = line.partition(b";")[0].strip()
             if not line.endswith(b"\n") or not re.fullmatch(rb"[0-9a-fA-F]{1,16}", digits):
-                raise ValueError(f"{digits[:20]!r} is no length of a chunk")
+                raise MalformedBodyError(f"{digits[:20]!r} is no length of a chunk")
             self._left = int(digits, 16)
             self._ended = self._left == 0
             while self._ended and self._stream.readline(_LONGEST_CHUNK_HEAD).strip():
@@ -132,11 +136,65 @@ class _Deadlines:
                             connection.shutdown(socket.SHUT_RDWR)
 
 
+class _Headers(dict[bytes, bytes]):
+    """A head's fields. Raises ValueError for two values of a field that can have only one."""
+
+    def __setitem__(self, name: bytes, value: bytes) -> None:
+        if name in (b"Content-Length", b"Host") and self.get(name, value) != value:
+            raise ValueError(f"Two values of {name.decode()}")
+        super().__setitem__(name, value)
+
+
 class _Request(HTTPRequest):
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.inheaders = _Headers()
+
     def parse_request(self) -> None:
         """Like the base class, but in limited time."""
         with self.server.deadlines.watching(self.conn.socket):
             super().parse_request()
+
+    def read_request_headers(self) -> bool:
+        """Like the base class, which takes any integer for a length."""
+        if not super().read_request_headers():  # type: ignore[no-untyped-call]
+            return False
+        if not self.inheaders.get(b"Content-Length", b"0").isdigit():
+            self.simple_response("400 Bad Request", "Malformed Content-Length Header.")
+            return False
+        return True
+
+    def simple_response(self, status: Any, msg: Any = "") -> None:
+        """An error in AWS's shape, for a request that no application sees, and the end of the connection.
+
+        Replaces the base class's plain text, which the client may never get: a connection that is closed while unread
+        bytes wait is reset. So the rest of what it sends is read, for as long as a head may take.
+        """
+        code, status, text = _in_words_of_aws(str(status), str(msg))
+        call = ApiCall("" if b"X-Amz-Target" in self.inheaders else "s3", "", "", "", "")
+        _, headers, body = error_answer(call, ServiceError(code, text, int(status[:3])))
+        head = "".join(f"{name}: {value}\r\n" for name, value in headers)
+        self.close_connection = True
+        with suppress(OSError):
+            self.conn.wfile.write(f"HTTP/1.1 {status}\r\n{head}\r\n".encode() + body)
+            self.conn.wfile.flush()
+            self.conn.socket.shutdown(socket.SHUT_WR)
+            left = _LARGEST_DROPPED_BYTES
+            while left > 0 and (block := self.conn.socket.recv(_PIECE_BYTES)):
+                left -= len(block)
+
+
+def _in_words_of_aws(status: str, message: str) -> tuple[str, str, str]:
+    """Code, status line and message of AWS for an error of the server.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+    """
+    if status.startswith(("413", "414", "431")):
+        text = "Your request header and query parameters exceed the maximum allowed size."
+        return "RequestHeaderSectionTooLarge", "400 Bad Request", text
+    codes = {"400": "BadRequest", "405": "MethodNotAllowed", "408": "RequestTimeout", "501": "NotImplemented"}
+    default = "InternalError" if status.startswith("500") else "BadRequest"
+    return codes.get(status[:3], default), status, message or status[4:]
 
 
 class _Connection(HTTPConnection):
@@ -167,6 +225,15 @@ class _Gateway(wsgi.Gateway_10):
             environ["wsgi.input"] = _ChunkedBody(self.req.rfile.rfile)
         environ["stepbridge.header_names"] = [name.decode("latin-1") for name in self.req.inheaders]
         return environ
+
+    def respond(self) -> None:
+        """Like the base class, but a body that cannot be read is the client's error."""
+        try:
+            super().respond()
+        except MalformedBodyError as error:
+            if self.req.sent_headers:
+                raise
+            self.req.simple_response("400 Bad Request", f"The body is malformed: {error}")
 
     def start_response(self, status: Any, headers: Any, exc_info: Any = None) -> Any:
         """Like the base class, but also closes the connection if the application sends ``Connection: close``."""

@@ -32,6 +32,7 @@ BODIES = [b"{", b"[]", b'"x"', b"null", b"{}", b"", b"\xff\xfe", b"[" * 100_000,
 
 
 NUMBERS = ["NaN", "Infinity", "-Infinity", "1e400", "1e20", "-1e20", "1" + "0" * 30]
+NO_QUEUE = "http://127.0.0.1/123456789012/none"
 MEMBERS = [
     ("logs", "Logs_20140328.DescribeLogGroups", '{"limit": %s}'),
     ("logs", "Logs_20140328.FilterLogEvents", '{"logGroupName": "g", "startTime": %s}'),
@@ -41,6 +42,16 @@ MEMBERS = [
     ("states", "AWSStepFunctions.ListStateMachines", '{"maxResults": %s}'),
     ("states", "AWSStepFunctions.DescribeExecution", '{"executionArn": %s}'),
     ("ecr", "AmazonEC2ContainerRegistry_V20150921.DescribeRepositories", '{"maxResults": %s}'),
+    ("sqs", "AmazonSQS.ListQueues", '{"MaxResults": %s}'),
+    ("sqs", "AmazonSQS.ListDeadLetterSourceQueues", '{"QueueUrl": "' + NO_QUEUE + '", "MaxResults": %s}'),
+    ("sqs", "AmazonSQS.ReceiveMessage", '{"QueueUrl": "' + NO_QUEUE + '", "MaxNumberOfMessages": %s}'),
+    ("sqs", "AmazonSQS.ReceiveMessage", '{"QueueUrl": "' + NO_QUEUE + '", "WaitTimeSeconds": %s}'),
+    ("sqs", "AmazonSQS.SendMessage", '{"QueueUrl": "' + NO_QUEUE + '", "MessageBody": "m", "DelaySeconds": %s}'),
+    (
+        "sqs",
+        "AmazonSQS.ChangeMessageVisibility",
+        '{"QueueUrl": "' + NO_QUEUE + '", "ReceiptHandle": "r", "VisibilityTimeout": %s}',
+    ),
     ("codebuild", "CodeBuild_20161006.ListBuilds", '{"nextToken": %s}'),
 ]
 
@@ -102,3 +113,61 @@ def test_a_state_machine_that_leads_nowhere(client: Callable[..., Any], definiti
     with pytest.raises(ClientError, match="InvalidDefinition") as caught:
         states.create_state_machine(name="leads-nowhere", definition=json.dumps(definition), roleArn=role)
     assert text in str(caught.value)
+
+
+WORDS = ["x", "", "-1", "1.5", "NaN", "1e20", "9" * 30]
+
+
+@pytest.mark.parametrize(
+    "attribute",
+    [
+        "DelaySeconds",
+        "MaximumMessageSize",
+        "MessageRetentionPeriod",
+        "ReceiveMessageWaitTimeSeconds",
+        "VisibilityTimeout",
+    ],
+)
+def test_an_attribute_of_a_queue_that_is_no_number_in_range(
+    client: Callable[..., Any], name: str, attribute: str
+) -> None:
+    """InvalidAttributeValue when a queue is made and when it is changed; it keeps what it had."""
+    sqs = client("sqs")
+    queue = sqs.create_queue(QueueName=name)["QueueUrl"]
+    before = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=[attribute])["Attributes"]
+    for word in WORDS:
+        with pytest.raises(ClientError) as refused:
+            sqs.create_queue(QueueName=f"{name}-other", Attributes={attribute: word})
+        assert refused.value.response["Error"]["Code"] == "InvalidAttributeValue", word
+        with pytest.raises(ClientError) as refused:
+            sqs.set_queue_attributes(QueueUrl=queue, Attributes={attribute: word})
+        assert refused.value.response["Error"]["Code"] == "InvalidAttributeValue", word
+    assert sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=[attribute])["Attributes"] == before
+
+
+@pytest.mark.parametrize(
+    ("operation", "members"),
+    [
+        ("receive_message", {"MaxNumberOfMessages": 0}),
+        ("receive_message", {"MaxNumberOfMessages": 11}),
+        ("receive_message", {"WaitTimeSeconds": -1}),
+        ("receive_message", {"WaitTimeSeconds": 21}),
+        ("receive_message", {"VisibilityTimeout": -1}),
+        ("receive_message", {"VisibilityTimeout": 43201}),
+        ("send_message", {"MessageBody": "m", "DelaySeconds": -1}),
+        ("send_message", {"MessageBody": "m", "DelaySeconds": 901}),
+        ("list_dead_letter_source_queues", {"MaxResults": 1001}),
+    ],
+)
+def test_a_number_that_sqs_does_not_take(
+    client: Callable[..., Any], name: str, operation: str, members: dict[str, Any]
+) -> None:
+    """An error of the client; no message is sent and none is received."""
+    sqs = client("sqs")
+    queue = sqs.create_queue(QueueName=name)["QueueUrl"]
+    with pytest.raises(ClientError) as refused:
+        getattr(sqs, operation)(QueueUrl=queue, **members)
+    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+    assert refused.value.response["Error"]["Code"] in ("InvalidParameterValue", "ReadCountOutOfRange")
+    counted = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["ApproximateNumberOfMessages"])["Attributes"]
+    assert counted == {"ApproximateNumberOfMessages": "0"}

@@ -65,10 +65,23 @@ def part(number: str, **headers: str) -> Ask:
     return put(f"/{BUCKET}/upload?partNumber={number}&uploadId={{upload}}", **headers)
 
 
-def presigned(date: str = "20990101T000000Z", seconds: str = "60") -> str:
-    scope = "210987654321/20260101/us-east-1/s3/aws4_request"
-    signature = f"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={scope}&X-Amz-Signature=x&X-Amz-SignedHeaders=host"
-    return f"{OBJECT}?{signature}&X-Amz-Date={date}&X-Amz-Expires={seconds}"
+def presigned(date: str = "20990101T000000Z", seconds: str = "60", **changed: str | None) -> str:
+    """The address of version 4; ``changed`` replaces parameters, or removes them where it has None."""
+    query = {
+        "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
+        "X-Amz-Credential": f"210987654321/{date[:8]}/us-east-1/s3/aws4_request",
+        "X-Amz-Signature": "x",
+        "X-Amz-SignedHeaders": "host",
+        "X-Amz-Date": date,
+        "X-Amz-Expires": seconds,
+    }
+    named = {f"X-Amz-{name}": value for name, value in changed.items()}
+    return f"{OBJECT}?" + "&".join(f"{name}={value}" for name, value in (query | named).items() if value is not None)
+
+
+def signed_2(**query: str) -> str:
+    """The address of version 2."""
+    return f"{OBJECT}?" + "&".join(f"{name}={value}" for name, value in query.items())
 
 
 FORM = {"Content-Type": "multipart/form-data; boundary=B"}
@@ -81,6 +94,8 @@ def form(**fields: str) -> Ask:
     return Ask("POST", f"/{BUCKET}", FORM, ("--B\r\n" + "--B\r\n".join([*named, file]) + "--B--\r\n").encode())
 
 
+KEY = "210987654321"
+QUERY_ERROR = "AuthorizationQueryParametersError"
 BUCKET_NAMES = [
     *("ab", "a" * 64, "Upper-case", "UPPER", "under_score", "dots..row", "192.168.5.4", "-abc", "abc-", ".abc", "abc."),
     *("xn--abc", "sthree-abc", "amzn-s3-demo-abc", "abc-s3alias", "abc--ol-s3", "abc.mrap", "abc--x-s3"),
@@ -188,8 +203,23 @@ REFUSED: list[tuple[Ask, str]] = [
     (copy(f"{BUCKET}/object", x_amz_metadata_directive="bad"), "InvalidArgument"),
     (copy(f"{BUCKET}/object", x_amz_tagging_directive="bad"), "InvalidArgument"),
     *((get(f"/{BUCKET}?list-type=2&continuation-token={text}"), "InvalidArgument") for text in ("", "bad")),
-    *((get(presigned(seconds=text)), "AuthorizationQueryParametersError") for text in ("x", "", "-1", "604801")),
-    (get(presigned(date="2099-01-01")), "AuthorizationQueryParametersError"),
+    *((get(presigned(seconds=text)), QUERY_ERROR) for text in ("x", "", "-1", "604801")),
+    *((get(presigned(date=text)), QUERY_ERROR) for text in ("2099-01-01", "", "20991399T000000Z", "20990101T990000Z")),
+    *(
+        (get(presigned(Credential=text)), QUERY_ERROR)
+        for text in (
+            *("", "x", "a/b/c/d", "210987654321/20990101/us-east-1/s3", "//us-east-1/s3/aws4_request", "a/b/c/d/e/f"),
+            *("210987654321/20990102/us-east-1/s3/aws4_request", "210987654321/x/us-east-1/s3/aws4_request"),
+            "210987654321/20990101/us-east-1/s3/aws5_request",
+        )
+    ),
+    *((get(presigned(Algorithm=text)), QUERY_ERROR) for text in ("AWS4-HMAC-MD5", "", None)),
+    *((get(presigned(**{name: None})), QUERY_ERROR) for name in ("Credential", "SignedHeaders", "Date", "Expires")),
+    *(
+        (make(f"/{BUCKET}/upload?{query}"), "InvalidArgument")
+        for make in (put, lambda path: copy(f"{BUCKET}/object", path))
+        for query in ("uploadId={upload}", "partNumber=1")
+    ),
     (form(), "InvalidArgument"),
     (form(key=LONGEST + "k"), "KeyTooLongError"),
     (Ask("POST", f"/{BUCKET}", FORM, b"garbage"), "InvalidArgument"),
@@ -225,12 +255,28 @@ ACCEPTED: list[Ask] = [
     put(OBJECT, x_amz_sdk_checksum_algorithm="crc32"),
     copy(f"{BUCKET}/object", x_amz_metadata_directive="COPY", x_amz_tagging_directive="COPY"),
     get(presigned(seconds="604800")),
+    get(presigned(date="99991231T235959Z")),
+    *(get(signed_2(AWSAccessKeyId=KEY, Signature="x", Expires=text)) for text in ("4102444800", "9" * 18)),
+    part("2"),
     form(key=LONGEST),
     Ask("GET", f"{OBJECT}?attributes", {"x-amz-object-attributes": "ETag", "x-amz-max-parts": "1"}),
     *(
         Ask("GET", OBJECT, {"If-Modified-Since": text})
         for text in ("bad", "", "0", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994")
     ),
+]
+
+
+DENIED: list[Ask] = [
+    *(
+        get(signed_2(AWSAccessKeyId=KEY, Signature="x", Expires=text))
+        for text in ("", "x", "-1", "1e3", "1.5", "9" * 30)
+    ),
+    *(get(signed_2(AWSAccessKeyId=KEY, Signature="x", Expires=text)) for text in ("0", "1", "1700000000")),  # over
+    get(signed_2(AWSAccessKeyId=KEY, Signature="x")),
+    get(signed_2(AWSAccessKeyId=KEY, Expires="4102444800")),
+    get(signed_2(Signature="x", Expires="4102444800")),
+    get(presigned(date="20000101T000000Z")),  # over
 ]
 
 
@@ -271,6 +317,12 @@ def test_what_s3_refuses_is_refused_with_its_error(send: Callable[[Ask], tuple[i
     """Names, keys, numbers, digests, metadata, tags and bodies beyond S3's limits: 400, never accepted, never a 500."""
     found = [(shown(ask), send(ask), (400, code)) for ask, code in REFUSED]
     assert [row for row in found if row[1] != row[2]] == []
+
+
+def test_a_presigned_address_that_is_over_or_has_no_end_is_denied(send: Callable[[Ask], tuple[int, str]]) -> None:
+    """403 AccessDenied, whatever the signature's version; never the object, never a 500."""
+    found = [(shown(ask), send(ask)) for ask in DENIED]
+    assert [row for row in found if row[1] != (403, "AccessDenied")] == []
 
 
 def test_what_is_just_within_the_limits_is_accepted(send: Callable[[Ask], tuple[int, str]]) -> None:

@@ -21,6 +21,7 @@ from moto.core.request import (
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from stepbridge_local.http.api_call import ApiCall
+from stepbridge_local.http.errors import MalformedBodyError
 from stepbridge_local.persistence.reserve import is_disk_full
 from stepbridge_local.protocols import ServiceError
 from stepbridge_local.services.moto.free_space import disk_full, needs_room, unrecorded
@@ -93,6 +94,8 @@ class MotoApplication:
         except NotImplementedError as error:
             missing = ServiceError("NotImplemented", f"The local AWS cannot do this: {error}", 501)
             return send_error(call, missing, environ, start_response)
+        except MalformedBodyError:
+            raise
         except Exception as error:
             if is_disk_full(error):
                 return send_error(call, disk_full(call.service), environ, start_response)

@@ -14,6 +14,7 @@ from stepbridge_local.http.api_call import ApiCall
 from stepbridge_local.protocols import ServiceError
 from stepbridge_local.services.moto.requests import form_of, read_body
 from stepbridge_local.services.operations import SERVICES
+from stepbridge_local.services.sqs.rules import problem_of_numbers
 from stepbridge_local.services.validation import Violation, checked
 
 __all__ = ["problem_of", "refusal_by_model", "unreadable"]
@@ -38,6 +39,7 @@ _CONSTRAINT_ERRORS = {
     "sts": "ValidationError",
     "cloudformation": "ValidationError",
 }
+_ONLY_TYPES = frozenset({"sns", "sqs"})
 
 
 def unreadable(environ: WSGIEnvironment) -> ServiceError | None:
@@ -61,10 +63,14 @@ def _no_constant(name: str) -> None:
 def refusal_by_model(environ: WSGIEnvironment, call: ApiCall) -> ServiceError | None:
     """The error of a call whose members break the lengths, ranges, patterns or enums of the service's model.
 
-    None for valid calls. SageMaker checks its own members; S3, SNS and SQS have errors of their own for each.
+    None for valid calls. SageMaker checks its own members. S3, SNS and SQS have errors of their own for each; of SNS
+    and SQS only the types are checked, and SQS's numbers.
     """
     code = _CONSTRAINT_ERRORS.get(call.service)
-    if code is None or (operation := _operation(SERVICES[call.service].model, call.operation)) is None:
+    if code is None and call.service not in _ONLY_TYPES:
+        return None
+    operation = _operation(SERVICES[call.service].model, call.operation)
+    if operation is None:
         return None
     shape = operation.input_shape
     if shape is None:
@@ -83,7 +89,9 @@ def refusal_by_model(environ: WSGIEnvironment, call: ApiCall) -> ServiceError | 
         return ServiceError("SerializationException", "The request's members are nested too deeply")
     if found.type_errors:
         return ServiceError("SerializationException", "; ".join(found.type_errors))
-    if not found.violations:
+    if call.service == "sqs":
+        return problem_of_numbers(members)
+    if not found.violations or code is None:
         return None
     return ServiceError(code, _in_words_of_ecr(found.violations[0]) if call.service == "ecr" else found.report())
 

@@ -17,7 +17,9 @@ def refusal_of_expired(query: Mapping[str, str], now: datetime) -> Answer | None
     """S3's answer to a presigned request whose time is over; None to any other request."""
     try:
         end = _end(query)
-    except ValueError:  # AWS has its own texts for malformed times; without the time there is nothing to enforce here
+    except ValueError:  # ``rules`` refuses it
+        return None
+    except (OverflowError, OSError):  # beyond the year 9999
         return None
     if end is None or now < end:
         return None

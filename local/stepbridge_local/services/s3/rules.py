@@ -17,6 +17,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 from urllib.parse import parse_qsl, unquote_to_bytes
 from xml.etree import ElementTree
@@ -32,6 +33,10 @@ _MOST_PARTS: Final = 10_000
 _MOST_BUCKET_TAGS: Final = 50
 _MOST_SIGNED_SECONDS: Final = 7 * 24 * 3600
 _DATE: Final = re.compile(r"\d{8}T\d{6}Z", re.ASCII)
+_SIGNATURE_4: Final = (
+    *("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "X-Amz-Date", "X-Amz-SignedHeaders", "X-Amz-Expires"),
+)
+_CREDENTIAL_PARTS: Final = ("<YOUR-AKID>", "YYYYMMDD", "REGION", "SERVICE", "aws4_request")
 _INTEGER: Final = re.compile(r"[+-]?\d{1,10}", re.ASCII)
 _LARGEST_INTEGER: Final = 2**31 - 1
 
@@ -50,6 +55,7 @@ _INTEGERS: Final[Mapping[str, tuple[int, int]]] = {
 }
 _COUNTS: Final = frozenset({"x-amz-max-parts", "x-amz-part-number-marker"})  # headers of GetObjectAttributes
 _UPLOADS: Final = frozenset({"PutObject", "UploadPart"})
+_WRITES: Final = frozenset({"PutObject", "UploadPart", "CopyObject", "UploadPartCopy"})
 _COPIES: Final = frozenset({"CopyObject", "UploadPartCopy"})
 _NEED_BODY: Final = frozenset(
     {
@@ -163,6 +169,9 @@ def _query_problems(call: S3Call) -> Iterator[ServiceError]:
     part = call.query.get("partNumber")
     if part is not None and not _is_part_number(part):
         yield _invalid_argument(f"Part number must be an integer between 1 and {_MOST_PARTS}, inclusive")
+    if call.operation in _WRITES and (part is None) != ("uploadId" not in call.query):
+        present, missing = ("uploadId", "partNumber") if part is None else ("partNumber", "uploadId")
+        yield _invalid_argument(f"This operation does not accept {present} without {missing}")
     if call.query.get("encoding-type", "url") != "url":
         yield _invalid_argument("Invalid Encoding Method specified in Request")
     if call.query.get("list-type", "2") != "2":
@@ -180,9 +189,17 @@ def _is_part_number(text: str) -> bool:
 
 def _signature_problems(query: Mapping[str, str]) -> Iterator[ServiceError]:
     """Of a presigned address. Whether it is over is another question."""
-    if "X-Amz-Signature" not in query:
+    if "Signature" in query or "AWSAccessKeyId" in query:
+        yield from _signature_2_problems(query)
+    if not query.keys() & {"X-Amz-Signature", "X-Amz-Credential"}:
         return
-    if _DATE.fullmatch(query.get("X-Amz-Date", "")) is None:
+    if not query.keys() >= set(_SIGNATURE_4):
+        names = ", ".join(_SIGNATURE_4[:-1])
+        yield _query_signature_error(
+            f"Query-string authentication version 4 requires the {names}, and {_SIGNATURE_4[-1]} parameters."
+        )
+    yield from _credential_problems(query)
+    if not _is_moment(query.get("X-Amz-Date", "")):
         yield _query_signature_error(
             "X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"",
         )
@@ -194,6 +211,47 @@ def _signature_problems(query: Mapping[str, str]) -> Iterator[ServiceError]:
     elif int(seconds) > _MOST_SIGNED_SECONDS:
         text = "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less than"
         yield _query_signature_error(f"{text} {_MOST_SIGNED_SECONDS} seconds")
+
+
+def _signature_2_problems(query: Mapping[str, str]) -> Iterator[ServiceError]:
+    if not query.keys() >= {"Signature", "Expires", "AWSAccessKeyId"}:
+        text = "Query-string authentication requires the Signature, Expires and AWSAccessKeyId parameters"
+        yield ServiceError("AccessDenied", text, 403)
+    elif re.fullmatch(r"\d{1,18}", query["Expires"], re.ASCII) is None:
+        text = f"Invalid date (should be seconds since epoch): {query['Expires']}"
+        yield ServiceError("AccessDenied", text, 403)
+
+
+def _credential_problems(query: Mapping[str, str]) -> Iterator[ServiceError]:
+    algorithm = query.get("X-Amz-Algorithm")
+    if algorithm not in ("AWS4-HMAC-SHA256", "AWS4-ECDSA-P256-SHA256"):
+        yield _query_signature_error(
+            'X-Amz-Algorithm only supports "AWS4-HMAC-SHA256 and AWS4-ECDSA-P256-SHA256"',
+        )
+    where = "Error parsing the X-Amz-Credential parameter"
+    parts = query.get("X-Amz-Credential", "").split("/")
+    if len(parts) != len(_CREDENTIAL_PARTS) or not all(parts):
+        expected = "/".join(_CREDENTIAL_PARTS)
+        yield _query_signature_error(f'{where}; the Credential is mal-formed; expecting "{expected}".')
+        return
+    _, day, _, service, end = parts
+    if service != "s3":
+        yield _query_signature_error(f'{where}; incorrect service "{service}". This endpoint belongs to "s3".')
+    if end != "aws4_request":
+        yield _query_signature_error(f'{where}; incorrect terminal "{end}". This endpoint uses "aws4_request".')
+    if day != query.get("X-Amz-Date", "")[:8]:
+        date = query.get("X-Amz-Date", "")
+        yield _query_signature_error(
+            f'Invalid credential date "{day}". This date is not the same as X-Amz-Date: "{date[:8]}".'
+        )
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        datetime.strptime(text, "%Y%m%dT%H%M%SZ")
+    except ValueError:
+        return False
+    return _DATE.fullmatch(text) is not None
 
 
 def _query_signature_error(message: str) -> ServiceError:
