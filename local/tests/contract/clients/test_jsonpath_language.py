@@ -108,7 +108,6 @@ REFUSED_STATES: dict[str, tuple[dict[str, Any], str]] = {
     "unreadable argument": ({"Type": "Pass", "Parameters": {"x.$": "States.Array(1, !)"}}, "!"),
     "lambda": ({"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "Parameters": {}}, "'lambda'"),
     "function": ({"Type": "Task", "Resource": "arn:aws:lambda:us-east-1:123456789012:function:f"}, "no Lambda"),
-    "activity": ({"Type": "Task", "Resource": "arn:aws:states:us-east-1:123456789012:activity:a"}, "no activities"),
     "glue": ({"Type": "Task", "Resource": "arn:aws:states:::glue:startJobRun.sync", "Parameters": {}}, "'glue'"),
     "ec2": ({"Type": "Task", "Resource": "arn:aws:states:::aws-sdk:ec2:describeInstances"}, "no service 'ec2'"),
     "no operation": ({"Type": "Task", "Resource": "arn:aws:states:::aws-sdk:s3:nope"}, "no operation 'nope'"),

@@ -104,7 +104,7 @@ def test_all_problems_in_diagnostics(aws: ScriptedAws) -> None:
     [
         (
             {"Type": "Pass", "Parameters": {"a.$": "States.Foo(1)"}},
-            "intrinsic function call States.Foo(1) is not valid",
+            "States.Foo(1): the intrinsic function call is not valid",
         ),
         (
             {"Type": "Pass", "Parameters": {"a.$": "States.Format('x"}},
@@ -112,7 +112,7 @@ def test_all_problems_in_diagnostics(aws: ScriptedAws) -> None:
         ),
         ({"Type": "Pass", "Parameters": {"a.$": "$.[x"}}, "'a.$' must be a valid JSONPath or a valid intrinsic"),
         ({"Type": "Pass", "InputPath": "$.[x"}, "/States/A/InputPath"),
-        ({"Type": "Pass", "Parameters": {"a.$": "States.ArrayRange(1)"}}, "Expected 3 arguments"),
+        ({"Type": "Pass", "Parameters": {"a.$": "States.ArrayRange(1)"}}, "States.ArrayRange(1): Expected 3 arguments"),
         ({"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke"}, "Resource: the local AWS cannot run tasks of"),
         ({"Type": "Map", "Label": "a b", "ItemProcessor": {}}, "Label"),
     ],
@@ -144,6 +144,67 @@ def test_texts_of_failures_are_json(aws: ScriptedAws, state: dict[str, Any], tex
     failed = evaluated(aws, state, {"o": {"x": None}})
     assert text in failed["cause"]
     assert not [word for word in ("<class", "None", "'x'") if word in failed["cause"]]
+
+
+@pytest.mark.parametrize(
+    ("state", "error", "text"),
+    [
+        (
+            {"Type": "Choice", "Choices": [{"Variable": "$.none", "NumericEquals": 1, "Next": "B"}], "Default": "B"},
+            "States.Runtime",
+            "Invalid path '$.none': The choice state's condition path references an invalid value.",
+        ),
+        (
+            {"Type": "Pass", "Result": 1, "ResultPath": "$.t.x", "End": True},
+            "States.ResultPathMatchFailure",
+            'Unable to apply ReferencePath $.t.x to input {"t":"text","o":{"x":null}}',
+        ),
+        ({"Type": "Fail", "ErrorPath": "$.o"}, "States.Runtime", '$.o == {"x":null}'),
+        ({"Type": "Fail", "Error": "E", "CausePath": "$.o"}, "States.Runtime", '$.o == {"x":null}'),
+        ({"Type": "Wait", "TimestampPath": "$.o", "End": True}, "States.Runtime", '$.o == {"x":null}'),
+        (
+            {
+                "Type": "Task",
+                "Resource": "arn:aws:states:::aws-sdk:sqs:listQueues",
+                "TimeoutSecondsPath": "$.t",
+                "End": True,
+            },
+            "States.Runtime",
+            "TimeoutSecondsPath parameter cannot be parsed as a positive long value: $.t == text",
+        ),
+        (
+            {"Type": "Pass", "Parameters": {"a.$": "$$.Task.Token"}, "End": True},
+            "States.Runtime",
+            '"Input":{"t":"text","o"',
+        ),
+    ],
+)
+def test_values_that_do_not_fit(aws: ScriptedAws, state: dict[str, Any], error: str, text: str) -> None:
+    """AWS's error names and texts; no exception of Python is told."""
+    states = {"A": state, **({"B": {"Type": "Succeed"}} if state["Type"] == "Choice" else {})}
+    arn = aws.create(json.dumps({"StartAt": "A", "States": states}))
+    failed = aws.end(aws.start(arn, {"t": "text", "o": {"x": None}}))
+    assert (failed["status"], failed["error"]) == ("FAILED", error)
+    assert text in failed["cause"]
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"Variable": "$.none", "IsPresent": False},
+        {"Not": {"Variable": "$.none", "IsPresent": True}},
+        {"Not": {"And": [{"Variable": "$.none", "IsPresent": True}, {"Variable": "$.none", "StringEquals": "x"}]}},
+        {"Or": [{"Variable": "$.a", "NumericEquals": 1}, {"Variable": "$.none", "NumericEquals": 1}]},
+    ],
+)
+def test_a_choice_asks_whether_a_value_is_there(aws: ScriptedAws, rule: dict[str, Any]) -> None:
+    """With IsPresent; what comes behind it in And and Or is evaluated only if it matters."""
+    states = {
+        "A": {"Type": "Choice", "Choices": [{**rule, "Next": "B"}]},
+        "B": {"Type": "Succeed"},
+    }
+    arn = aws.create(json.dumps({"StartAt": "A", "States": states}))
+    assert aws.end(aws.start(arn, {"a": 1}))["status"] == "SUCCEEDED"
 
 
 # --- members of state machines ----------------------------------------------------------------------------------------

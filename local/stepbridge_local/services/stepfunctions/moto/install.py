@@ -50,6 +50,7 @@ def install(
             states,
             sync_execution,
             test_state,
+            unfit_values,
             versions,
         )
         from stepbridge_local.services.stepfunctions.moto.events import StatusChanges
@@ -67,6 +68,7 @@ def install(
         paths.install()
         intrinsics.install()
         states.install()
+        unfit_values.install()
         branches.install()
         clients = service_integrations.RoleClients(application, permissions, directory)
         service_integrations.install(clients)

@@ -72,7 +72,7 @@ def _parse(src: str) -> tuple[Function, Any]:
         listener.errors.append(f"at {parser.getCurrentToken().text}, behind the end of the call")
     if listener.errors:
         raise ValueError(
-            f"The intrinsic function call {src} is not valid. Expected States.FUNCTION(ARGUMENTS) with one of "
+            "the intrinsic function call is not valid. Expected States.FUNCTION(ARGUMENTS) with one of "
             f"{_FUNCTIONS}; arguments are paths, numbers, 'texts' and calls"
         )
     function: Function = Preprocessor().visit(tree)

@@ -106,7 +106,10 @@ class LocalPreprocessor(Preprocessor):
         """Replaces Preprocessor.visitString_intrinsic_function."""
         literal = str(ctx.STRINGINTRINSICFUNC().getText())
         call = _unescaped(literal[1:-1], literal)
-        function, _ = IntrinsicParser.parse(call)
+        try:
+            function, _ = IntrinsicParser.parse(call)
+        except ValueError as error:
+            raise ValueError(f"{call}: {error}") from error
         return StringIntrinsicFunction(intrinsic_function_derivation=call, function=function)
 
 

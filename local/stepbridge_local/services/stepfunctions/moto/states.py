@@ -263,7 +263,8 @@ def _seconds_until(self: Timestamp, env: Environment) -> float:
     timestamp = env.stack.pop()
     moment = _moment_of(timestamp)
     if moment is None:
-        raise FailureEventException(self._create_failure_event(env, timestamp))
+        shown = timestamp if isinstance(timestamp, str) else as_json(timestamp)
+        raise FailureEventException(self._create_failure_event(env, shown))
     return (moment - datetime.now(UTC)).total_seconds()
 
 
