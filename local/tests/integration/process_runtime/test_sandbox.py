@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
+import resource
 import socket
+import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
@@ -13,19 +16,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from uv import find_uv_bin
 
 from stepbridge_local.errors import ImageBuildError
 from stepbridge_local.protocols import BuiltImage, ContainerSpec
 from stepbridge_local.runtimes.process import ProcessRuntime
+from stepbridge_local.runtimes.process.package_index import cache_folder
 
 from .conftest import running_with, write_context
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "process-runtime.md"
+MARKER = f"marker-{uuid.uuid4().hex}"
+LIMITS = ["RLIMIT_AS", "RLIMIT_DATA", "RLIMIT_RSS", "RLIMIT_CPU", "RLIMIT_FSIZE"]  # of memory, CPU and disk
 SECRET = f"secret-{uuid.uuid4().hex}"
 
 # Writes JSON between marks, in digits that can be put together again where uv has broken the line.
 PROBE = """
-import ctypes, glob, json, os, signal, socket, sys
+import ctypes, glob, json, os, resource, signal, socket, sys
 libc = ctypes.CDLL(None, use_errno=True)
 
 def outcome(action):
@@ -71,6 +78,12 @@ facts = {
     "traced": call("ptrace", 16, 1, 0, 0),
     "most_processes": text("/proc/sys/kernel/pid_max").strip(),
     "network": outcome(lambda: socket.create_connection(("127.0.0.1", PORT), 10).close()),
+    "abstract": outcome(lambda: socket.socket(socket.AF_UNIX).connect(ABSTRACT)),
+    "kernel_release": os.uname().release,
+    "limits": [resource.getrlimit(getattr(resource, name)) for name in LIMITS],
+    "cores": sorted(os.sched_getaffinity(0)),
+    "cached": sorted(glob.glob("/run/stepbridge/uv-cache/marker-*")),
+    "marked": outcome(lambda: open("/run/stepbridge/uv-cache/" + MARKER, "w").write("x")),
     "user": os.getuid(),
     "shared": sorted(os.listdir("/run/stepbridge")) if os.path.isdir("/run/stepbridge") else [],
 }
@@ -98,8 +111,15 @@ def probe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "/etc/shadow",
         "/boot",
     ]
-    with socket.create_server(("127.0.0.1", 0), backlog=16) as server:
-        yield f"HOST_PATHS = {list(map(str, paths))!r}\nPORT = {server.getsockname()[1]}\n{PROBE}"
+    values = {"HOST_PATHS": list(map(str, paths)), "ABSTRACT": f"\0{MARKER}", "LIMITS": LIMITS, "MARKER": MARKER}
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=16) as server,
+        socket.socket(socket.AF_UNIX) as abstract,
+    ):
+        abstract.bind(f"\0{MARKER}")
+        abstract.listen(16)
+        values["PORT"] = server.getsockname()[1]
+        yield "".join(f"{name} = {value!r}\n" for name, value in values.items()) + PROBE
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -151,7 +171,10 @@ KINDS = {"a job": in_a_job, "a build": in_a_build, "an install": in_an_install}
 def all_facts(
     runtime: ProcessRuntime, image: BuiltImage, probe: str, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, dict[str, Any]]:
-    return {kind: ask(runtime, image, probe, tmp_path_factory.mktemp("ml")) for kind, ask in KINDS.items()}
+    try:
+        return {kind: ask(runtime, image, probe, tmp_path_factory.mktemp("ml")) for kind, ask in KINDS.items()}
+    finally:
+        (cache_folder(os.environ) / MARKER).unlink(missing_ok=True)
 
 
 def forbidden(text: str) -> bool:
@@ -181,6 +204,45 @@ SENTENCES: dict[str, Callable[[dict[str, Any]], bool]] = {
 }  # fmt: skip
 
 
+# The same for the list below the table.
+TO_KNOW: dict[str, Callable[[dict[str, Any]], bool]] = {
+    "Abstract sockets (without a path), such as those of an X server, belong to the network and can be reached.":
+        lambda facts: facts["abstract"] == "None",
+    "It is not a virtual machine.":
+        lambda facts: facts["kernel_release"] == os.uname().release,
+    "It uses this machine's kernel, so a kernel vulnerability is a vulnerability of the sandbox.":
+        lambda facts: facts["kernel_release"] == os.uname().release,
+    "Memory, CPU and disk are not limited.":
+        lambda facts: facts["limits"] == [list(resource.getrlimit(getattr(resource, name))) for name in LIMITS]
+        and facts["cores"] == sorted(os.sched_getaffinity(0)),
+}  # fmt: skip
+HERE = "integration/process_runtime/test_sandbox.py"
+TO_KNOW_ELSEWHERE = {
+    "Code in the sandbox can use the local AWS like any other client.":
+        "contract/codebuild/test_sandbox.py::test_a_build_that_starts_a_build_gets_another_sandbox",
+    "If it starts a build there, that build has its own sandbox: no operation runs anything outside a sandbox.":
+        "contract/codebuild/test_sandbox.py::test_a_build_that_starts_a_build_gets_another_sandbox",
+    "`docker` in a buildspec reads copies of the build's files, never paths of this machine.":
+        "contract/codebuild/test_sandbox.py::test_docker_build_reads_the_files_of_the_sandbox",
+    "With the Docker runtime it refuses options that reach out of a container "
+    "(`--volume`, `--privileged`, `--secret` and the like).":
+        "unit/docker_runtime/test_build_options.py::test_no_option_reaches_out_of_the_sandbox",
+    "All builds of this user's local AWSs share the cache of packages (`stepbridge` in uv's cache folder).":
+        f"{HERE}::test_the_cache_of_packages_is_shared_by_installs_alone",
+    "The code of one package can change what the next build gets.":
+        f"{HERE}::test_the_cache_of_packages_is_shared_by_installs_alone",
+    "Your own uv and pip do not install from this cache.":
+        f"{HERE}::test_the_cache_of_packages_is_shared_by_installs_alone",
+}  # fmt: skip
+
+
+def sentences_to_know() -> list[str]:
+    """The sentences of the list below the table."""
+    section = DOCUMENT.read_text().partition("\nWhat you should know:\n")[2].partition("\n## ")[0]
+    points = [" ".join(point.split()) for point in section.split("\n- ")[1:]]
+    return [sentence for point in points for sentence in re.split(r"(?<=\.) (?=[A-Z`])", point)]
+
+
 def rows(heading: str) -> list[str]:
     """The first column of the table below a heading of the document."""
     section = DOCUMENT.read_text().partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
@@ -198,6 +260,48 @@ ELSEWHERE = {
 def test_every_sentence_of_the_document_is_checked() -> None:
     """A sentence that is added to the table needs a check here."""
     assert set(rows("What the sandbox is")) == set(SENTENCES) | ELSEWHERE
+
+
+def test_every_sentence_of_the_list_is_checked() -> None:
+    """The list "What you should know": each is checked here, or by a test that is named here and exists."""
+    assert set(sentences_to_know()) == set(TO_KNOW) | set(TO_KNOW_ELSEWHERE)
+    for place in TO_KNOW_ELSEWHERE.values():
+        file, _, test = place.partition("::")
+        assert f"def {test}(" in (Path(__file__).parents[2] / file).read_text(), place
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("sentence", TO_KNOW, ids=lambda text: text[:40])
+def test_what_one_should_know_is_so(all_facts: dict[str, dict[str, Any]], sentence: str, kind: str) -> None:
+    """In a job, in a build's commands, and in the code of a package that RUN pip install builds."""
+    assert TO_KNOW[sentence](all_facts[kind]), json.dumps(all_facts[kind], indent=1)
+
+
+def test_the_cache_of_packages_is_shared_by_installs_alone(
+    runtime: ProcessRuntime, image: BuiltImage, probe: str, tmp_path: Path
+) -> None:
+    """What a package's code writes there, a build of another local AWS finds; jobs and buildspecs see no cache.
+
+    uv of this user has its own folders beside it.
+    """
+    cache = cache_folder(os.environ)
+    own = subprocess.run([find_uv_bin(), "cache", "dir"], capture_output=True, text=True, check=True).stdout.strip()
+    assert (cache.parent, cache.name) == (Path(own), "stepbridge")
+    other = ProcessRuntime(tmp_path / "images", tmp_path / "work")
+    try:
+        assert in_an_install(runtime, image, probe, tmp_path / "first")["marked"] == "1"
+        assert (cache / MARKER).read_text() == "x"
+        assert in_an_install(other, image, probe, tmp_path / "second")["cached"] == [
+            f"/run/stepbridge/uv-cache/{MARKER}"
+        ]
+    finally:
+        other.close()
+        (cache / MARKER).unlink(missing_ok=True)
+    (tmp_path / "ml").mkdir()
+    for ask in (in_a_job, in_a_build):
+        facts = ask(runtime, image, probe, tmp_path / "ml")
+        assert facts["cached"] == []
+        assert facts["marked"] == os.strerror(errno.ENOENT)
 
 
 @pytest.mark.parametrize("kind", KINDS)
