@@ -9,8 +9,8 @@ def write_atomically(file: Path, content: str | bytes, mode: int = 0o666) -> Non
 
     ``mode`` is a new file's, before the umask. What is no regular file, such as /dev/stdout, is written directly.
     """
-    target = file.resolve()  # a link stays one
-    regular = target.is_file() or not target.exists()
+    regular = not file.is_relative_to("/dev") and (file.is_file() or not file.exists())
+    target = file.resolve() if regular else file  # a link stays one
     temporary = target.with_name(f".{target.name}.{os.getpid()}.new") if regular else target
     try:
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as stream:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import resource
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,3 +83,10 @@ def test_the_local_aws_does_not_start(disk: SmallDisk) -> None:
     expected = "0.0 MB are free on its disk; expected at least 1 MB; make room on that disk, then run it again; "
     assert done.stderr == f"{disk.folder}/data: {expected}what is stored there is sound\n"
     assert disk.files() == []
+
+
+def test_a_pipe_is_written_directly() -> None:
+    """There is no folder for a file beside it."""
+    program = "import pathlib, stepbridge.atomic_write as a; a.write_atomically(pathlib.Path('/dev/stdout'), 'all')"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("all", "")
