@@ -218,7 +218,8 @@ def model(request: pytest.FixtureRequest, site: RunningSite, project: Path) -> I
 
 
 def test_mended_wait(model: Model) -> None:
-    """The red box is the wait: it is cleared, redrives nothing, and names the tasks to clear; these give a new one."""
+    """The red box is the wait: it is cleared, redrives nothing, and names the tasks to clear, as the start does; these
+    give a new one."""
     model.trigger()
     assert model.ends() == "failed"
     assert "clear upload_scripts and the tasks after it" in model.log(WAIT)
@@ -229,6 +230,11 @@ def test_mended_wait(model: Model) -> None:
     assert "the files of upload_scripts are no longer those of" in model.log(WAIT)
     assert "clear upload_scripts, start_execution and wait_for_execution" in model.log(WAIT)  # it has no build_image
     assert model.executions()[arn]["redriveCount"] == 0
+    model.clear(START, WAIT)
+    assert model.ends() == "failed"
+    assert f"the files of upload_scripts are no longer those of {arn}; nothing was started" in model.log(START)
+    assert "clear upload_scripts, start_execution and wait_for_execution" in model.log(START)
+    assert len(model.executions()) == 1
     model.clear("upload_scripts", START, WAIT)
     assert model.ends() == "success", model.log(WAIT)
     assert model.output() == "good mended "
@@ -271,7 +277,8 @@ def test_repaired_wait(model: Model) -> None:
 
 
 def test_repaired_start(model: Model) -> None:
-    """The start is cleared with its wait: every stage runs again, in a new execution, also after a success."""
+    """The start is cleared with its wait, or the whole run: every stage runs again, in a new execution, also after a
+    success; the scripts that have not changed are not uploaded again."""
     model.put("bad ")
     model.trigger()
     assert model.ends() == "failed"
@@ -283,18 +290,32 @@ def test_repaired_start(model: Model) -> None:
     model.clear(START, WAIT)
     assert model.ends() == "success", model.log(WAIT)
     assert model.output() == "repaired again read read "
-    assert len(model.executions()) == 3
+    model.put("repaired for good ")
+    model.clear()
+    assert model.ends() == "success", model.log(WAIT)
+    assert model.output() == "repaired for good read read "
+    executions = model.executions()
+    assert [each["redriveCount"] for each in executions.values()] == [0, 0, 0, 0]
+    [code] = {json.loads(each["input"])["code_uri"] for each in executions.values()}
+    assert f"{code} is there: nothing to upload" in model.log("upload_scripts")
 
 
 def test_changed_image(model: Model) -> None:
-    """The start does not take the old image for a folder that has changed; the cleared run builds a new one."""
+    """Neither wait nor start takes the old image for a folder that has changed; the cleared run builds a new one."""
     model.trigger()
     assert model.ends() == "failed"
     assert "clear build_image and the tasks after it" in model.log(WAIT)
+    arn = model.arn()
     model.image(COPIES.format(word="predicted"))
+    model.clear(WAIT)
+    assert model.ends() == "failed"
+    assert "the files of build_image are no longer those of" in model.log(WAIT)
+    assert "clear build_image, upload_scripts, start_execution and wait_for_execution" in model.log(WAIT)
+    assert [each["redriveCount"] for each in model.executions().values()] == [0]
     model.clear(START, WAIT)
     assert model.ends() == "failed"
-    assert "the files of build_image are no longer those of" in model.log(START)
+    assert f"the files of build_image are no longer those of {arn}; nothing was started" in model.log(START)
+    assert list(model.executions()) == [arn]
     model.clear("build_image", START, WAIT)
     assert model.ends() == "success", model.log(WAIT)
     assert model.output() == "good preprocessing predicted postprocessing "

@@ -67,8 +67,10 @@ def test_the_examples_first_trigger_gives_predictions(airflow: AirflowClient, si
         assert {each["Key"].rpartition("/")[2] for each in found} == {"flights.csv", "weather.csv", "planes.csv"}
     unpaused(airflow, "flight_delay")
     trigger(airflow, "flight_delay", "untouched", "2026-11-26T10:00:00Z")
-    trigger(airflow, "flight_delay", "last_day", None, day=card.params["day"][-1])
-    for run_id, day in (("untouched", card.params["day"][0]), ("last_day", card.params["day"][-1])):
+    first, *_, in_the_middle, last = card.params["day"]
+    trigger(airflow, "flight_delay", "in_the_middle", None, day=in_the_middle)
+    trigger(airflow, "flight_delay", "last_day", None, day=last)
+    for run_id, day in (("untouched", first), ("in_the_middle", in_the_middle), ("last_day", last)):
         assert ended(airflow, "flight_delay", run_id) == "success", logs(airflow, "flight_delay", run_id)
         key = f"predictions/flight_delay/{day}/predictions.csv"
         assert s3.get_object(Bucket=bucket, Key=key)["Body"].read().count(b"\n") > 500

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import datetime
 import json
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from tests.flight_data import write_day
+
+from stepbridge.core.model_card import parse_card
+
+from .conftest import STAGES
 
 RunStage = Callable[[str, Path], subprocess.CompletedProcess[str]]
 RunByHand = Callable[[Path], Path]
@@ -64,6 +69,26 @@ def test_other_days_beat_the_baseline(day: str, tmp_path: Path, run_by_hand: Run
     summary = json.loads((run_by_hand(tmp_path) / "summary.json").read_text())
     assert summary["date"] == day
     assert summary["mean_absolute_error_minutes"] < summary["baseline_mean_absolute_error_minutes"]
+
+
+@pytest.mark.long
+def test_each_day_that_the_form_offers_becomes_a_ranking(
+    tmp_path: Path, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The choices of the card's field Day; the three scripts run in this process, which is quicker."""
+    card = parse_card((project / "dags/models/flight_delay.yaml").read_text(), "flight_delay.yaml")
+    days = card.params["day"]
+    assert len(days) > 5
+    for day in days:
+        write_day(datetime.date.fromisoformat(day), tmp_path / day)
+        monkeypatch.setattr(sys, "argv", ["script", "local", str(tmp_path / day)])
+        for script in STAGES.values():
+            runpy.run_path(str(script), run_name="__main__")
+        predictions = pd.read_csv(tmp_path / day / "predictions.csv")
+        flights = pd.read_csv(tmp_path / day / "flights.csv")
+        assert len(predictions) == len(flights) > 500, day
+        assert set(predictions["date"]) == {day}
+        assert predictions["predicted_delay"].notna().all(), day
 
 
 @pytest.mark.long
