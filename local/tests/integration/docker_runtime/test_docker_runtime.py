@@ -168,6 +168,23 @@ COPY --chmod=751 main.py /main.py
 """
 
 
+HEREDOCS = f"""\
+FROM {BASE_IMAGE}
+ENV NAME=you
+RUN --mount=type=cache,target=/cache <<EOF
+echo first > /cache/made
+echo second >> /cache/made
+cp /cache/made /made
+EOF
+COPY <<EOF /replaced
+hello $NAME
+EOF
+COPY --chmod=750 <<"EOF" /kept
+hello $NAME
+EOF
+"""
+
+
 def test_buildkit_builds_where_it_is(runtime: DockerRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Mounts of caches and COPY --chmod; the context may be a relative path."""
     if not find_program().buildkit:
@@ -182,6 +199,34 @@ def test_buildkit_builds_where_it_is(runtime: DockerRuntime, tmp_path: Path, mon
     outcome, lines = run(runtime, spec)
     assert outcome == ContainerExit(0)
     assert lines[:2] == ["751", "kept"]
+
+
+def test_here_documents_are_built_or_refused_with_a_way(
+    runtime: DockerRuntime, engine: docker.DockerClient, tmp_path: Path
+) -> None:
+    """Commands, a file with variables replaced, and one as it is; beside a cache mount and COPY --chmod.
+
+    The BuildKit of an engine before 23 reads none. Then each is refused before anything is built.
+    """
+    if not find_program().buildkit:
+        pytest.skip("no docker program on PATH has BuildKit")
+    (tmp_path / "Dockerfile").write_text(HEREDOCS)
+    if int(engine.version()["Version"].partition(".")[0]) < 23:
+        lines: list[str] = []
+        with pytest.raises(ImageBuildError) as refused:
+            runtime.build(tmp_path, "Dockerfile", {}, lines.append)
+        for place in ("Dockerfile:3: RUN", "Dockerfile:8: COPY", "Dockerfile:11: COPY"):
+            assert f"{place}: a here-document" in str(refused.value)
+        assert "put it into a file of the context, which COPY brings" in str(refused.value)
+        assert not [line for line in lines if line.startswith(("Step ", "#"))]
+        return
+    image = runtime.build(tmp_path, "Dockerfile", {}, lambda _: None).image_id
+    spec = ContainerSpec(
+        "job-13", image, ml_folder(tmp_path), entrypoint=["sh", "-c", "cat /made /replaced /kept; stat -c %a /kept"]
+    )
+    outcome, lines = run(runtime, spec)
+    assert outcome == ContainerExit(0)
+    assert lines[:5] == ["first", "second", "hello you", "hello $NAME", "750"]
 
 
 def test_without_buildkit_its_needs_are_refused_with_a_way(engine: docker.DockerClient, tmp_path: Path) -> None:
