@@ -127,6 +127,7 @@ def test_a_database_of_sqlite_is_kept(tmp_path: Path) -> None:
     assert str(tmp_path / "airflow/airflow.db") in lines[0]
 
 
+@pytest.mark.long
 def test_a_statement_that_waits_for_a_lock_stands_in_the_log(tmp_path: Path) -> None:
     """With its text; the test of thirty runs at once relies on it."""
     with ProcessTree(tmp_path / "logs") as tree:
