@@ -90,3 +90,16 @@ def test_a_pipe_is_written_directly() -> None:
     program = "import pathlib, stepbridge.atomic_write as a; a.write_atomically(pathlib.Path('/dev/stdout'), 'all')"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("all", "")
+
+
+@pytest.mark.long
+def test_a_disk_that_fills_up_during_the_start_gives_no_empty_database(disk: SmallDisk, tmp_path: Path) -> None:
+    """There is room to begin, and not for PostgreSQL: its reason is shown, and Airflow does not fall back to SQLite."""
+    write_project(tmp_path / "project")
+    disk.fill(36 * MIB)
+    options = ("--state", f"{disk.folder}/state", "--port", "0", "--aws-port", "0")
+    done = disk.run("up", *options, project=tmp_path / "project")
+    assert done.returncode == ExitCode.ERROR, done.stdout
+    assert "No space left on device" in done.stdout + done.stderr
+    assert "SQLite" not in done.stdout + done.stderr
+    assert not [name for name in disk.files() if "airflow.db" in name or name.endswith("PG_VERSION")]

@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy
 
 from stepbridge.cli.local_site.start import start_database
-from stepbridge_local.processes import ProcessTree, postgres
+from stepbridge_local.processes import ChildEndedError, ProcessTree, postgres
 
 AS_USER = """
 import os, pathlib, sys
@@ -147,3 +147,20 @@ def test_a_statement_that_waits_for_a_lock_stands_in_the_log(tmp_path: Path) -> 
             waiting.result(60)
         engine.dispose()
     assert "STATEMENT:  update rows set number = 3" in log.read_text()
+
+
+@pytest.mark.long
+def test_a_site_with_a_database_never_starts_with_an_empty_one(tmp_path: Path) -> None:
+    """Where its PostgreSQL does not start, PostgreSQL's own reason is the error. A database that was begun and not
+    finished is none."""
+    lines: list[str] = []
+    home = tmp_path / "airflow"
+    (home / "postgres.new").mkdir(parents=True)
+    (home / "postgres.new/PG_VERSION").write_text("18\n")
+    with ProcessTree(tmp_path / "logs") as tree:
+        assert start_database(tree, home, lines.append) is not None
+    with (home / "postgres/postgresql.conf").open("a") as settings:
+        settings.write("nonsense\n")
+    with ProcessTree(tmp_path / "logs") as tree, pytest.raises(ChildEndedError, match=r"postgresql\.conf"):
+        start_database(tree, home, lines.append)
+    assert lines == []
