@@ -18,6 +18,7 @@ from stepbridge_local.services.local_services import LocalServices
 from stepbridge_local.services.logs import moto as logs
 from stepbridge_local.services.moto.application import MotoApplication
 from stepbridge_local.services.sagemaker import moto as sagemaker
+from stepbridge_local.services.sns import moto as sns
 from stepbridge_local.services.sqs import moto as sqs
 from stepbridge_local.services.stepfunctions.moto import install as stepfunctions
 
@@ -43,4 +44,5 @@ def install(services: LocalServices, application: MotoApplication) -> None:
     codebuild.install(services.builds)
     iam_simulation.install()
     managed_policies.install(application)
+    sns.install(application)
     sqs.install(application)
