@@ -30,7 +30,7 @@ def path(tmp_path: Path) -> Path:
 
 def run(command: list[str], path: Path) -> subprocess.CompletedProcess[str]:
     variables = {"PATH": str(path), "HOME": str(path)}
-    return subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, env=variables, capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_a_python_that_does_not_start_or_does_not_fit_is_passed_over(path: Path) -> None:

@@ -33,7 +33,7 @@ def address(local_aws: LocalAwsProcess) -> tuple[str, int]:
 
 def ask(local_aws: LocalAwsProcess, method: str, path: str, body: str, headers: dict[str, str]) -> tuple[int, Any]:
     """The status and the headers of the answer."""
-    connection = http.client.HTTPConnection(*address(local_aws), timeout=10)
+    connection = http.client.HTTPConnection(*address(local_aws), timeout=60)
     connection.request(method, path, body.encode(), headers)
     answer = connection.getresponse()
     answer.read()

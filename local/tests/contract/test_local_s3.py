@@ -80,7 +80,7 @@ def test_an_upload_that_breaks_off_stores_nothing(local_aws: LocalAwsProcess, s3
     """A client that dies in the middle of a body leaves no half object, and no file."""
     before = content_files(local_aws.data_dir)
     address = urlsplit(local_aws.endpoint_url)
-    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=10)
+    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=60)
     signature = "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=x"
     connection.putrequest("PUT", f"/{bucket}/half")
     connection.putheader("Authorization", signature)

@@ -42,7 +42,7 @@ class Installed:
 
     def _run(self, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            command, cwd=self.folder, env=clean() | variables, capture_output=True, text=True, check=False, timeout=120
+            command, cwd=self.folder, env=clean() | variables, capture_output=True, text=True, check=False, timeout=600
         )
 
 
@@ -161,7 +161,7 @@ def test_it_stops_and_its_folder_is_emptied(installed: Installed, running: Runni
     """Last: SIGTERM ends it with 0, the status is 3, and ``reset`` leaves nothing."""
     assert installed.run("reset", "--yes").returncode == 1
     running.process.send_signal(signal.SIGTERM)
-    assert running.process.wait(timeout=120) == 0
+    assert running.process.wait(timeout=600) == 0
     assert installed.run("status").returncode == 3
     assert installed.run("reset", "--yes").returncode == 0
     assert [path.name for path in (installed.folder / ".stepbridge" / "local-aws").iterdir()] == ["lock"]

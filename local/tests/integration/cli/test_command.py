@@ -40,7 +40,7 @@ def run(*arguments: str, without: tuple[str, ...] = (), **environment: str) -> s
         text=True,
         env=os.environ | {"PYTHONPATH": str(LOCAL), "TERM": "dumb", "AWS_MAX_ATTEMPTS": "1"} | environment,
         check=False,
-        timeout=120,
+        timeout=300,
     )
 
 
@@ -74,7 +74,7 @@ def test_completion(line: str, expected: set[str]) -> None:
     program = "from stepbridge_local.cli.main import app; app(prog_name='stepbridge-local')"
     environment = os.environ | {"PYTHONPATH": str(LOCAL), "_STEPBRIDGE_LOCAL_COMPLETE": "complete_bash"} | asked
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=False, timeout=60
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=False, timeout=300
     )
     assert set(done.stdout.split()) == expected, done.stderr
 
