@@ -6,14 +6,15 @@ import ctypes
 import hashlib
 import shutil
 import signal
-import socket
 import subprocess
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 from stepbridge_local.errors import ConfigurationError
+from stepbridge_local.runtimes.docker.registry_guard import RegistryGuard
 
 __all__ = ["OciRegistry"]
 
@@ -37,19 +38,23 @@ storage:
   filesystem: {{rootdirectory: "{folder}"}}
   delete: {{enabled: true}}
 http:
-  addr: 127.0.0.1:{port}
+  net: unix
+  addr: {socket}
 """
 
 
 class OciRegistry:
     """A registry on a loopback port, which engines trust without TLS. Keeps its blobs in ``folder``.
 
-    It uses the same port as before if that is free, because the engine's names of images contain it.
+    It uses the same port as before if that is free, because the engine's names of images contain it. Web pages do not
+    reach it: see ``registry_guard``.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
+        self._guard: RegistryGuard | None = None
+        self._sockets: Path | None = None  # a private folder with a short path, as Unix sockets need it
         self.address = ""  # "127.0.0.1:<port>" once started
 
     def start(self) -> None:
@@ -64,13 +69,15 @@ class OciRegistry:
             )
         self._folder.mkdir(parents=True, exist_ok=True)
         self.remove_unfinished()
-        self.address = f"127.0.0.1:{self._port()}"
+        self._sockets = Path(tempfile.mkdtemp(prefix="stepbridge-registry-"))
+        own_socket = self._sockets / "registry.sock"
+        self._guard = self._guarded(own_socket)
+        self.address = f"127.0.0.1:{self._guard.port}"
         configuration = self._folder / "registry.yml"
-        port = self.address.rpartition(":")[2]
         kept = self._folder / "port.new"
-        kept.write_text(port)
+        kept.write_text(str(self._guard.port))
         kept.replace(self._folder / "port")
-        configuration.write_text(_CONFIGURATION.format(folder=self._folder.resolve(), port=port))
+        configuration.write_text(_CONFIGURATION.format(folder=self._folder.resolve(), socket=own_socket))
         log_file = self._folder / "registry.log"
         with log_file.open("wb") as log:
             self._process = subprocess.Popen(
@@ -124,15 +131,19 @@ class OciRegistry:
             self._process.terminate()
             self._process.wait()
             self._process = None
+        if self._guard is not None:
+            self._guard.stop()
+            self._guard = None
+        if self._sockets is not None:
+            shutil.rmtree(self._sockets, ignore_errors=True)
 
-    def _port(self) -> int:
+    def _guarded(self, own_socket: Path) -> RegistryGuard:
         file = self._folder / "port"
         text = file.read_text() if file.is_file() else ""
-        wanted = int(text) if text.isdecimal() else 0
         try:
-            return _bindable(wanted)
-        except OSError:
-            return _bindable(0)
+            return RegistryGuard(int(text) if text.isdecimal() else 0, own_socket)
+        except (OSError, OverflowError):
+            return RegistryGuard(0, own_socket)
 
     def _answers(self) -> bool:
         try:
@@ -144,12 +155,3 @@ class OciRegistry:
 
 def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-
-
-def _bindable(wanted: int) -> int:
-    """``wanted``, or for 0 a free port. Raises OSError when it is taken."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(("127.0.0.1", wanted))
-        port: int = probe.getsockname()[1]
-        return port
