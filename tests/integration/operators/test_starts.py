@@ -84,6 +84,21 @@ def test_a_retry_leaves_a_failure_that_would_come_again_to_the_wait(
     assert machines.describe_execution(executionArn=arn)["redriveCount"] == 0
 
 
+def test_an_output_that_lies_in_the_input_once_it_is_rendered_starts_nothing(
+    airflow: AirflowRuns, model: TinyModel, proxy: FaultProxy
+) -> None:
+    """Two templates that look apart can give overlapping places."""
+    failures = Failures()
+    model.s3.put_object(Bucket=model.bucket, Key="manual/day.txt", Body=b"raw\n")
+    bucket = f"s3://{model.bucket}"
+    places = {"input_uri": bucket + "/{{ run_id[:6] }}/", "output_uri": bucket + "/{{ run_id.split('_')[0] }}/out/"}
+    run = airflow.run(model.dag(failures, stages=["preprocessing"], **places), failures)
+    assert not run.succeeded
+    text = str(failures.of("start_execution"))
+    assert f"output_uri {bucket}/manual/out/ lies in input_uri {bucket}/manual/" in text
+    assert proxy.calls["StartExecution"] == 0
+
+
 @pytest.mark.long
 def test_an_access_that_is_denied_names_the_statement(
     airflow: AirflowRuns, model: TinyModel, proxy: FaultProxy
