@@ -74,6 +74,7 @@ def fill_and_free(site: RunningSite, disk: SmallDisk, output: Path) -> None:
     disk.fill()
     during = [run_id for run_id in DURING if triggered(airflow, run_id)]
     until(lambda: refuses_to_store(airflow), "a refusal of Airflow's database")
+    until(lambda: "is full: make room on it" in output.read_text(), "a line that says so")
     disk.free()
 
     until(lambda: "was full: restarting airflow-scheduler" in output.read_text(), "restarts")

@@ -207,6 +207,8 @@ class ProcessTree:
     def _end_what_a_full_disk_broke(self, say: Callable[[str], None]) -> None:
         """Once there is room again: what wrote to the disk while it was full may hang, and is restarted then."""
         if is_full(self._log_folder):
+            if not self._was_full:
+                say(f"The disk of {self._log_folder} is full: make room on it; what is stored there is sound")
             self._was_full = True
         elif self._was_full and has_room(self._log_folder):
             self._was_full = False

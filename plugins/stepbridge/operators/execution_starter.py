@@ -126,11 +126,12 @@ class ExecutionStarter:
         arn = self._state.arn
         if step is Step.START_ANEW:
             self._tasks.require_unchanged(arn, *self._used)
-            self._tasks.require_waits(arn)
         elif changed := self._state.cleared and self._tasks.changed(*self._used):
             self._log.warning(
                 "the new execution has what %s brought; the files have changed since", " and ".join(changed)
             )
+        if self._state.cleared and not found.running:
+            self._tasks.require_waits(arn)
         if found.running:
             why = "start_execution was cleared" if self._state.cleared else "its input has changed"
             cause = f"another execution takes its place, since {why}: {describe_task(self._context)}"

@@ -60,14 +60,13 @@ class RunTasks:
 
     def require_waits(self, execution_arn: str) -> None:
         """Raises TasksNotClearedError where a wait of the start would not see what that starts."""
-        index = self._ti.map_index
         states: dict[str, str | None] = {}
         if self._waits:
             run_ids = [self._ti.run_id]
             found = self._ti.get_task_states(self._ti.dag_id, task_ids=self._waits, run_ids=run_ids)
             states = found.get(self._ti.run_id, {})
         for wait in self._waits:
-            state = states.get(f"{wait}_{index}", states.get(wait))
+            state = states.get(f"{wait}_{self._ti.map_index}", states.get(wait))
             if state not in STILL_TO_RUN:
                 raise self._error(f"{wait} was not cleared: it is {state} and knows only {execution_arn}")
 

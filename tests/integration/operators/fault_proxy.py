@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -75,6 +76,8 @@ def _handler(proxy: FaultProxy, target: str) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             operation = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            if caller := re.search(r"\bapp/(\S+)", self.headers.get("User-Agent", "")):
+                proxy.calls[f"{operation} by {caller[1]}"] += 1
             fault, count = proxy.choose_fault(operation, body)
             if fault == "deny":
                 self._refuse(operation, *DENIED)

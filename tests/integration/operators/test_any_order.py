@@ -365,6 +365,10 @@ HISTORIES = {
         ("clear_wait",), ("clear_start",), ("start", "StartExecution", ""), ("execution_ends", "fail"), ("wait",),
         ("clear_wait",), ("wait",), ("execution_ends", "fail"), ("trigger_fires",), ("clear_wait",), ("wait",),
     ],
+    "its run is marked failed before anything waited, and only the start is cleared": [
+        ("start", "StartExecution", "kill after"), ("mark_run_failed",), ("clear_start",),
+        ("start", "StartExecution", ""),
+    ],
     "no redrive is possible any more": [
         ("start", "StartExecution", "kill after"), ("redrive_becomes_impossible",), ("start", "StartExecution", "lose"),
         ("start", "StartExecution", ""), ("mark_run_failed",), ("clear",), ("start", "StartExecution", "kill before"),

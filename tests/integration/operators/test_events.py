@@ -245,14 +245,21 @@ def test_two_triggerers_share_a_queue(site: Site, queue: Queue, start: Start) ->
     arns = [[start(LONG) for _ in range(8)] for _ in range(2)]
     commands = [[sys.executable, "-c", WATCHING, queue.url, *own] for own in arns]
     triggerers = [
-        subprocess.Popen(command, env=dict(os.environ), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for command in commands
+        subprocess.Popen(
+            command,
+            env=dict(os.environ) | {"AWS_SDK_UA_APP_ID": f"triggerer-{number}"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number, command in enumerate(commands)
+    ]
+    calls = [
+        f"{operation} by triggerer-{number}" for operation in ("ListExecutions", "ReceiveMessage") for number in (0, 1)
     ]
     try:
         # Both have polled twice, and their receivers wait for messages, when the polls fail.
-        asyncio.run(
-            site.until(lambda: site.proxy.calls["ListExecutions"] >= 4 and site.proxy.calls["ReceiveMessage"] >= 4)
-        )
+        asyncio.run(site.until(lambda: min(site.proxy.calls[call] for call in calls) >= 2))
         site.fail_all_polls()
         for arn in (arn for pair in zip(*arns, strict=True) for arn in pair):
             site.stop(arn)
