@@ -101,12 +101,11 @@ class DockerRuntime:
         context = context.resolve()  # the program runs in a folder of its own
         arguments = [f"--build-arg={name}={value}" for name, value in build_args.items()]
         network = [] if self.has_bridge else ["--network=host"]
-        last_line = ""
+        last_lines = {True: "", False: ""}  # of errors, and of what the build prints: they come in any order
 
-        def hand_on(line: str, is_error: bool) -> None:  # noqa: ARG001
-            nonlocal last_line
+        def hand_on(line: str, is_error: bool) -> None:
             log(line)
-            last_line = line.strip() or last_line
+            last_lines[is_error] = line.strip() or last_lines[is_error]
 
         with tempfile.TemporaryDirectory(prefix="docker-") as home:
             identity = Path(home, "image-id")
@@ -114,7 +113,7 @@ class DockerRuntime:
             environment = self._program.build_environment(Path(home), {})
             status = self._program.run([*command, str(context)], Path(home), environment, hand_on, lambda: False)
             if status or not identity.is_file():
-                raise BuildError(last_line or f"docker build ended with {status}", [])
+                raise BuildError(last_lines[True] or last_lines[False] or f"docker build ended with {status}", [])
             return identity.read_text().strip()
 
     def _describe(self, image_id: str) -> BuiltImage:
