@@ -27,7 +27,7 @@ down: $(READY) ## Stop what `make up` started
 
 # Runs the tests of both distributions, one after the other. A process takes a new test when it has none left. Tests that
 # share something expensive are in one xdist_group, and run in the same process. Short tests sometimes wait, so four
-# processes keep two cores busy. Of long tests three do: each of them starts much by itself.
+# processes keep two cores busy. Of long tests two do: each of them starts much by itself.
 PYTEST = python -m pytest --dist loadgroup --numprocesses
 define tests
 @(cd local && ../$(BIN)/$(PYTEST) $(1)); local=$$?; $(BIN)/$(PYTEST) $(1) && exit $$local
@@ -37,7 +37,7 @@ test: $(READY) ## Run the tests, some of them with a real Airflow
 	$(call tests,4 -m "not long")
 
 test-all: $(READY) ## Run the long tests: many faults at once, restarts, large inputs, Docker
-	$(call tests,3 -m long)
+	$(call tests,2 -m long)
 
 test-pythons: $(READY) ## Run the unit tests on every Python 3.11, 3.12 and 3.13 of this machine, including those of pyenv and uv
 	@failed=; for python in $$(.ci/pythons --all); do \
