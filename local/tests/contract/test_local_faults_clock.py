@@ -88,7 +88,7 @@ def test_the_timeout_of_a_task_counts_the_time_that_its_job_takes(aws: FaultyAws
 def test_a_task_that_takes_too_long_still_times_out(aws: FaultyAws) -> None:
     """After its real time, and its job is stopped."""
     name = aws.unique("hangs")
-    execution = aws.run({"Job": aws.task(name, {"SECONDS": "60"}, TimeoutSeconds=1)})
+    execution = aws.run({"Job": aws.task(name, {"SECONDS": "60"}, TimeoutSeconds=4)})
     assert (execution["status"], execution["error"]) == ("FAILED", "States.Timeout")
     aws.until(lambda: aws.job_status(name), lambda status: status == "Stopped")
 

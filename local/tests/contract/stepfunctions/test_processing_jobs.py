@@ -186,7 +186,7 @@ def test_stop_execution_stops_the_job(aws: ScriptedAws) -> None:
 def test_a_state_timeout_stops_the_job(aws: ScriptedAws) -> None:
     """TimeoutSeconds of the state is States.Timeout, and the job does not go on."""
     name = aws.unique("timeout")
-    execution = aws.run({"Run": aws.task(name, {"SECONDS": "60"}, TimeoutSeconds="{% 1 %}")})
+    execution = aws.run({"Run": aws.task(name, {"SECONDS": "60"}, TimeoutSeconds="{% 4 %}")})
     assert (execution["status"], execution["error"]) == ("FAILED", "States.Timeout")
     assert "TaskTimedOut" in aws.event_types(execution["executionArn"])
     aws.until(lambda: aws.job_status(name), lambda status: status == "Stopped", within=60)
@@ -195,7 +195,7 @@ def test_a_state_timeout_stops_the_job(aws: ScriptedAws) -> None:
 def test_a_timeout_of_the_machine_stops_the_job(aws: ScriptedAws) -> None:
     """TimeoutSeconds of the machine is TIMED_OUT, and the job does not go on."""
     name = aws.unique("machine-timeout")
-    execution = aws.run({"Run": aws.task(name, {"SECONDS": "60"})}, TimeoutSeconds=1)
+    execution = aws.run({"Run": aws.task(name, {"SECONDS": "60"})}, TimeoutSeconds=4)
     assert execution["status"] == "TIMED_OUT"
     assert execution["stopDate"] >= execution["startDate"]
     assert aws.event_types(execution["executionArn"])[-1] == "ExecutionTimedOut"
