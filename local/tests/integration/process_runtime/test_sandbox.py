@@ -291,9 +291,8 @@ def test_the_cache_of_packages_is_shared_by_installs_alone(
     try:
         assert in_an_install(runtime, image, probe, tmp_path / "first")["marked"] == "1"
         assert (cache / MARKER).read_text() == "x"
-        assert in_an_install(other, image, probe, tmp_path / "second")["cached"] == [
-            f"/run/stepbridge/uv-cache/{MARKER}"
-        ]
+        # Beside those of other test sessions of this user, at this moment.
+        assert f"/run/stepbridge/uv-cache/{MARKER}" in in_an_install(other, image, probe, tmp_path / "second")["cached"]
     finally:
         other.close()
         (cache / MARKER).unlink(missing_ok=True)
